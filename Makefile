@@ -1,0 +1,39 @@
+# One stamp sets the clone up; it depends on every pyproject.toml, so an edited one sets up again.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+STAMP := $(VENV)/.installed
+EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
+
+.PHONY: help setup demo test lint test-slow benchmark docs clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(STAMP): $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "caf needs Python 3.11 or later, and $(PYTHON) is " + sys.version.split()[0] + ": call make PYTHON=python3.11")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(PY) $(EDITABLE) --group dev
+	touch $@
+
+setup: $(STAMP)  ## Make the virtual environment in .venv with every distribution editable
+
+demo: $(STAMP)  ## Calibrate the muon momentum scale; DATA=folder takes real files
+	$(PY) docs/examples/demo.py $(if $(DATA),--data "$(DATA)") --output demo
+
+lint: $(STAMP)  ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: lint  ## Check the code and run the tests
+	$(PY) -m pytest -n auto -m "not slow"
+
+test-slow: $(STAMP)  ## The crash tests, builds and installs that take minutes
+	$(PY) -m pytest -n auto -m slow
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) demo dist build

@@ -1,0 +1,1 @@
+"""caf runs detector calibrations: collect, calibrate, store constants with their validity, iterate."""

@@ -1,0 +1,1 @@
+"""What a calibration is: collections, algorithms, strategies, runners, states."""

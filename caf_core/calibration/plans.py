@@ -1,0 +1,136 @@
+"""The words between a strategy and whoever carries its plan out.
+
+A plan is a generator: it yields requests and is sent their answers, and returns a ``Verdict``. It does no I/O, and the same answers
+always lead to the same requests, so a plan can be replayed from recorded answers.
+"""
+
+from collections.abc import Generator, Sequence
+from enum import StrEnum
+
+from attrs import frozen
+
+from caf_core.iov import ExpRun, IoV
+
+
+class Result(StrEnum):
+    """What came of executing an algorithm."""
+
+    OK = "ok"
+    ITERATE = "iterate"
+    NOT_ENOUGH_DATA = "not_enough_data"
+    FAILURE = "failure"
+
+    @property
+    def success(self) -> bool:
+        """Whether there are payloads that may be committed."""
+        return self in (Result.OK, Result.ITERATE)
+
+
+@frozen
+class Execute:
+    """Execute the algorithm on these runs; answered by ``Executed``.
+
+    Args:
+        runs: The runs whose data it gets, in order; all of one experiment unless the strategy spans experiments.
+        iov: The interval for which its payloads are meant, as far as it is known now.
+    """
+
+    runs: tuple[ExpRun, ...]
+    iov: IoV
+
+
+@frozen
+class Executed:
+    """The answer to ``Execute``.
+
+    Args:
+        key: Names this execution in a later ``Commit``.
+        result: What the algorithm said.
+        message: Its words, for people.
+    """
+
+    key: str
+    result: Result
+    message: str = ""
+
+
+@frozen
+class FindBoundaries:
+    """Ask the algorithm which of these runs begin a new payload; answered by a tuple of ``ExpRun``."""
+
+    runs: tuple[ExpRun, ...]
+
+
+@frozen
+class Commit:
+    """Let the payloads of an execution count, with this interval; answered by ``None``.
+
+    Args:
+        key: The execution's key.
+        runs: The runs that it was executed on.
+        iov: The final interval of its payloads (a payload with an interval of its own keeps that).
+    """
+
+    key: str
+    runs: tuple[ExpRun, ...]
+    iov: IoV
+
+
+@frozen
+class Parts:
+    """Plans that do not depend on one another, in canonical order; answered by the tuple of their verdicts.
+
+    Args:
+        plans: The plans; a runner may carry them out at the same time.
+        stop_at_failure: Whether a part that fails makes the parts after it count for nothing: they are not
+            begun, or their commits are dropped, and the answer ends with the part that failed.
+    """
+
+    plans: "tuple[Plan, ...]"
+    stop_at_failure: bool = True
+
+
+@frozen
+class Gap:
+    """Runs that no payload covers, within one experiment, or runs that were recorded as without result."""
+
+    iov: IoV
+    reason: str
+
+
+@frozen
+class Verdict:
+    """How a plan ended.
+
+    Args:
+        result: ``ok`` or ``iterate`` on success; ``not_enough_data`` or ``failure`` otherwise.
+        message: Why, for people.
+        gaps: What no payload covers.
+    """
+
+    result: Result
+    message: str = ""
+    gaps: tuple[Gap, ...] = ()
+
+
+Request = Execute | FindBoundaries | Commit | Parts
+Answer = Executed | tuple[ExpRun, ...] | tuple[Verdict, ...] | None
+Plan = Generator[Request, Answer, Verdict]
+
+
+@frozen
+class Past:
+    """What a strategy may know of the previous iteration of the same algorithm.
+
+    Args:
+        iteration: The iteration that is about to be planned, from 0.
+        commits: What the previous iteration committed, in order; empty in iteration 0.
+    """
+
+    iteration: int = 0
+    commits: tuple[Commit, ...] = ()
+
+
+def experiments_of(runs: Sequence[ExpRun]) -> tuple[int, ...]:
+    """The experiments that occur, in order."""
+    return tuple(sorted({run.exp for run in runs}))

@@ -1,0 +1,1 @@
+"""The loop that drives calibrations, and the store that lets it go on after a crash."""

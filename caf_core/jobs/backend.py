@@ -1,0 +1,160 @@
+"""The backend contract: the narrow waist between caf and whatever executes tasks.
+
+A backend is asked to start a submission, to tell the states of what it started, to cancel it, and to find it again by its token.
+Everything else (cutting jobs into submissions, retries, exit records, restarts) is the core's work.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from caf_core.jobs.task import Resources
+
+
+class SchedulerState(StrEnum):
+    """What a scheduler says about one task."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    HELD = "held"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Report:
+    """A scheduler's answer about one task; what it does not know is left at its default.
+
+    Args:
+        state: The state in the core's words.
+        exit_code: Exit code of the ended task.
+        signal: Signal that ended it.
+        reason: The scheduler's own words, for people.
+        failure: The failure kind that the scheduler's words imply (see ``FailureKind``), if any.
+        host: Where it executes or executed.
+        peak_memory_mb: Peak memory as accounted [MB].
+    """
+
+    state: SchedulerState
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    failure: str | None = None
+    host: str = ""
+    peak_memory_mb: float | None = None
+
+
+@frozen
+class Capabilities:
+    """What a backend can do, as data.
+
+    Args:
+        array_limit: Largest number of tasks in one submission; ``None`` for no limit.
+        job_limit: Largest number of tasks in the system at once; ``None`` for no limit.
+        poll_interval: How often the scheduler may be asked; ``None`` for a backend that notifies and is never polled.
+        minimum_array: Smallest number of tasks that can be an array; fewer become single jobs.
+        grace: How long a task that the scheduler no longer knows may still deliver its record.
+    """
+
+    array_limit: int | None = None
+    job_limit: int | None = None
+    poll_interval: timedelta | None = timedelta(seconds=60)
+    minimum_array: int = 1
+    grace: timedelta = timedelta(seconds=60)
+
+
+@frozen
+class Submission:
+    """Tasks that go to a backend together.
+
+    Args:
+        token: Unique name: a letter first, at most 15 characters of letters and digits.
+        name: The name for people.
+        directory: Holds the script, manifest, claims and records (see ``caf_core.jobs.files``).
+        size: Number of tasks; the task at position ``i`` of the manifest is executed by ``argv(i)``.
+        resources: What every task of it needs.
+        backend_args: The backend's own arguments, defaults already merged in.
+        preload: Modules that the tasks' calls would like to find imported.
+    """
+
+    token: str
+    name: str
+    directory: Path
+    size: int
+    resources: Resources = field(factory=Resources)
+    backend_args: Mapping[str, Any] = field(factory=dict)
+    preload: tuple[str, ...] = ()
+
+    def argv(self, position: int | str) -> list[str]:
+        """The command that executes one task.
+
+        Args:
+            position: Position in the manifest from 0, or what a scheduler's script expands to it.
+        Returns:
+            An argument list; it needs nothing but a POSIX shell.
+        """
+        return ["/bin/sh", str(self.directory / "task.sh"), str(position)]
+
+
+Notify = Callable[[str, Mapping[int, Report]], None]
+"""Called from any thread: ``notify(token, {position: report})``, for as many tasks at once as are known."""
+
+
+class Backend(ABC):
+    """Executes tasks; the base of every backend plugin.
+
+    The five methods below are all that a plugin has to write; each is called from one worker thread of its own, never
+    two at a time. What users call (``submit``, ``join``) is in ``caf_core.jobs.service`` and works for all.
+    """
+
+    default_backend_args: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
+        self.backend_args: dict[str, Any] = {**self.default_backend_args, **(backend_args or {})}
+
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this backend can do at this site."""
+
+    @abstractmethod
+    def start(self, submission: Submission) -> Sequence[str]:
+        """Hand a submission over with exactly one command.
+
+        Returns:
+            The scheduler's ids, one a task, in the order of the manifest.
+        Raises:
+            SubmissionError: If it was refused (``transient`` if it may be tried again), or if nobody answered:
+                the core then asks ``find`` before it does anything else.
+        """
+
+    @abstractmethod
+    def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
+        """Ask the scheduler once about all ``ids``; ids that it does not know are left out.
+
+        Raises:
+            PollError: If the scheduler did not answer.
+        """
+
+    @abstractmethod
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End tasks; ids that have ended or are unknown are no error."""
+
+    @abstractmethod
+    def find(self, token: str) -> Sequence[str]:
+        """The ids that belong to a token, in the order of the manifest; empty when the scheduler has none.
+
+        Raises:
+            BackendError: If the scheduler did not answer; this is not the same as none.
+        """
+
+    def attach(self, notify: Notify) -> None:  # noqa: B027 - only backends that know at once need it
+        """Take the callback of the core; a backend without ``poll_interval`` must call it for every task that ends."""
+
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing open
+        """Let go of what is held open; tasks that execute go on."""

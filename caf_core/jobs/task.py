@@ -1,0 +1,65 @@
+"""What a backend executes: one task, as it stands in a manifest."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+
+@frozen
+class Resources:
+    """What a task needs from its machine, in units that no scheduler chooses; ``None`` leaves it to the site."""
+
+    cpus: int = 1
+    memory_mb: int | None = None
+    walltime: timedelta | None = None
+    disk_mb: int | None = None
+
+
+@frozen
+class Call:
+    """A Python function that a task executes in place of a command.
+
+    Args:
+        entry: ``package.module:function``; it is called with ``arguments`` as keywords.
+        arguments: Plain JSON values.
+        preload: Modules that a resident process may import once for many such tasks.
+        path: Folders to put in front of ``sys.path`` before ``entry`` is imported.
+    """
+
+    entry: str
+    arguments: Mapping[str, Any] = field(factory=dict)
+    preload: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+
+
+@frozen
+class TaskSpec:
+    """One task: either a command (``argv``) or a Python ``call``.
+
+    Args:
+        output_dir: The task's own folder; an attempt works in ``output_dir/attempt-N``.
+        argv: The command; its arguments are appended already.
+        call: The Python function in place of a command.
+        input_files: Paths and URIs, handed to the task in ``input_files.json``.
+        setup_cmds: Shell lines that are executed before the command, in the same shell.
+        sandbox: Files that are copied into the working directory before the command starts.
+        json_files: Further small files for the working directory: name -> JSON value.
+        env: Variables added to the clean environment.
+        output_patterns: Globs, relative to the attempt's folder, of what counts as output; a pattern that
+            matches nothing makes the task fail with ``bad_output``.
+        fingerprint: What the task's result depends on; equal fingerprints make an old result usable.
+    """
+
+    output_dir: Path
+    argv: tuple[str, ...] = ()
+    call: Call | None = None
+    input_files: tuple[str, ...] = ()
+    setup_cmds: tuple[str, ...] = ()
+    sandbox: tuple[Path, ...] = ()
+    json_files: Mapping[str, Any] = field(factory=dict)
+    env: Mapping[str, str] = field(factory=dict)
+    output_patterns: tuple[str, ...] = ()
+    fingerprint: str = ""

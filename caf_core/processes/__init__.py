@@ -1,0 +1,1 @@
+"""Everything that starts, forks, watches and kills processes."""

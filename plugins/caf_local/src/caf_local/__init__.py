@@ -1,0 +1,1 @@
+"""Run caf jobs on this machine, from one resident process."""

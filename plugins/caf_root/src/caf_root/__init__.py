@@ -1,0 +1,1 @@
+"""ROOT files, per-run histograms and ROOT payloads for caf."""

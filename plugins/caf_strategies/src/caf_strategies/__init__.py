@@ -1,0 +1,1 @@
+"""The standard ways to turn runs into intervals of validity for caf."""

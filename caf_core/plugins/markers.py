@@ -1,4 +1,4 @@
-"""The two markers of caf's hook name space; ``from caf_core import hookspec, hookimpl`` is the way in for plugins."""
+"""The two markers of caf's hook name space; plugins say ``from caf_core import hookimpl``."""
 
 import pluggy
 

@@ -1,8 +1,8 @@
 """Closed intervals of runs.
 
-The runs of an experiment are 0, 1, 2, ... without a last one, and so are the experiments; runs are ordered by experiment first.
-Inside this module an interval is a pair of bounds in which infinity stands for "open", and the empty interval has its low bound
-above its high bound, so that no operation needs to ask whether it is there.
+The runs of an experiment are 0, 1, 2, ... without a last one, and so are the experiments; runs are ordered by
+experiment first. Inside this module an interval is a pair of bounds in which infinity stands for "open". The empty
+interval has its low bound above its high bound, so that few operations need to ask whether it is there.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _EMPTY: tuple[Bound, Bound] = ((inf, inf), (-1, -1))
 class IoV:
     """An interval of validity: every run from the first to the last, both included.
 
-    ``-1`` as ``run_high`` leaves the interval open within its last experiment; ``-1`` as ``exp_high`` (with ``run_high`` -1 too) leaves
-    it open for ever. ``IoV()`` holds no run. Two intervals are equal if they hold the same runs. They sort by their beginning, then
-    by their end; the empty one comes last.
+    ``-1`` as ``run_high`` leaves the interval open within its last experiment; ``-1`` as ``exp_high`` (and as
+    ``run_high`` too) leaves it open for ever. ``IoV()`` holds no run. Two intervals are equal if they hold the
+    same runs. They sort by their beginning, then by their end; the empty one comes last.
 
     Args:
         exp_low: Experiment of the first run.
@@ -72,14 +72,14 @@ class IoV:
 
     @property
     def bounds(self) -> tuple[Bound, Bound]:
-        """Lowest and highest (experiment, run), with infinity where it is open; low is above high if it is empty."""
+        """Lowest and highest (experiment, run); infinity where open; low is above high if it is empty."""
         if self.exp_low == -1:
             return _EMPTY
         run_high = inf if self.run_high == -1 else self.run_high
         return (self.exp_low, self.run_low), (inf if self.exp_high == -1 else self.exp_high, run_high)
 
     def contains(self, other: ExpRun | IoV) -> bool:
-        """Whether it holds a run, or every run of another interval (so every interval contains the empty one)."""
+        """Whether it holds a run, or every run of another interval (the empty one is in all of them)."""
         low, high = self.bounds
         if isinstance(other, IoV):
             other_low, other_high = other.bounds
@@ -99,7 +99,7 @@ class IoV:
         return _from_bounds(max(low, other_low), min(high, other_high))
 
     def union(self, other: IoV) -> IoV | None:
-        """The runs that either holds, or None if they are not one interval because runs between them are missing."""
+        """The runs that either holds, or None if that is not one interval because runs are missing."""
         if self.empty or other.empty:
             return other if self.empty else self
         (low, high), (other_low, other_high) = self.bounds, other.bounds

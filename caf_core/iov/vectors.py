@@ -21,7 +21,8 @@ def merged(iovs: Iterable[IoV]) -> tuple[IoV, ...]:
 def gaps(iovs: Iterable[IoV]) -> tuple[IoV, ...]:
     """What is missing between these intervals, within one experiment only.
 
-    A run is in a gap if none of the intervals holds it, but they hold an earlier and a later run of the same experiment.
+    A run is in a gap if none of the intervals holds it, but they hold an earlier and a later run of the same
+    experiment.
 
     Returns:
         The gaps, sorted, each as large as it can be.

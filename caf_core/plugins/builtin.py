@@ -22,10 +22,10 @@ def caf_register_runners(register: Register[Any]) -> None:
 
 @hookimpl
 def caf_register_payload_codecs(register: Register[Any]) -> None:
-    """JSON, numpy archives and plain bytes."""
-    register("json", "caf_core.conditions.codecs:JsonCodec")
-    register("npz", "caf_core.conditions.codecs:NpzCodec")
+    """Plain bytes, numpy arrays, plain values; they are asked in this order."""
     register("bytes", "caf_core.conditions.codecs:BytesCodec")
+    register("npz", "caf_core.conditions.npz:NpzCodec")
+    register("json", "caf_core.conditions.codecs:JsonCodec")
 
 
 @hookimpl

@@ -170,15 +170,10 @@ class _Outlet:
             if not self._waiting:
                 return None
             batch = [self._waiting.popleft()]
-            while (
-                batch[0].hook == "caf_jobs_changed"
-                and self._waiting
-                and self._waiting[0].hook == batch[0].hook
-            ):
+            while self._waiting and self._waiting[0].hook == batch[0].hook == "caf_jobs_changed":
                 batch.append(self._waiting.popleft())
             self._weight -= sum(event.weight for event in batch)
         if len(batch) == 1:
             return batch[0]
-        return _Event(
-            batch[0].hook, {"changes": tuple(one for event in batch for one in event.arguments["changes"])}
-        )
+        changes = tuple(change for event in batch for change in event.arguments["changes"])
+        return _Event(batch[0].hook, {"changes": changes})

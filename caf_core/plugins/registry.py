@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CORE = "caf-core"
+"""The distribution whose codecs are asked last, so that a plugin may take what they would take too."""
+
 OBSERVER_HOOKS = (
     "caf_calibration_state_changed",
     "caf_jobs_changed",
@@ -118,16 +121,16 @@ class Registry:
 
     @cached_property
     def _codecs(self) -> "tuple[PayloadCodec, ...]":
-        own: list[PayloadCodec] = []
-        strangers: list[PayloadCodec] = []
-        for name in self.names(Kind.CODEC):
+        everything = [one for plugin in self.plugins for one in plugin.registrations]
+        wanted = [one for one in everything if one.kind is Kind.CODEC]
+        wanted.sort(key=lambda one: one.source.distribution == CORE)
+        codecs: list[PayloadCodec] = []
+        for name in dict.fromkeys(one.name for one in wanted):
             try:
-                codec = self.get(Kind.CODEC, name)()
+                codecs.append(self.get(Kind.CODEC, name)())
             except BREAKS as error:
                 logger.warning("the payload codec %r is left out: %s", name, one_line(error))
-                continue
-            (own if type(codec).__module__.startswith("caf_core.") else strangers).append(codec)
-        return (*strangers, *own)
+        return tuple(codecs)
 
     def conditions_openers(self) -> "Mapping[str, Callable[[str], ConditionsDatabase]]":
         """URL scheme -> a function that opens a URL's database; it imports the plugin when called."""

@@ -1,8 +1,8 @@
 """Closed intervals of runs.
 
 The runs of an experiment are 0, 1, 2, ... without a last one, and so are the experiments; runs are ordered by
-experiment first. Inside this module an interval is a pair of bounds in which infinity stands for "open". The empty
-interval has its low bound above its high bound, so that few operations need to ask whether it is there.
+experiment first. Inside this module an interval is a pair of bounds in which infinity stands for "open". The
+empty interval has its low bound above its high bound, so that few operations need to ask for it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class IoV:
     """An interval of validity: every run from the first to the last, both included.
 
     ``-1`` as ``run_high`` leaves the interval open within its last experiment; ``-1`` as ``exp_high`` (and as
-    ``run_high`` too) leaves it open for ever. ``IoV()`` holds no run. Two intervals are equal if they hold the
-    same runs. They sort by their beginning, then by their end; the empty one comes last.
+    ``run_high`` too) leaves it open for ever. ``IoV()`` holds no run. Two intervals are equal if they hold
+    the same runs. They sort by their beginning, then by their end; the empty one comes last.
 
     Args:
         exp_low: Experiment of the first run.

@@ -46,8 +46,8 @@ def runs_by_boundaries(
         boundaries: Runs at which something new begins, in any order; they need not be among ``runs``.
         runs: The runs to cut, in any order.
     Returns:
-        For each boundary, in order, the runs from it to just before the next one, sorted; where there are none,
-        an empty tuple.
+        For each boundary, in order, the runs from it to just before the next one, sorted; an empty tuple
+        where there are none.
     Raises:
         ConfigurationError: If a run lies before the first boundary.
     """

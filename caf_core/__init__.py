@@ -4,9 +4,11 @@ The public names are imported when they are first used (PEP 562), so ``import ca
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the real one would import typing, which takes longer than everything else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from caf_core.plugins.markers import hookimpl as hookimpl
     from caf_core.plugins.markers import hookspec as hookspec
 
@@ -20,7 +22,7 @@ _HOME = {name: f"caf_core.{module}" for module, names in _MODULES.items() for na
 __all__ = ["__version__", *sorted(_HOME)]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     elif name == "__version__":

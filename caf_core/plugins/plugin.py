@@ -1,12 +1,15 @@
-"""What is known of one plugin: where it comes from, what it brings, what is wrong with it."""
+"""What is known of one plugin: where it comes from, what it brings, what is wrong with it.
+
+Dataclasses, not attrs: every ``caf`` command loads this module, and attrs takes a sixth of the time that
+``caf --help`` may take.
+"""
 
 import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
-
-from attrs import define, field, frozen
 
 GROUP = "caf"
 """The group of entry points by which distributions declare their plugins."""
@@ -26,7 +29,7 @@ class Kind(StrEnum):
     CONDITIONS = "conditions scheme"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where a plugin comes from.
 
@@ -40,7 +43,7 @@ class Source:
     distribution: str
     version: str
     entry_point: str
-    load: Callable[[], object] = field(repr=False, eq=False)
+    load: Callable[[], object] = field(repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -53,7 +56,7 @@ class Source:
         return any(normalised(name) in own for name in names)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Registration:
     """One name that a plugin brings; the value is the thing itself or ``"module:Thing"``."""
 
@@ -63,7 +66,7 @@ class Registration:
     source: Source
 
 
-@define
+@dataclass(slots=True)
 class Plugin:
     """One plugin after the attempt to load it.
 
@@ -81,10 +84,10 @@ class Plugin:
     source: Source
     disabled: bool = False
     error: BaseException | None = None
-    problems: list[str] = field(factory=list)
+    problems: list[str] = field(default_factory=list)
     hooks: tuple[str, ...] = ()
-    registrations: list[Registration] = field(factory=list)
-    commands: list[str] = field(factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     object: object = None
 
 

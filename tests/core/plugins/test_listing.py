@@ -13,6 +13,11 @@ from caf_core.plugins.registry import Registry
 from rich.console import Console
 
 
+MISSPELT = (
+    "there is no hook 'caf_register_strategy' (did you mean caf_register_strategies?); it is never called."
+)
+
+
 class Careless:
     @hookimpl
     def caf_register_strategies(self, register):
@@ -62,7 +67,7 @@ def test_rows_say_what_each_brings_and_what_is_wrong():
     assert rows["caf-careless"].brings == {"strategy": ("Mine", "[bold]"), "command": ("extra",)}
     assert rows["caf-careless"].hooks == ("caf_register_strategies", "caf_register_commands")
     assert rows["caf-careless"].problems == (
-        "there is no hook 'caf_register_strategy' (did you mean caf_register_strategies?); it is never called.",
+        MISSPELT,
         "its strategy 'Mine' is also registered by caf-twin.",
     )
     assert rows["caf-twin"].problems == ("its strategy 'Mine' is also registered by caf-careless.",)

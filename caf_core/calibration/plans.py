@@ -56,7 +56,10 @@ class Executed:
 
 @frozen
 class FindBoundaries:
-    """Ask the algorithm which of these runs begin a new payload; answered by a tuple of ``ExpRun``."""
+    """Ask the algorithm which of these runs begin a new payload; answered by a tuple of ``ExpRun``.
+
+    If the algorithm fails, whoever carries the plan out ends it with that result; the plan is not asked.
+    """
 
     runs: tuple[ExpRun, ...]
 

@@ -1,0 +1,65 @@
+"""What a plan says to get a typed answer: ``executed = yield from execute(runs, iov)``."""
+
+from collections.abc import Generator, Iterable
+from typing import TypeVar, cast
+
+from caf_core.calibration.plans import (
+    Answer,
+    Commit,
+    Execute,
+    Executed,
+    FindBoundaries,
+    Parts,
+    Plan,
+    Request,
+    Result,
+    Verdict,
+)
+from caf_core.iov import ExpRun, IoV, as_runs
+
+T = TypeVar("T")
+Asking = Generator[Request, Answer, T]
+
+
+def execute(runs: tuple[ExpRun, ...], iov: IoV) -> Asking[Executed]:
+    """Execute the algorithm on these runs, for this interval."""
+    answer = yield Execute(runs, iov)
+    if not isinstance(answer, Executed):
+        raise TypeError(f"Execute was answered by {answer!r}; the answer must be an Executed.")
+    return answer
+
+
+def commit(key: str, runs: tuple[ExpRun, ...], iov: IoV) -> Asking[None]:
+    """Let the payloads of a successful execution count, with this interval."""
+    yield Commit(key, runs, iov)
+
+
+def find_boundaries(runs: tuple[ExpRun, ...]) -> Asking[tuple[ExpRun, ...]]:
+    """Ask the algorithm at which of these runs something new begins."""
+    answer = yield FindBoundaries(runs)
+    if not isinstance(answer, tuple):
+        raise TypeError(f"FindBoundaries was answered by {answer!r}; the answer must be a tuple of runs.")
+    return as_runs(cast("tuple[ExpRun, ...]", answer))
+
+
+def carry_out_parts(plans: Iterable[Plan], *, stop_at_failure: bool = True) -> Asking[tuple[Verdict, ...]]:
+    """Let plans that do not depend on one another be carried out; their verdicts, in order."""
+    answer = yield Parts(tuple(plans), stop_at_failure)
+    if not isinstance(answer, tuple):
+        raise TypeError(f"Parts was answered by {answer!r}; the answer must be a tuple of verdicts.")
+    return cast("tuple[Verdict, ...]", answer)
+
+
+def combined(verdicts: Iterable[Verdict]) -> Verdict:
+    """What verdicts of parts that all must succeed mean together.
+
+    The first that is no success decides; otherwise one ``iterate`` is enough to iterate. The gaps are put
+    together.
+    """
+    known = tuple(verdicts)
+    gaps = tuple(gap for verdict in known for gap in verdict.gaps)
+    for verdict in known:
+        if not verdict.result.success:
+            return Verdict(verdict.result, verdict.message, gaps)
+    iterate = any(verdict.result is Result.ITERATE for verdict in known)
+    return Verdict(Result.ITERATE if iterate else Result.OK, gaps=gaps)

@@ -1,0 +1,31 @@
+"""Calling the Python function of a task: ``python -m caf_core.jobs.call call.json`` in the attempt's folder."""
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def execute_call(call: Mapping[str, Any]) -> None:
+    """Import the function and call it.
+
+    Args:
+        call: ``entry`` (``package.module:function``), ``arguments`` (keywords), ``path`` (for the front of ``sys.path``).
+    """
+    sys.path[:0] = [folder for folder in call.get("path") or () if folder not in sys.path]
+    module, _, name = call["entry"].partition(":")
+    function: Any = importlib.import_module(module)
+    for part in name.split("."):
+        function = getattr(function, part)
+    function(**(call.get("arguments") or {}))
+
+
+def main() -> None:
+    """Execute the call that a file describes."""
+    execute_call(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()

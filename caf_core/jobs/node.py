@@ -1,0 +1,215 @@
+"""What happens on the node: one task of a submission is claimed, prepared, executed and recorded.
+
+This file, ``caf_core/processes/warden.py`` and ``tree.py`` travel to batch nodes in ``node.pyz``: they use nothing but the standard library of
+Python 3.8 or later. ``execute_task`` must be given a process of its own (see ``caf_core.processes.warden``).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from caf_core.jobs import workspace
+from caf_core.processes import warden
+
+SCHEMA = 1
+INDEX_WIDTH = 21
+"""Length of a line of ``manifest.idx``: twenty digits and a newline."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def execute_task(
+    directory: str, position: int, scheduler_id: str = "", in_process: bool = False
+) -> dict[str, Any]:
+    """Execute one task of a submission, unless somebody else has claimed it.
+
+    Args:
+        directory: The submission's directory.
+        position: The task's position in the manifest, from 0.
+        scheduler_id: The scheduler's id of this job; a claim with the same id is taken up again.
+        in_process: Whether a Python call is made in a fork of this process (in the resident's wardens, where what it
+            needs is imported already) and not in a new interpreter.
+    Returns:
+        The exit record, which has been written to ``records/POSITION.json``; or, if there was nothing to do,
+        ``{"schema", "position", "skipped"}`` with the reason.
+    Raises:
+        OSError: If the manifest cannot be read, or the record not written.
+    """
+    spec = read_spec(directory, position)
+    reason = claim(directory, position, scheduler_id)
+    if reason:
+        return {"schema": SCHEMA, "position": position, "skipped": reason}
+    record = {
+        "schema": SCHEMA,
+        "token": spec["token"],
+        "position": position,
+        "task": spec["task"],
+        "attempt": spec["attempt"],
+        "scheduler_id": scheduler_id,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": time.time(),
+        "ended": 0.0,
+        "exit_code": None,
+        "signal": None,
+        "failure": None,
+        "message": "",
+        "peak_memory_mb": 0.0,
+        "cpu_seconds": 0.0,
+        "outputs": [],
+        "leftovers": 0,
+    }
+    attempt = os.path.join(spec["output_dir"], f"attempt-{spec['attempt']}")
+    try:
+        with workspace.Workspace(attempt, spec) as space:
+            _carry_out(record, spec, space, directory, in_process)
+    except OSError as error:
+        record["failure"] = "disk" if error.errno in _FULL else "submission"
+        record["message"] = f"the task could not be prepared: {error}"
+    record["ended"] = time.time()
+    write_record(directory, position, record)
+    return record
+
+
+def read_spec(directory: str, position: int) -> dict[str, Any]:
+    """The line of the manifest for one task; only this line is read."""
+    with open(os.path.join(directory, "manifest.idx"), "rb", buffering=0) as index:
+        index.seek(position * INDEX_WIDTH)
+        offsets = index.read(2 * INDEX_WIDTH).split()
+    if not offsets:
+        raise IndexError(f"there is no task at position {position} of {directory}")
+    with open(os.path.join(directory, "manifest.jsonl"), "rb", buffering=0) as manifest:
+        begin = int(offsets[0])
+        manifest.seek(begin)
+        line = manifest.read(int(offsets[1]) - begin) if len(offsets) > 1 else manifest.readall()
+    spec: dict[str, Any] = json.loads(line)
+    return spec
+
+
+def claim(directory: str, position: int, scheduler_id: str) -> str:
+    """Claim a task for this process.
+
+    Returns:
+        Empty if it is ours; else why there is nothing to do.
+    """
+    path = os.path.join(directory, "claims", str(position))
+    owner = scheduler_id or f"{socket.gethostname()}:{os.getpid()}"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            other = stream.read()
+        if not scheduler_id or other != scheduler_id:
+            return f"claimed by {other or 'an unknown process'}"
+        if os.path.exists(os.path.join(directory, "records", f"{position}.json")):
+            return "it has its record already"
+        return ""
+    try:
+        os.write(fd, owner.encode())
+    finally:
+        os.close(fd)
+    return ""
+
+
+def write_record(directory: str, position: int, record: Mapping[str, Any]) -> None:
+    """Write an exit record so that it is there as a whole or not at all."""
+    folder = os.path.join(directory, "records")
+    new = os.path.join(folder, f".{position}.{os.getpid()}")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        os.write(fd, json.dumps(record).encode())
+    finally:
+        os.close(fd)
+    os.rename(new, os.path.join(folder, f"{position}.json"))
+
+
+def _carry_out(
+    record: dict[str, Any], spec: dict[str, Any], space: workspace.Workspace, directory: str, in_process: bool
+) -> None:
+    memory = workspace.out_of_memory_count()
+    env = workspace.environment(spec, directory)
+    call = spec.get("call")
+    limits: dict[str, Any] = {"cwd": space.path, "env": env, "stdout": space.stdout, "stderr": space.stderr}
+    limits["walltime"] = spec.get("walltime_s")
+    if call and in_process:
+        ended = warden.execute_python(_calling(call), **limits)
+    else:
+        ended = warden.execute_command(_command(spec, call), **limits)
+    record["exit_code"] = ended.exit_code
+    record["signal"] = ended.signal
+    record["peak_memory_mb"] = round(ended.peak_memory_mb, 3)
+    record["cpu_seconds"] = round(ended.cpu_seconds, 6)
+    record["leftovers"] = ended.leftovers
+    killed = ended.signal == signal.SIGKILL or ended.exit_code == 128 + signal.SIGKILL
+    if ended.ended_by or ended.exit_code != 0:
+        exhausted = killed and workspace.out_of_memory_count() > memory
+        record["failure"], record["message"] = _failure(ended, exhausted, space.path, spec)
+    else:
+        record["outputs"], record["message"] = space.collect(spec["output_patterns"])
+        record["failure"] = "bad_output" if record["message"] else None
+
+
+def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, Any]) -> tuple[str, str]:
+    how = f"exit code {ended.exit_code}"
+    if ended.signal is not None:
+        how = f"killed by signal {ended.signal} ({signal.Signals(ended.signal).name})"
+    if ended.ended_by == "cancelled":
+        return "cancelled", "cancelled"
+    if ended.ended_by == "orphaned":
+        return "node_lost", "ended because the process that watched over it died"
+    if ended.ended_by == "walltime":
+        return "walltime", f"ended after its time limit of {spec.get('walltime_s')} s"
+    if exhausted:
+        return "out_of_memory", f"{how}; the kernel killed a process of this group for lack of memory"
+    if workspace.is_full(path):
+        return "disk", f"{how}; the file system of {path} is full"
+    return "exit_code", ended.message or how
+
+
+def _command(spec: dict[str, Any], call: dict[str, Any] | None) -> Sequence[str]:
+    argv: list[str] = list(spec["argv"])
+    if call:
+        argv = [spec.get("python") or sys.executable, "-P", "-m", "caf_core.jobs.call", workspace.CALL_FILE]
+    return with_setup(spec.get("setup_cmds") or (), argv)
+
+
+def with_setup(setup_cmds: Sequence[str], argv: list[str]) -> list[str]:
+    """The command with its setup lines before it, in one shell.
+
+    The command's words are the shell's positional parameters and never part of its text. They are put aside while the setup lines
+    are executed, because a script that is sourced there would take them for its own.
+    """
+    if not setup_cmds:
+        return argv
+    numbers = range(1, len(argv) + 1)
+    lines = [f"caf_{n}=${{{n}}}" for n in numbers]
+    lines += ["set --", *setup_cmds, "set -- " + " ".join(f'"$caf_{n}"' for n in numbers), 'exec "$@"']
+    return ["/bin/sh", "-c", "\n".join(lines), "caf", *argv]
+
+
+def _calling(call: dict[str, Any]) -> Callable[[], None]:
+    def function() -> None:
+        from caf_core.jobs.call import execute_call
+        from caf_core.processes.zygote import enable_site
+
+        enable_site()
+        execute_call(call)
+
+    return function
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Execute ``DIRECTORY POSITION [SCHEDULER_ID]``; the exit code is 0 if a record was written or nothing was to do."""
+    directory, position = os.path.abspath(arguments[0]), int(arguments[1])
+    record = execute_task(directory, position, arguments[2] if len(arguments) > 2 else "")
+    if "skipped" in record:
+        print(f"caf: task {position} of {directory}: {record['skipped']}", file=sys.stderr)  # noqa: T201 - the log of the scheduler
+    return 0

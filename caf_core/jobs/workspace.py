@@ -1,0 +1,178 @@
+"""The folder in which an attempt works: made, filled, and searched for outputs. It is packed for the node, as ``node.py`` is."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+CALL_FILE = "call.json"
+INPUT_FILE = "input_files.json"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SHELL"),
+    *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH"),
+    # where credentials lie
+    *("KRB5CCNAME", "X509_USER_PROXY", "X509_CERT_DIR", "X509_VOMS_DIR", "BEARER_TOKEN", "BEARER_TOKEN_FILE"),
+)
+"""The variables of the node that a task sees; all others are hidden from it."""
+
+
+def environment(spec: dict[str, Any], directory: str) -> dict[str, str]:
+    """The whole environment of a task.
+
+    Args:
+        spec: Its line of the manifest.
+        directory: The submission's directory.
+    """
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env.setdefault("PATH", DEFAULT_PATH)
+    if "LC_ALL" not in env:
+        env.setdefault("LANG", "C.UTF-8")
+    for name in THREAD_VARIABLES:
+        env[name] = str(spec.get("cpus") or 1)
+    env["CAF_TASK"] = str(spec["task"])
+    env["CAF_ATTEMPT"] = str(spec["attempt"])
+    env["CAF_JOB_DIR"] = directory
+    env.update(spec.get("env") or {})
+    return env
+
+
+class Workspace:
+    """The working directory of one attempt, with its open log files.
+
+    Args:
+        path: The directory; what an interrupted execution left in it is removed.
+        spec: The task's line of the manifest.
+    """
+
+    def __init__(self, path: str, spec: dict[str, Any]) -> None:
+        self.path = path
+        self.stdout = -1
+        self.stderr = -1
+        self._spec = spec
+        self._own = {"stdout", "stderr", INPUT_FILE}
+
+    def __enter__(self) -> Workspace:
+        """Make the directory and all that the task shall find in it."""
+        try:
+            os.mkdir(self.path)
+        except FileNotFoundError:
+            os.makedirs(self.path)
+        except FileExistsError:
+            import shutil  # slow to import, and seldom needed
+
+            shutil.rmtree(self.path)
+            os.mkdir(self.path)
+        self.stdout = self._open("stdout")
+        self.stderr = self._open("stderr")
+        try:
+            self._fill()
+        except OSError as error:
+            os.write(self.stderr, f"caf: {error}\n".encode(errors="backslashreplace"))
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the log files."""
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+    def collect(self, patterns: Sequence[str]) -> tuple[list[str], str]:
+        """What the task left that matches the patterns.
+
+        Returns:
+            The sorted paths, relative to the directory; and, if a pattern matches nothing, a sentence that says so.
+        """
+        found: set[str] = set()
+        for pattern in patterns:
+            matches = [path for path in self._glob(pattern) if path not in self._own or path == pattern]
+            if not matches:
+                there = sorted(set(os.listdir(self.path)) - self._own)
+                listing = ", ".join(map(repr, there[:10])) + (", ..." if len(there) > 10 else "")
+                return sorted(found), f"no output matches {pattern!r}; there is {listing or 'nothing'}"
+            found.update(matches)
+        return sorted(found), ""
+
+    def _glob(self, pattern: str) -> list[str]:
+        if os.path.isabs(pattern) or ".." in pattern.split("/"):
+            return []  # what lies outside is not this attempt's
+        here = os.path.join(glob.escape(self.path), "")
+        return [path[len(self.path) + 1 :] for path in glob.glob(here + pattern, recursive=True)]
+
+    def _open(self, name: str) -> int:
+        # Appending: the task may truncate or rotate its own log without leaving holes.
+        return os.open(os.path.join(self.path, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def _fill(self) -> None:
+        spec = self._spec
+        self._write(INPUT_FILE, spec.get("input_files") or [])
+        for name, value in (spec.get("json_files") or {}).items():
+            self._write(name, value)
+        if spec.get("call"):
+            self._write(CALL_FILE, spec["call"])
+        for source in spec.get("sandbox") or ():
+            import shutil  # slow to import, and seldom needed
+
+            target = os.path.join(self.path, os.path.basename(source.rstrip("/")))
+            self._own.add(os.path.basename(target))
+            if os.path.isdir(source):
+                shutil.copytree(source, target)
+            else:
+                shutil.copy2(source, target)
+
+    def _write(self, name: str, value: object) -> None:
+        self._own.add(name)
+        path = os.path.join(self.path, name)
+        if "/" in name:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        with open(fd, "wb", buffering=0) as stream:
+            stream.write(json.dumps(value).encode())
+
+
+def is_full(path: str) -> bool:
+    """Whether the file system that holds ``path`` has no space or no inode left for a user."""
+    state = os.statvfs(path)
+    return state.f_bavail == 0 or (state.f_files > 0 and state.f_favail == 0)
+
+
+_counter = -2
+
+
+def out_of_memory_count() -> int:
+    """How many processes of our control group the kernel has killed for lack of memory; 0 if it does not tell."""
+    global _counter
+    if _counter == -2:
+        _counter = _open_counter()
+    if _counter == -1:
+        return 0
+    for line in os.pread(_counter, 4096, 0).splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
+def _open_counter() -> int:
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as stream:
+            groups = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return -1
+    for _, controllers, path in groups:
+        if controllers == "":
+            candidate = f"/sys/fs/cgroup{path}/memory.events"
+        elif "memory" in controllers.split(","):
+            candidate = f"/sys/fs/cgroup/memory{path}/memory.oom_control"
+        else:
+            continue
+        try:
+            return os.open(candidate, os.O_RDONLY)
+        except OSError:
+            continue  # a container may not see its own group
+    return -1

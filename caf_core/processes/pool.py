@@ -1,0 +1,318 @@
+"""The wardens of a resident process: ordering them from zygotes, giving them calls, noticing their deaths.
+
+A call that has been taken from the agenda occupies a slot until it has ended. It goes to an idle warden of its home, or waits for one
+that is being forked.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from caf_core.processes import tree, warden, zygote
+from caf_core.processes.agenda import Agenda, Call, Home
+from caf_core.processes.protocol import Frames, frame
+
+CANCEL_LIMIT = warden.GRACE + 10.0
+"""How long a warden may take to end a cancelled call before it is killed itself [s]."""
+
+MAX_BIRTHS = 3
+"""How many times in a row a warden may die before it says a word; then its calls are given up."""
+
+
+class Nursery:
+    """One zygote, the calls that wait for a warden of it, and the wardens that are being forked."""
+
+    __slots__ = ("failures", "home", "line", "orders", "pid", "waiting")
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.pid = 0
+        self.line: socket.socket | None = None
+        self.waiting: deque[Call] = deque()
+        self.orders: set[Line] = set()
+        self.failures = 0
+
+    def order(self) -> socket.socket:
+        """Have a warden forked, from a new zygote if there is none."""
+        for _ in range(2):
+            if self.line is None:
+                module, preload, path = self.home
+                # A module that kills the process that imports it shall kill the task and not every zygote.
+                self.pid, self.line = zygote.start(module, preload if self.failures < 2 else (), path)
+            try:
+                return zygote.order_warden(self.line)
+            except OSError:
+                self.close()
+        raise OSError("the process that forks wardens dies at once")
+
+    def close(self) -> None:
+        """Let the zygote end."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+
+
+class Line:
+    """The resident's end of the line to one warden."""
+
+    __slots__ = ("call", "connection", "deadline", "frames", "nursery", "pid")
+
+    def __init__(self, connection: socket.socket, nursery: Nursery) -> None:
+        self.connection = connection
+        self.nursery = nursery
+        self.frames = Frames()
+        self.pid = 0
+        self.call: Call | None = None
+        self.deadline: float | None = None
+
+
+class Pool:
+    """Executes what the agenda holds, ``slots`` calls at a time.
+
+    Args:
+        selector: Where the lines to the wardens are registered, with ``read`` as data.
+        agenda: Where calls are taken from.
+        slots: How many calls are executed at the same time.
+        report: Called when the state of a call has changed.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, agenda: Agenda, slots: int, report: Callable[[Call], None]
+    ) -> None:
+        self.slots = slots
+        self.busy = 0
+        self._selector = selector
+        self._agenda = agenda
+        self._report = report
+        self._nurseries: dict[Home, Nursery] = {}
+        self._zygotes: dict[int, Nursery] = {}
+        self._wardens: dict[int, Line] = {}
+        self._idle: list[Line] = []
+        self._lost: list[tuple[Call, int]] = []
+        self._hunting = False
+
+    def dispatch(self) -> None:
+        """Fill the free slots."""
+        while self.busy < self.slots and (call := self._agenda.take()) is not None:
+            self.busy += 1
+            for line in reversed(self._idle):
+                if line.nursery.home == call.home:
+                    self._idle.remove(line)
+                    self._give(line, call)
+                    break
+            else:
+                nursery = self._nurseries.get(call.home) or Nursery(call.home)
+                self._nurseries[call.home] = nursery
+                nursery.waiting.append(call)
+                self._order(nursery)
+
+    def cancel(self, call: Call) -> None:
+        """End a call, whatever its state."""
+        line = next((line for line in self._wardens.values() if line.call is call), None)
+        if line is not None:
+            if not call.cancelled:
+                call.cancelled = True
+                line.deadline = time.monotonic() + CANCEL_LIMIT
+                os.kill(line.pid, signal.SIGTERM)
+        elif call.state == "queued":
+            nursery = self._nurseries.get(call.home)
+            if nursery is not None and call in nursery.waiting:
+                nursery.waiting.remove(call)
+                self.busy -= 1
+            call.end("cancelled")
+            self._report(call)
+
+    def renew(self) -> None:
+        """Forget every zygote, so that calls from now on find modules as they are on disk now."""
+        for nursery in self._nurseries.values():
+            for call in nursery.waiting:
+                self._agenda.put_back(call)
+                self.busy -= 1
+            nursery.waiting.clear()
+            nursery.close()
+        self._nurseries.clear()
+        for line in self._idle:
+            self._hang_up(line)
+        self._idle.clear()
+
+    def close(self) -> None:
+        """Let all zygotes and idle wardens end."""
+        self.renew()
+
+    def read(self, line: Line) -> None:
+        """Take in what a warden sent."""
+        try:
+            data = line.connection.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._hang_up(line)
+            if line.pid == 0:
+                self._stillborn(line)
+            return  # a warden that spoke is reaped, and its call accounted for, in ``reap``
+        for body in line.frames.feed(data):
+            if body[:1] == b"H":
+                self._born(line, int(body[1:]))
+            else:
+                self._finished(line, body)
+
+    def reap(self) -> None:
+        """Collect children that have ended, and end what dead wardens left behind."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                self._buried(pid, status)
+        if self._hunting:
+            self._hunt()
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` must be called at the latest."""
+        deadlines = [line.deadline for line in self._wardens.values() if line.deadline is not None]
+        if self._hunting:
+            deadlines.append(time.monotonic() + tree.POLL_SECONDS)
+        return min(deadlines, default=None)
+
+    def tick(self, now: float) -> None:
+        """Kill wardens that did not end a cancelled call in time; go on hunting orphans."""
+        for line in self._wardens.values():
+            if line.deadline is not None and line.deadline <= now:
+                line.deadline = None
+                os.kill(line.pid, signal.SIGKILL)
+        if self._hunting:
+            self._hunt()
+
+    def _order(self, nursery: Nursery) -> None:
+        while len(nursery.orders) < len(nursery.waiting):
+            try:
+                connection = nursery.order()
+            except OSError as error:
+                self._give_up(nursery, str(error))
+                return
+            self._zygotes[nursery.pid] = nursery
+            connection.setblocking(False)
+            line = Line(connection, nursery)
+            nursery.orders.add(line)
+            self._selector.register(connection, selectors.EVENT_READ, (self.read, line))
+
+    def _born(self, line: Line, pid: int) -> None:
+        nursery = line.nursery
+        nursery.orders.discard(line)
+        nursery.failures = 0
+        line.pid = pid
+        self._wardens[pid] = line
+        self._ready(line)
+
+    def _stillborn(self, line: Line) -> None:
+        nursery = line.nursery
+        nursery.orders.discard(line)
+        nursery.failures += 1
+        nursery.close()
+        if nursery.failures > MAX_BIRTHS:
+            self._give_up(nursery, "no warden could be forked for it")
+        else:
+            self._order(nursery)
+
+    def _give_up(self, nursery: Nursery, error: str) -> None:
+        while nursery.waiting:
+            call = nursery.waiting.popleft()
+            self.busy -= 1
+            call.end("lost", error=error)
+            self._report(call)
+        self.dispatch()
+
+    def _ready(self, line: Line) -> None:
+        if line.nursery.waiting:
+            self._give(line, line.nursery.waiting.popleft())
+        elif self._nurseries.get(line.nursery.home) is not line.nursery:
+            self._hang_up(line)
+        else:
+            self._idle.append(line)
+            if len(self._wardens) > 2 * self.slots:
+                self._hang_up(self._idle.pop(0))
+
+    def _give(self, line: Line, call: Call) -> None:
+        line.call = call
+        call.state = "executing"
+        call.pid = line.pid
+        text = '{"function":"' + call.function + '","arguments":' + call.arguments + "}"
+        line.connection.setblocking(True)
+        try:
+            line.connection.sendall(frame(text.encode("ascii")))
+        except OSError:
+            pass  # the warden died this moment: ``reap`` reports the call as lost
+        finally:
+            line.connection.setblocking(False)
+        self._report(call)
+
+    def _finished(self, line: Line, body: bytes) -> None:
+        call, line.call, line.deadline = line.call, None, None
+        if call is None:
+            return
+        self.busy -= 1
+        value = body[1:].decode("ascii")
+        kind = "cancelled" if call.cancelled else "ended"
+        if body[:1] == b"V":
+            call.end(kind, value=value)
+        else:
+            call.end(kind, error=value)
+        self._report(call)
+        self._ready(line)
+        self.dispatch()
+
+    def _hang_up(self, line: Line) -> None:
+        with contextlib.suppress(KeyError, ValueError):  # it has been hung up already
+            self._selector.unregister(line.connection)
+        line.connection.close()
+
+    def _buried(self, pid: int, status: int) -> None:
+        nursery = self._zygotes.pop(pid, None)
+        if nursery is not None and nursery.pid == pid:
+            nursery.close()
+        line = self._wardens.pop(pid, None)
+        if line is None:
+            return
+        if line.connection.fileno() >= 0:
+            self.read(line)  # its last words
+            self._hang_up(line)
+        if line in self._idle:
+            self._idle.remove(line)
+        if line.call is not None:
+            self._lost.append((line.call, status))
+            self._hunting = True
+
+    def _hunt(self) -> None:
+        """Kill the children that dead wardens left to us; then report their calls."""
+        known = self._wardens.keys() | self._zygotes.keys()
+        unborn = any(nursery.orders for nursery in self._nurseries.values())
+        prey = []
+        for child in tree.children(os.getpid()):
+            if child not in known and tree.start_time(child) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    # A task has a session of its own; a warden that has not said its first word has ours.
+                    if not (unborn and os.getsid(child) == os.getsid(0)):
+                        prey += [child, *tree.descendants(child)]
+        tree.send(prey, signal.SIGKILL)
+        if prey:
+            return
+        self._hunting = False
+        lost, self._lost = self._lost, []
+        for call, status in lost:
+            self.busy -= 1
+            call.end("cancelled" if call.cancelled else "lost", status=status, error=_how(status))
+            self._report(call)
+        self.dispatch()
+
+
+def _how(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"its warden was killed by signal {os.WTERMSIG(status)}"
+    return f"its warden ended with exit code {os.WEXITSTATUS(status)}"

@@ -1,0 +1,80 @@
+"""Where a resident process is registered, so that clients find it, and one that is dead is recognised.
+
+``resident.json`` in the runtime directory holds the socket's path, and the host, process id and start time of the process. The socket lies
+in a private directory of its own, because a socket's path may not be longer than some hundred bytes. That directory is under the directory for
+temporary files and not under ``$XDG_RUNTIME_DIR``, which is emptied when its user logs out, and the resident stays.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from caf_core.processes import tree
+
+PROTOCOL = 1
+_FILE = "resident.json"
+_LOCK = "resident.lock"
+
+
+@contextlib.contextmanager
+def lock(runtime_dir: str) -> Iterator[None]:
+    """Keep everybody else from starting, finding or removing a resident process in ``runtime_dir``."""
+    fd = os.open(os.path.join(runtime_dir, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def write(runtime_dir: str, pid: int, door: str) -> None:
+    """Register a process."""
+    entry = {
+        "protocol": PROTOCOL,
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": tree.start_time(pid),
+        "socket": door,
+    }
+    path = os.path.join(runtime_dir, _FILE)
+    with open(f"{path}.new", "w", encoding="ascii") as stream:
+        json.dump(entry, stream)
+    os.replace(f"{path}.new", path)
+
+
+def read(runtime_dir: str) -> dict[str, Any] | None:
+    """What is registered; ``None`` if nothing is, or if it cannot be read."""
+    try:
+        with open(os.path.join(runtime_dir, _FILE), encoding="ascii") as stream:
+            entry = json.load(stream)
+    except (FileNotFoundError, ValueError):
+        return None
+    return entry if isinstance(entry, dict) and {"host", "pid", "started", "socket"} <= entry.keys() else None
+
+
+def is_local(entry: dict[str, Any]) -> bool:
+    """Whether the registered process is, or was, on this machine."""
+    return bool(entry["host"] == socket.gethostname())
+
+
+def is_alive(entry: dict[str, Any]) -> bool:
+    """Whether the registered process lives on this machine; another one with its number is not mistaken for it."""
+    started = tree.start_time(int(entry["pid"]))
+    return is_local(entry) and started is not None and started == entry["started"]
+
+
+def remove(runtime_dir: str, pid: int) -> None:
+    """Remove the registration of process ``pid`` and its socket, unless another process is registered."""
+    entry = read(runtime_dir)
+    if entry is None or entry["pid"] != pid:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(runtime_dir, _FILE))
+    if is_local(entry):
+        with contextlib.suppress(OSError):  # what lies there besides is not ours to remove
+            os.unlink(entry["socket"])
+            os.rmdir(os.path.dirname(entry["socket"]))

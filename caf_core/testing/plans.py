@@ -1,0 +1,187 @@
+"""What the suites for strategies and runners share: made-up runs, plans and answers."""
+
+# ruff: noqa: S101 - a suite is made of assertions
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from attrs import define, field, frozen
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from caf_core.calibration.plan_tree import Reply
+from caf_core.calibration.plans import (
+    Commit,
+    Execute,
+    Executed,
+    FindBoundaries,
+    Parts,
+    Past,
+    Plan,
+    Result,
+    Verdict,
+)
+from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
+from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.iov import ExpRun, IoV
+
+SETTINGS = settings(
+    max_examples=80,
+    deadline=None,
+    # The fixtures give values that no test changes, and every plugin executes the same inherited tests.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+runs_with_data: st.SearchStrategy[tuple[ExpRun, ...]] = st.lists(
+    st.builds(ExpRun, st.integers(0, 3), st.integers(0, 15)), min_size=1, max_size=12, unique=True
+).map(lambda runs: tuple(sorted(runs)))
+"""Runs of up to four experiments, sorted, each once."""
+
+moods: st.SearchStrategy[tuple[Result, ...]] = st.sampled_from(
+    [
+        (Result.OK,),
+        (Result.OK, Result.ITERATE),
+        (Result.OK, Result.OK, Result.NOT_ENOUGH_DATA),
+        (Result.OK, Result.ITERATE, Result.NOT_ENOUGH_DATA, Result.FAILURE),
+        (Result.NOT_ENOUGH_DATA,),
+        (Result.FAILURE,),
+    ]
+)
+"""The results that an algorithm may have in one example."""
+
+
+@define
+class MadeUpAlgorithm:
+    """Answers like an algorithm: equal questions get equal answers, whatever the order in which they come.
+
+    Args:
+        draw: Draws from a hypothesis strategy.
+        mood: The results that occur.
+        enough: Fewer runs than this are not enough data.
+    """
+
+    draw: Callable[[st.SearchStrategy[object]], object]
+    mood: tuple[Result, ...]
+    enough: int = 1
+    executed: list[Execute] = field(factory=list)
+    results: dict[str, Result] = field(factory=dict)
+    by_key: dict[str, Execute] = field(factory=dict)
+    _known: dict[tuple[ExpRun, ...], object] = field(factory=dict)
+
+    def execute(self, request: Execute, key: str = "") -> Executed:
+        """Answer an ``Execute``."""
+        key = key or f"execution-{len(self.executed)}"
+        self.executed.append(request)
+        self.results[key] = self.result_of(request.runs)
+        self.by_key[key] = request
+        return Executed(key, self.results[key])
+
+    def result_of(self, runs: tuple[ExpRun, ...]) -> Result:
+        """What comes of executing the algorithm on these runs."""
+        if len(runs) < self.enough:
+            return Result.NOT_ENOUGH_DATA
+        if runs not in self._known:
+            self._known[runs] = self.draw(st.sampled_from(self.mood))
+        return Result(str(self._known[runs]))
+
+    def boundaries(self, request: FindBoundaries) -> tuple[ExpRun, ...]:
+        """Answer a ``FindBoundaries``."""
+        key = (ExpRun(-1, -1), *request.runs)
+        if key not in self._known:
+            self._known[key] = self.draw(st.lists(st.sampled_from(request.runs), unique=True))
+        chosen = self._known[key]
+        return tuple(sorted(chosen)) if isinstance(chosen, list) else ()
+
+    def reply(self, ask: Ask) -> Reply:
+        """Answer what a runner asks."""
+        return (
+            self.execute(ask.request, ask.key)
+            if isinstance(ask.request, Execute)
+            else self.boundaries(ask.request)
+        )
+
+
+@define(kw_only=True)
+class ScriptedStrategy(AlgorithmStrategy):
+    """A strategy whose plan is written down.
+
+    Args:
+        script: Its steps.
+    """
+
+    script: "Script"
+
+    def plan(self, runs: Sequence[ExpRun], past: Past) -> Plan:  # noqa: ARG002 - the script says it all
+        """Follow the script."""
+        return _follow(self.script)
+
+
+@frozen
+class ScriptedParts:
+    """A step of a script: parts, each with a script of its own."""
+
+    scripts: "tuple[Script, ...]"
+    stop_at_failure: bool
+
+
+Script = tuple[ExpRun | ScriptedParts | None, ...]
+"""Steps: a run to execute and commit, parts to wait for, or ``None`` to ask for boundaries."""
+
+
+def _follow(script: Script) -> Plan:
+    for step in script:
+        if step is None:
+            yield FindBoundaries((ExpRun(0, 0), ExpRun(0, 1)))
+        elif isinstance(step, ScriptedParts):
+            verdicts = yield Parts(tuple(_follow(part) for part in step.scripts), step.stop_at_failure)
+            failed = [one for one in cast("tuple[Verdict, ...]", verdicts) if not one.result.success]
+            if failed and step.stop_at_failure:
+                return failed[0]
+        else:
+            iov = IoV(*step, *step)
+            executed = cast("Executed", (yield Execute((step,), iov)))
+            if not executed.result.success:
+                return Verdict(executed.result, str(step))
+            yield Commit(executed.key, (step,), iov)
+    return Verdict(Result.OK)
+
+
+def _script(steps: Sequence[ExpRun | ScriptedParts | None]) -> Script:
+    return tuple(steps)
+
+
+_runs = st.builds(ExpRun, st.just(1), st.integers(0, 10_000))
+
+_simple = st.lists(st.one_of(_runs, _runs, st.none()), max_size=3).map(_script)
+
+
+def _with_parts(inner: st.SearchStrategy[Script]) -> st.SearchStrategy[Script]:
+    parts = st.builds(ScriptedParts, st.lists(inner, max_size=4).map(tuple), st.booleans())
+    return st.lists(st.one_of(_runs, parts), max_size=3).map(_script)
+
+
+scripts: st.SearchStrategy[Script] = st.recursive(_simple, _with_parts, max_leaves=8)
+"""Scripts of plans, with parts within parts."""
+
+
+def drive(
+    runner: AlgorithmsRunner,
+    planned: Sequence[PlannedAlgorithm],
+    algorithms: Sequence[MadeUpAlgorithm],
+    data: st.DataObject,
+    recorded: Mapping[str, Reply] | None = None,
+) -> dict[str, Reply]:
+    """Answer a runner's questions, in an order that hypothesis chooses, until it has finished.
+
+    Returns:
+        The answers by key.
+    """
+    answers: dict[str, Reply] = {}
+    waiting = list(runner.start(planned, recorded))
+    while not runner.finished:
+        assert waiting, "a runner that has not finished waits for an answer"
+        ask = waiting.pop(data.draw(st.integers(0, len(waiting) - 1)))
+        assert ask.key not in answers, "nothing is asked twice"
+        answers[ask.key] = algorithms[ask.algorithm].reply(ask)
+        waiting += runner.answer(ask.key, answers[ask.key])
+    return answers

@@ -5,7 +5,6 @@ from typing import TypeVar, cast
 
 from caf_core.calibration.plans import (
     Answer,
-    Commit,
     Execute,
     Executed,
     FindBoundaries,
@@ -27,11 +26,6 @@ def execute(runs: tuple[ExpRun, ...], iov: IoV) -> Asking[Executed]:
     if not isinstance(answer, Executed):
         raise TypeError(f"Execute was answered by {answer!r}; the answer must be an Executed.")
     return answer
-
-
-def commit(key: str, runs: tuple[ExpRun, ...], iov: IoV) -> Asking[None]:
-    """Let the payloads of a successful execution count, with this interval."""
-    yield Commit(key, runs, iov)
 
 
 def find_boundaries(runs: tuple[ExpRun, ...]) -> Asking[tuple[ExpRun, ...]]:

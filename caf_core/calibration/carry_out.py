@@ -110,8 +110,8 @@ def take(commit: Commit, successes: set[str]) -> None:
     """
     if commit.key not in successes:
         raise AlgorithmError(
-            f"the strategy commits the execution {commit.key!r} for {commit.iov}, which is no success of this "
-            "plan that waits to be committed; it may commit each of its successful executions once.",
+            f"the strategy commits the execution {commit.key!r} for {commit.iov}, which is no success of its "
+            "plan that waits to be committed; each successful execution may be committed once.",
             iov=str(commit.iov),
         )
     successes.remove(commit.key)

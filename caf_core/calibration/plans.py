@@ -1,7 +1,7 @@
 """The words between a strategy and whoever carries its plan out.
 
-A plan is a generator: it yields requests and is sent their answers, and returns a ``Verdict``. It does no I/O, and the same answers
-always lead to the same requests, so a plan can be replayed from recorded answers.
+A plan is a generator: it yields requests and is sent their answers, and returns a ``Verdict``. It does no
+I/O, and the same answers always lead to the same requests, so a plan can be replayed from recorded answers.
 """
 
 from collections.abc import Generator, Sequence
@@ -31,7 +31,8 @@ class Execute:
     """Execute the algorithm on these runs; answered by ``Executed``.
 
     Args:
-        runs: The runs whose data it gets, in order; all of one experiment unless the strategy spans experiments.
+        runs: The runs whose data it gets, in order; all of one experiment unless the strategy spans
+            experiments.
         iov: The interval for which its payloads are meant, as far as it is known now.
     """
 

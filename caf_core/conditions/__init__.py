@@ -1,1 +1,1 @@
-"""Payloads, the databases that hold them, and the chain in which they are searched."""
+"""Payloads, the databases that hold them, and the order in which these are searched."""

@@ -1,0 +1,42 @@
+"""Writing files so that a reader, or a crash, sees either the old content or the new one."""
+
+import os
+from pathlib import Path
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The content of a file, or None if it does not exist."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def replace_file(path: Path, data: bytes) -> bool:
+    """Give a file this content, durably and at once, with permissions by the umask.
+
+    The name survives a crash of the machine only once ``sync_directory`` was called. The temporary file
+    always has the same name, so that what a crash leaves behind is overwritten by the next attempt; a
+    directory has one writer at a time.
+
+    Returns:
+        Whether anything changed; a file that has this content already is left alone.
+    """
+    if read_if_there(path) == data:
+        return False
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    return True
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,159 @@
+"""A database that is a directory: ``database.txt`` and one file a payload.
+
+A line of ``database.txt`` is ``<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>``; the file of a
+payload is ``<name>_rev_<revision>.<suffix>``, and where it came from stands in
+``<name>_rev_<revision>.provenance.json``, by interval. Of two lines that hold a run the last one counts, so
+databases can be merged by appending. A directory has any number of readers and one writer at a time.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from caf_core.conditions import audit, local_files
+from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
+from caf_core.conditions.diff import Difference, difference
+from caf_core.conditions.payload import Entry, Payload, StoredPayload
+from caf_core.conditions.provenance import Provenance
+from caf_core.conditions.validity import Validity, appended, effect, unique, validity_of
+from caf_core.iov import ExpRun
+
+if TYPE_CHECKING:
+    from caf_core.conditions.database import ConditionsDatabase
+
+
+class HasItems(Protocol):
+    """Anything whose payloads can be copied: a local database, a global tag."""
+
+    def items(self) -> Iterable[StoredPayload]:
+        """Its payloads, encoded, in the order of its entries."""
+
+
+class LocalDatabase:
+    """A directory of payloads. One that does not exist yet is empty, and is made by the first write.
+
+    Args:
+        path: The directory.
+        codecs: The formats that it can write and read.
+    """
+
+    def __init__(self, path: str | Path, codecs: Codecs = BUILTIN_CODECS) -> None:
+        # Absolute, because other processes have other working directories.
+        self.path = Path(path).absolute()
+        self.codecs = codecs
+        self._suffixes = tuple(codec.suffix for codec in codecs.codecs)
+        self._seen: tuple[object, tuple[Entry, ...], Validity[Entry]] | None = None
+
+    def __reduce__(self) -> tuple[type["LocalDatabase"], tuple[Path, Codecs]]:
+        """Pickled as what it was made of."""
+        return type(self), (self.path, self.codecs)
+
+    def __repr__(self) -> str:
+        return f"LocalDatabase({str(self.path)!r})"
+
+    @property
+    def url(self) -> str:
+        """What ``open_database`` takes: ``file:///...``."""
+        return self.path.as_uri()
+
+    def exists(self) -> bool:
+        """Whether it has been written."""
+        return local_files.index_path(self.path).exists()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The lines of ``database.txt``, as they are now.
+
+        Raises:
+            PayloadError: If a line is corrupt; names file and line.
+        """
+        return self._read()[0]
+
+    def find(self, name: str, run: ExpRun) -> Entry | None:
+        """The last entry of a name that holds a run."""
+        return self._read()[1].at(name, run)
+
+    def load(self, entry: Entry) -> Any:
+        """The content of an entry.
+
+        Raises:
+            PayloadError: If its file is missing or damaged, or no codec reads it.
+        """
+        return self.codecs.decode(local_files.read_item(self.path, entry, self._suffixes, origin=False))
+
+    def provenance(self, entry: Entry) -> Provenance | None:
+        """Where an entry came from, if that was kept."""
+        return local_files.read_provenance(self.path, entry)
+
+    def path_of(self, entry: Entry) -> Path:
+        """The file of an entry.
+
+        Raises:
+            PayloadError: If there is none.
+        """
+        return local_files.payload_path(self.path, entry, self._suffixes)
+
+    def items(self) -> Iterator[StoredPayload]:
+        """Every payload, encoded, with its origin, in the order of the lines. Needs no codec."""
+        for entry in self.entries():
+            yield local_files.read_item(self.path, entry, self._suffixes)
+
+    def fingerprint(self) -> str:
+        """A hash of what look-ups give; equal for databases that say the same by other lines."""
+        return effect(self.entries())
+
+    def store(self, payloads: Iterable[tuple[Payload, Provenance]]) -> tuple[Entry, ...]:
+        """Add payloads in one transaction: all of them count afterwards, or none.
+
+        To store the same again changes nothing.
+
+        Returns:
+            Their entries.
+        Raises:
+            PayloadError: If one of them cannot be stored, or the directory cannot be written.
+        """
+        return self.store_encoded([self.codecs.encode(payload, origin) for payload, origin in payloads])
+
+    def write(self, payloads: Iterable[tuple[Payload, Provenance]]) -> tuple[Entry, ...]:
+        """Make the database hold exactly these payloads, in one transaction.
+
+        Returns:
+            Their entries.
+        Raises:
+            PayloadError: As for ``store``.
+        """
+        return self.write_encoded([self.codecs.encode(payload, origin) for payload, origin in payloads])
+
+    def store_encoded(self, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
+        """As ``store``, for encoded payloads; they are written one by one, and not kept in memory."""
+        with local_files.writing(self.path):
+            new = unique(local_files.write_items(self.path, items))
+            local_files.write_index(self.path, appended(self.entries(), new))
+        return new
+
+    def write_encoded(self, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
+        """As ``write``, for encoded payloads. Files that nothing refers to any more are removed last."""
+        with local_files.writing(self.path):
+            new = unique(local_files.write_items(self.path, items))
+            local_files.write_index(self.path, new)
+            local_files.prune(self.path, new)
+        return new
+
+    def merge(self, other: HasItems) -> tuple[Entry, ...]:
+        """Append the payloads of another database to this one, in one transaction."""
+        return self.store_encoded(other.items())
+
+    def diff(self, other: "ConditionsDatabase") -> Difference:
+        """What this database and another one do not have in common."""
+        return difference(self.entries(), other.entries())
+
+    def validate(self) -> tuple[audit.Problem, ...]:
+        """What is wrong: overlapping intervals of one name, missing files, files with a wrong hash."""
+        return audit.audit(self.path, self.entries(), self.codecs)
+
+    def _read(self) -> tuple[tuple[Entry, ...], Validity[Entry]]:
+        """Entries and their index, read again if the file was replaced."""
+        state = local_files.index_state(self.path)
+        if self._seen is None or self._seen[0] != state:
+            entries = local_files.read_index(self.path)
+            self._seen = state, entries, validity_of(entries)
+        return self._seen[1:]

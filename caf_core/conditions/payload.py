@@ -1,0 +1,106 @@
+"""What is stored: a payload, the line that names it, and its encoded form."""
+
+import re
+from typing import Any
+
+from attrs import Attribute, evolve, field, frozen
+
+from caf_core.conditions.provenance import Provenance
+from caf_core.errors import InvalidIoVError, PayloadError
+from caf_core.iov import IoV
+
+# A name becomes part of a file name, of a line with blanks between its fields, and of an SQL row: plain
+# ASCII keeps it the same in all three.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,149}")
+_REVISION = re.compile(r"[0-9a-f]{16}")
+_LINE = re.compile(r"(\S+) (\S+) (-?\d+,-?\d+,-?\d+,-?\d+)", re.ASCII)
+
+
+def check_name(name: object) -> str:
+    """Return a payload's name if it can be one.
+
+    Raises:
+        PayloadError: If it has other characters than letters, digits and ``_ . + -``, or is too long.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PayloadError(
+            f"{name!r} cannot be the name of a payload: use at most 150 of the ASCII letters, "
+            f"digits, and '_', '.', '+', '-', "
+            "and begin with a letter, a digit or '_'."
+        )
+    return name
+
+
+def _valid_name(_instance: object, _attribute: "Attribute[str]", value: str) -> None:
+    check_name(value)
+
+
+@frozen
+class Payload:
+    """Constants on their way into a database.
+
+    Args:
+        name: What the constants are called.
+        content: Plain values, attrs objects, numpy arrays, bytes, or whatever an installed codec accepts.
+        iov: Where they hold; ``None`` leaves it to whoever commits them.
+        codec: The name of the codec; ``None`` takes the first that accepts the content.
+    """
+
+    name: str = field(validator=_valid_name)
+    content: Any
+    iov: IoV | None = None
+    codec: str | None = None
+
+
+@frozen
+class Entry:
+    """One line of ``database.txt``: which revision of a payload holds where."""
+
+    name: str
+    revision: str
+    iov: IoV
+
+    def line(self) -> str:
+        """The line, without its end."""
+        return f"{self.name} {self.revision} {self.iov}"
+
+    @classmethod
+    def parse(cls, line: str) -> "Entry":
+        """Read a line.
+
+        Raises:
+            PayloadError: If it is not as ``line`` writes it.
+        """
+        match = _LINE.fullmatch(line)
+        if match is None or not _NAME.fullmatch(match[1]) or not _REVISION.fullmatch(match[2]):
+            raise PayloadError(
+                f"{line!r} is not '<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>'."
+            )
+        try:
+            iov = IoV.parse(match[3])
+        except InvalidIoVError as error:
+            raise PayloadError(f"{line!r} has an impossible interval: {error}") from error
+        if iov.empty:
+            raise PayloadError(f"{line!r} has an empty interval.")
+        return cls(match[1], match[2], iov)
+
+
+@frozen
+class StoredPayload:
+    """A payload as a database keeps it: encoded, and with its origin.
+
+    Args:
+        entry: Name, revision and interval.
+        suffix: The suffix of the codec that wrote it, which names the codec that can read it.
+        data: The canonical bytes.
+        provenance: Where it came from.
+    """
+
+    entry: Entry
+    suffix: str
+    data: bytes = field(repr=False)
+    provenance: Provenance = field(factory=Provenance)
+
+    def valid_for(self, iov: IoV) -> "StoredPayload":
+        """The same constants for another interval."""
+        return evolve(self, entry=evolve(self.entry, iov=iov))

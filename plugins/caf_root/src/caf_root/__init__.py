@@ -1,1 +1,54 @@
-"""ROOT files, per-run histograms and ROOT payloads for caf."""
+"""ROOT files, per-run histograms and ROOT payloads for caf.
+
+This is the plugin's entry module: it registers by name only, and its building blocks are imported when they
+are first used, because every ``caf`` command imports it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from caf_core.plugins.markers import hookimpl
+
+if TYPE_CHECKING:
+    from caf_core.iov import IoV
+    from caf_core.plugins.hooks import Register
+
+_HOMES = {
+    "Counts": "counts",
+    "Events": "events",
+    "IoVReader": "iovs",
+    "PeakFit": "peaks",
+    "PeakFitter": "peaks",
+    "RootCodec": "codec",
+    "RootFileError": "files",
+    "RunHistograms": "histograms",
+    "TriggerLine": "trigger",
+    "TriggerSkim": "trigger",
+    "chi2_of_mean": "statistics",
+    "chi2_probability": "statistics",
+    "read_chunks": "reading",
+    "split_runs": "reading",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a building block when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+@hookimpl
+def caf_register_payload_codecs(register: "Register[Any]") -> None:
+    """Histograms, and arrays on request, as ROOT files."""
+    register("root", "caf_root.codec:RootCodec")
+
+
+@hookimpl
+def caf_iov_of_file(path: str) -> "IoV | None":
+    """The runs of a ROOT file whose trees have branches for experiment and run."""
+    from caf_root.iovs import iov_of_file
+
+    return iov_of_file(path)

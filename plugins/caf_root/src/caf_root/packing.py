@@ -1,0 +1,36 @@
+"""Small pickles of histograms: most bins are empty or hold few entries."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Packed = tuple[NDArray[np.integer] | None, NDArray[np.integer]]
+"""The places that are not 0, or ``None`` for all of them, and the values there, in narrow types."""
+
+
+def pack(values: NDArray[np.int64]) -> Packed:
+    """Pack integers of any shape."""
+    flat = values.ravel()
+    places = np.flatnonzero(flat)
+    dense, sparse = narrow(flat), (narrow(places), narrow(flat[places]))
+    if sparse[0].nbytes + sparse[1].nbytes < dense.nbytes:
+        return sparse
+    return None, dense
+
+
+def unpack(
+    shape: Sequence[int], places: NDArray[np.integer] | None, values: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """The inverse of ``pack``."""
+    if places is None:
+        return values.astype(np.int64).reshape(shape)
+    flat = np.zeros(int(np.prod(shape)), dtype=np.int64)
+    flat[places] = values
+    return flat.reshape(shape)
+
+
+def narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The same integers in the narrowest type that holds them all; always a copy."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))

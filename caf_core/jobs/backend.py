@@ -5,15 +5,18 @@ Everything else (cutting jobs into submissions, retries, exit records, restarts)
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 
 from caf_core.jobs.task import Resources
+
+if TYPE_CHECKING:
+    from caf_core.jobs.model import Job
 
 
 class SchedulerState(StrEnum):
@@ -39,6 +42,7 @@ class Report:
         failure: The failure kind that the scheduler's words imply (see ``FailureKind``), if any.
         host: Where it executes or executed.
         peak_memory_mb: Peak memory as accounted [MB].
+        record: The exit record itself, from a backend that has it at hand; its file need not be read then.
     """
 
     state: SchedulerState
@@ -48,6 +52,7 @@ class Report:
     failure: str | None = None
     host: str = ""
     peak_memory_mb: float | None = None
+    record: Mapping[str, Any] | None = None
 
 
 @frozen
@@ -60,6 +65,9 @@ class Capabilities:
         poll_interval: How often the scheduler may be asked; ``None`` for a backend that notifies and is never polled.
         minimum_array: Smallest number of tasks that can be an array; fewer become single jobs.
         grace: How long a task that the scheduler no longer knows may still deliver its record.
+        find_again_after: An empty answer of ``find`` counts only when a second search, this much later, is empty too: at
+            least one time limit of the scheduler's clients. ``None`` when one empty answer is certain.
+        needs_script: Whether tasks are started through ``Submission.argv``, so that the script must be written.
     """
 
     array_limit: int | None = None
@@ -67,6 +75,8 @@ class Capabilities:
     poll_interval: timedelta | None = timedelta(seconds=60)
     minimum_array: int = 1
     grace: timedelta = timedelta(seconds=60)
+    find_again_after: timedelta | None = timedelta(seconds=120)
+    needs_script: bool = True
 
 
 @frozen
@@ -81,6 +91,7 @@ class Submission:
         resources: What every task of it needs.
         backend_args: The backend's own arguments, defaults already merged in.
         preload: Modules that the tasks' calls would like to find imported.
+        path: Folders in front of ``sys.path`` for those imports.
     """
 
     token: str
@@ -90,6 +101,7 @@ class Submission:
     resources: Resources = field(factory=Resources)
     backend_args: Mapping[str, Any] = field(factory=dict)
     preload: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
 
     def argv(self, position: int | str) -> list[str]:
         """The command that executes one task.
@@ -110,7 +122,7 @@ class Backend(ABC):
     """Executes tasks; the base of every backend plugin.
 
     The five methods below are all that a plugin has to write; each is called from one worker thread of its own, never
-    two at a time. What users call (``submit``, ``join``) is in ``caf_core.jobs.service`` and works for all.
+    two at a time; ``capabilities`` must answer at once. What users call (``submit``, ``join``) works for all.
     """
 
     default_backend_args: ClassVar[Mapping[str, Any]] = {}
@@ -146,8 +158,10 @@ class Backend(ABC):
         """End tasks; ids that have ended or are unknown are no error."""
 
     @abstractmethod
-    def find(self, token: str) -> Sequence[str]:
-        """The ids that belong to a token, in the order of the manifest; empty when the scheduler has none.
+    def find(self, token: str) -> Mapping[int, str]:
+        """The tasks of a submission that the scheduler knows: position in the manifest -> id; empty when it knows none.
+
+        Tasks that have ended and are forgotten may be left out: their records tell what became of them.
 
         Raises:
             BackendError: If the scheduler did not answer; this is not the same as none.
@@ -158,3 +172,32 @@ class Backend(ABC):
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing open
         """Let go of what is held open; tasks that execute go on."""
+
+    def submit(self, jobs: "Job | Iterable[Job]") -> None:
+        """Submit one job, or several; returns at once.
+
+        Raises:
+            ConfigurationError: If a job cannot be submitted as it is.
+        """
+        from caf_core.jobs.submit import session_of
+
+        session_of(self).submit(jobs)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until everything that was submitted here has ended.
+
+        Args:
+            timeout: Give up after this long [s].
+        Returns:
+            Whether all has ended.
+        """
+        from caf_core.jobs.submit import session_of
+
+        return session_of(self).join(timeout)
+
+    def can_submit(self, tasks: int = 1) -> bool:
+        """Whether so many further tasks fit under ``job_limit`` now; more may be submitted all the same, and wait."""
+        from caf_core.jobs.submit import session_of
+
+        limit = self.capabilities().job_limit
+        return limit is None or session_of(self).unfinished() + tasks <= limit

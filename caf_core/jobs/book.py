@@ -1,0 +1,411 @@
+"""The book of a job's tasks: what waits, what is out, what is true about each, and what a failure brings."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from math import isnan, nan
+from typing import Any
+
+from attrs import field, frozen
+
+from caf_core.jobs.backend import Capabilities, Report, SchedulerState
+from caf_core.jobs.columns import (
+    COMPLETED,
+    FAILED,
+    INIT,
+    KIND_NUMBER,
+    KINDS,
+    RUNNING,
+    STATE_NUMBER,
+    STATES,
+    SUBMITTED,
+    Columns,
+)
+from caf_core.jobs.effects import NEVER, Cancel, Effect, Out, Phase, Settle, SplitTask
+from caf_core.jobs.evidence import Evidence, Verdict, judge
+from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
+from caf_core.jobs.retry import Remedy, RetryPolicy
+from caf_core.jobs.task import Resources
+
+QUIET_SCAN = 30.0
+"""How often records are read although the backend tells of every ending itself [s]: a word may be lost."""
+
+
+@frozen
+class Terms:
+    """Under which terms a job is followed.
+
+    Args:
+        capabilities: What its backend can do.
+        resources: What its tasks ask for at first.
+        retry: What failures get.
+        min_fraction: The part of the tasks that must succeed.
+        first_attempt: The number of the first attempts.
+        scan_interval: How often records are read [s].
+    """
+
+    capabilities: Capabilities = field(factory=Capabilities)
+    resources: Resources = field(factory=Resources)
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    min_fraction: float = 1.0
+    first_attempt: int = 1
+    scan_interval: float = 1.0
+
+    @property
+    def scan_every(self) -> float:
+        """How often the records of a submission are read [s]."""
+        return self.scan_interval if self.capabilities.poll_interval is not None else QUIET_SCAN
+
+    @property
+    def held_for(self) -> float:
+        """How long a task may be held [s]."""
+        return self.retry.held_for.total_seconds()
+
+
+class TaskBook:
+    """See ``Tracker``, which adds the life of submissions.
+
+    A task that waits for its next attempt keeps the place of its last one with the position inverted (``~position``), so that late news of
+    that attempt is told from news that count.
+    """
+
+    def __init__(self, size: int, terms: Terms, count_files: Callable[[int], int] = lambda _: 0) -> None:
+        self.terms = terms
+        self.rows = Columns(size)
+        self.originals = size
+        self.outs: list[Out] = []
+        self.open: dict[str, Out] = {}
+        self.weights: dict[int, float] = {}
+        self.parents: dict[int, tuple[int, int]] = {}
+        self._count_files = count_files
+        self._pending: dict[Resources, deque[int]] = {}
+        self._delayed: list[tuple[float, int]] = []
+        self._wishes: dict[int, Resources] = {}
+        self._forgiven: dict[int, int] = {}
+        self._dirty: dict[int, TaskChange | None] = {}
+        self._effects: list[Effect] = []
+        self._grace = terms.capabilities.grace.total_seconds()
+
+    @property
+    def pending(self) -> int:
+        """How many tasks wait to be submitted now."""
+        return sum(map(len, self._pending.values()))
+
+    @property
+    def out(self) -> int:
+        """How many tasks are at the backend, as far as is known."""
+        return sum(out.open for out in self.open.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return not self.open and not self._delayed and not self.pending
+
+    @property
+    def fraction(self) -> float:
+        """The part of the tasks that succeeded; the halves of a split task count by their files."""
+        if not self.originals:
+            return 1.0
+        done = self.rows.state.count(COMPLETED)
+        less = sum(
+            1.0 - weight for index, weight in self.weights.items() if self.rows.state[index] == COMPLETED
+        )
+        return (done - less) / self.originals
+
+    @property
+    def success(self) -> bool:
+        """Whether enough succeeded."""
+        return self.fraction >= self.terms.min_fraction - 1e-9
+
+    @property
+    def changed(self) -> int:
+        """How many changes wait to be taken."""
+        return len(self._dirty)
+
+    def change(self, index: int) -> TaskChange:
+        """What is known of one task."""
+        place = self.place(index)
+        if place is None:
+            return self.rows.change(index)
+        out = self.outs[self.rows.submission[index]]
+        return self.rows.change(index, out.token, out.id_of(place[1]))
+
+    def place(self, index: int) -> tuple[str, int] | None:
+        """Token and position of a task's last attempt; ``None`` if it was never submitted."""
+        number, position = self.rows.submission[index], self.rows.position[index]
+        return None if number < 0 else (self.outs[number].token, position if position >= 0 else ~position)
+
+    def leaves(self) -> Iterator[int]:
+        """The tasks that count, in order; the halves of a split task stand in its place."""
+
+        def descend(index: int) -> Iterator[int]:
+            children = self.parents.get(index)
+            if children is None:
+                yield index
+            else:
+                for child in children:
+                    yield from descend(child)
+
+        for index in range(self.originals):
+            yield from descend(index)
+
+    def counts(self) -> tuple[dict[TaskState, int], dict[FailureKind, int]]:
+        """Tasks by state, and failed tasks by kind; a split task counts by its halves."""
+        rows = self.rows
+        counts = {state: rows.state.count(number) for number, state in enumerate(STATES)}
+        counts[TaskState.FAILED] -= len(self.parents)
+        failures: dict[FailureKind, int] = {}
+        if counts[TaskState.FAILED]:
+            for index, state in enumerate(rows.state):
+                if state == FAILED and index not in self.parents:
+                    kind = KINDS[rows.failure[index] - 1]
+                    failures[kind] = failures.get(kind, 0) + 1
+        return counts, failures
+
+    def ended_positions(self, token: str) -> list[int]:
+        """The lines of an open submission's manifest about which nothing more needs to be read."""
+        out = self.open.get(token)
+        if out is None:
+            return []
+        return [position for position in range(len(out.tasks)) if not self._current(out, position)]
+
+    def take_effects(self) -> list[Effect]:
+        """What is to be done now; each effect is given out once."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def take_changes(self) -> list[TaskChange]:
+        """What is new since the last call, in the order in which it became known, each attempt at most once."""
+        dirty, self._dirty = self._dirty, {}
+        return [self.change(key >> 16) if change is None else change for key, change in dirty.items()]
+
+    # For the tracker
+
+    def _mark(self, index: int) -> None:
+        self._dirty[index << 16 | self.rows.attempt[index]] = None
+
+    def enqueue(self, index: int) -> None:
+        """Let a task wait for its next attempt."""
+        resources = self._wishes.pop(index, None) or self._asked(index)
+        self._pending.setdefault(resources, deque()).append(index)
+
+    def mark_failed(self, index: int, kind: FailureKind, reason: str) -> None:
+        """A task failed for good without ever being out."""
+        self.rows.state[index], self.rows.failure[index] = FAILED, KIND_NUMBER[kind]
+        self.rows.set_reason(index, reason)
+        self._mark(index)
+
+    def settle_ended(self, token: str) -> None:
+        """Nothing more is expected of a submission."""
+        self._effects.append(Settle(token, IntentState.ENDED))
+
+    def _queue_due(self, now: float) -> None:
+        while self._delayed and self._delayed[0][0] <= now:
+            self.enqueue(heappop(self._delayed)[1])
+
+    def _asked(self, index: int) -> Resources:
+        number = self.rows.submission[index]
+        return self.outs[number].resources if number >= 0 else self.terms.resources
+
+    def _current(self, out: Out, position: int) -> bool:
+        """Whether news about this line of the manifest is about an attempt that counts and has not ended."""
+        if not 0 <= position < len(out.tasks):
+            return False
+        index, rows = out.tasks[position], self.rows
+        return (
+            rows.submission[index] == out.number
+            and rows.position[index] == position
+            and rows.state[index] not in (FAILED, COMPLETED)
+        )
+
+    def _unended(self, out: Out) -> list[int]:
+        return [position for position in range(len(out.tasks)) if self._current(out, position)]
+
+    def _hear(self, out: Out, position: int, report: Report, now: float) -> None:
+        """Take a report in, and judge."""
+        record = report.record
+        if record is not None and record.get("token") == out.token and record.get("position") == position:
+            self._judge(out, position, now, record, report)
+            return
+        match report.state:
+            case SchedulerState.UNKNOWN:
+                return
+            case SchedulerState.ENDED:
+                out.gone.setdefault(position, now)
+                out.reports[position] = report
+            case SchedulerState.HELD:
+                out.gone.pop(position, None)
+                out.held.setdefault(position, now)
+                out.reports[position] = report
+            case _:
+                for memory in (out.gone, out.held, out.reports):
+                    memory.pop(position, None)
+        self._judge(out, position, now, None, report)
+
+    def _miss(self, out: Out, position: int, now: float) -> None:
+        """The scheduler answered, and did not list the task."""
+        out.gone.setdefault(position, now)
+        self._judge(out, position, now)
+
+    def _judge(
+        self,
+        out: Out,
+        position: int,
+        now: float,
+        record: Mapping[str, Any] | None = None,
+        report: Report | None = None,
+    ) -> None:
+        """Let the evidence speak, and act on it."""
+        rows, index = self.rows, out.tasks[position]
+        report = report or out.reports.get(position)
+        evidence = Evidence(
+            rows.attempt[index],
+            STATES[rows.state[index]],
+            record,
+            report,
+            out.gone.get(position),
+            out.held.get(position),
+            out.scanned_at,
+            self._grace,
+            self.terms.held_for,
+            out.cancelling,
+        )
+        verdict = judge(evidence, now)
+        if verdict.scan_from is not None:
+            out.scan_at = min(out.scan_at, verdict.scan_from)
+        if verdict.remove:
+            self._effects.append(Cancel(out.token, (out.id_of(position),)))
+        if report is not None:
+            rows.set_memory(index, report.peak_memory_mb)
+            if report.host:
+                rows.set_host(index, report.host)
+        if verdict.state in (TaskState.COMPLETED, TaskState.FAILED):
+            self._end(out, position, verdict, record, now)
+        else:
+            self._go_on(index, verdict, now)
+
+    def _go_on(self, index: int, verdict: Verdict, now: float) -> None:
+        """The task has not ended; note where it is."""
+        rows, state = self.rows, STATE_NUMBER[verdict.state]
+        news = rows.set_reason(index, verdict.reason)
+        if state != rows.state[index]:
+            rows.state[index] = state
+            if state == SUBMITTED:
+                rows.started[index] = nan
+            news = True
+        if state == RUNNING and isnan(rows.started[index]):
+            rows.started[index] = now
+        if news:
+            self._mark(index)
+
+    def _end(
+        self, out: Out, position: int, verdict: Verdict, record: Mapping[str, Any] | None, now: float
+    ) -> None:
+        """The attempt has ended."""
+        index = out.tasks[position]
+        if record is not None:
+            self.rows.take_record(index, record)
+        elif isnan(self.rows.ended[index]):
+            self.rows.ended[index] = now
+        if verdict.state is TaskState.COMPLETED:
+            self.rows.set_reason(index, "")
+            self.rows.state[index] = COMPLETED
+            self._mark(index)
+            out.open -= 1
+            return
+        words = (
+            verdict.reason
+            if record is not None
+            else "; ".join(filter(None, (verdict.reason, out.broken.get(position))))
+        )
+        self._fail(out, position, verdict.failure or FailureKind.EXIT_CODE, words, now)
+
+    def _fail(
+        self, out: Out, position: int, kind: FailureKind, reason: str, now: float, *, final: bool = False
+    ) -> None:
+        """An attempt failed: keep that, and decide what comes next."""
+        rows, index = self.rows, out.tasks[position]
+        rows.state[index], rows.failure[index] = FAILED, KIND_NUMBER[kind]
+        rows.set_reason(index, reason)
+        out.open -= 1
+        out.gone.pop(position, None)
+        out.held.pop(position, None)
+        self._mark(index)
+        if not final:
+            self.decide(index, now)
+
+    def decide(self, index: int, now: float) -> None:
+        """Ask the policy about a task that failed, and do what it says."""
+        rows, policy = self.rows, self.terms.retry
+        change = self.change(index)
+        kind = change.failure or FailureKind.EXIT_CODE
+        files = self._count_files(index) if policy.rule(kind).remedy is Remedy.SPLIT else 0
+        # The number of an attempt goes on counting where an earlier job in the same place ended; the policy counts this job's.
+        attempts = rows.attempt[index] - self._forgiven.get(index, self.terms.first_attempt - 1)
+        decision = policy.decide(
+            kind, attempts, self._asked(index), files=files, peak_memory_mb=change.peak_memory_mb
+        )
+        if kind is FailureKind.SUBMISSION or decision.remedy is Remedy.NOTHING:
+            return
+        self._dirty[index << 16 | rows.attempt[index]] = change
+        if decision.remedy is Remedy.SPLIT:
+            self._split(index, files, decision.resources)
+            return
+        rows.state[index], rows.position[index] = INIT, ~rows.position[index]
+        self._wishes[index] = decision.resources
+        if decision.delay:
+            heappush(self._delayed, (now + decision.delay, index))
+        else:
+            self.enqueue(index)
+
+    def _split(self, index: int, files: int, resources: Resources) -> None:
+        children = (len(self.rows), len(self.rows) + 1)
+        first = (files + 1) // 2
+        self.add_children(index, children, (first, files - first))
+        self._effects.append(SplitTask(index, children))
+        for child in children:
+            self._wishes[child] = resources
+            self.enqueue(child)
+
+    def add_children(self, parent: int, children: tuple[int, int], files: tuple[int, int]) -> None:
+        """Put two new tasks in the place of another; each weighs as much as its files."""
+        weight = self.weights.get(parent, 1.0)
+        self.rows.extend(2)
+        self.parents[parent] = children
+        for child, count in zip(children, files, strict=True):
+            self.weights[child] = weight * count / sum(files)
+        self.rows.set_reason(parent, f"split into tasks {children[0]} and {children[1]}")
+
+    def add(self, out: Out) -> None:
+        self.outs.append(out)
+        if out.phase is not Phase.CLOSED:
+            self.open[out.token] = out
+
+    def _drop(self, out: Out) -> None:
+        out.close()
+        del self.open[out.token]
+
+    def _close_if_done(self, out: Out) -> None:
+        # A submission whose command has not come back stays open, although its tasks may have ended already.
+        if out.open == 0 and out.phase in (Phase.ISSUED, Phase.DOUBTFUL) and out.token in self.open:
+            self._effects.append(Settle(out.token, IntentState.ENDED))
+            self._drop(out)
+
+    def _cancel_waiting(self) -> None:
+        waiting = [index for tasks in self._pending.values() for index in tasks] + [
+            index for _, index in self._delayed
+        ]
+        self._pending.clear()
+        self._delayed.clear()
+        for index in sorted(waiting):
+            self.mark_failed(index, FailureKind.CANCELLED, "cancelled before it was submitted")
+
+    def next_deadline(self) -> float:
+        """When ``tick`` is wanted next; infinity for never."""
+        at_outs = min((out.deadline(self.terms.held_for) for out in self.open.values()), default=NEVER)
+        return min(at_outs, self._delayed[0][0] if self._delayed else NEVER)
+
+
+def known_ids(ids: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
+    """The ids themselves, however they were given."""
+    return tuple(ids.values() if isinstance(ids, Mapping) else ids)

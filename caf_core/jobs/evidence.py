@@ -1,0 +1,142 @@
+"""What is true about a task, from everything that is known of it: one pure function, ``judge``.
+
+Absent and unknown are never an ending. A task has ended when its exit record says so; without a record it is lost only after the grace
+period, when the records were read afresh since. A scheduler that does not answer therefore fails nobody, and neither does a file system.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.jobs.backend import Report, SchedulerState
+from caf_core.jobs.ledger import FailureKind, TaskState
+
+
+@frozen
+class Evidence:
+    """All that is known about the current attempt of one task; times are seconds since the epoch.
+
+    Args:
+        attempt: The attempt that counts.
+        state: What was true so far.
+        record: An exit record, of whichever attempt.
+        report: The scheduler's last word on the task, if it ever said one.
+        gone_since: When the scheduler, asked and answering, first said that the task ended or did not list it (and has not taken
+            it back).
+        held_since: When it was first found held.
+        scanned_at: When the last complete reading of the records began.
+        grace: How long a record may take to become visible [s].
+        held_for: How long a task may be held [s].
+        cancelling: Whether the user asked for its end.
+    """
+
+    attempt: int
+    state: TaskState
+    record: Mapping[str, Any] | None = None
+    report: Report | None = None
+    gone_since: float | None = None
+    held_since: float | None = None
+    scanned_at: float | None = None
+    grace: float = 60.0
+    held_for: float = float("inf")
+    cancelling: bool = False
+
+
+@frozen
+class Verdict:
+    """What is true about a task.
+
+    Args:
+        state: Its state.
+        failure: Why it failed, if it did.
+        reason: The same for people.
+        scan_from: When a fresh reading of the records would settle the matter, if one is needed.
+        remove: Whether the scheduler still holds the task and must be told to drop it.
+    """
+
+    state: TaskState
+    failure: FailureKind | None = None
+    reason: str = ""
+    scan_from: float | None = None
+    remove: bool = False
+
+
+def judge(evidence: Evidence, now: float) -> Verdict:
+    """What follows from the evidence.
+
+    Args:
+        evidence: What is known.
+        now: The time of judgement [s since the epoch].
+    """
+    record = evidence.record
+    if record is not None and record.get("attempt") == evidence.attempt:
+        return _from_record(record, evidence)
+    if evidence.gone_since is not None:
+        return _gone(evidence)
+    report = evidence.report
+    if report is None:
+        return Verdict(evidence.state)
+    match report.state:
+        case SchedulerState.QUEUED:
+            return Verdict(TaskState.SUBMITTED, reason=report.reason)
+        case SchedulerState.RUNNING | SchedulerState.SUSPENDED:
+            return Verdict(TaskState.RUNNING, reason=report.reason)
+        case SchedulerState.HELD:
+            return _held(evidence, report, now)
+        case _:
+            return Verdict(evidence.state, reason=report.reason)
+
+
+def _from_record(record: Mapping[str, Any], evidence: Evidence) -> Verdict:
+    """The record is the task's own word; the scheduler may only say more precisely why it failed."""
+    exit_code, signal = record.get("exit_code"), record.get("signal")
+    kind = known_kind(record.get("failure"))
+    if kind is None and exit_code == 0 and not signal:
+        return Verdict(TaskState.COMPLETED)
+    reason = str(record.get("message") or "")
+    reported = known_kind(evidence.report.failure) if evidence.report else None
+    if evidence.cancelling:
+        kind = FailureKind.CANCELLED
+    elif reported and kind in (None, FailureKind.EXIT_CODE, FailureKind.CANCELLED):
+        kind = reported
+        reason = (evidence.report.reason if evidence.report else "") or reason
+    if not reason:
+        reason = f"killed by signal {signal}" if signal else f"exit code {exit_code}"
+    return Verdict(TaskState.FAILED, kind or FailureKind.EXIT_CODE, reason)
+
+
+def _gone(evidence: Evidence) -> Verdict:
+    """The scheduler has done with it and there is no record yet."""
+    assert evidence.gone_since is not None  # noqa: S101 - judge() asked before
+    report = evidence.report
+    due = evidence.gone_since + evidence.grace
+    if evidence.scanned_at is None or evidence.scanned_at < due:
+        return Verdict(evidence.state, scan_from=due)
+    if evidence.cancelling:
+        return Verdict(TaskState.FAILED, FailureKind.CANCELLED, "cancelled")
+    kind = (known_kind(report.failure) if report else None) or FailureKind.NODE_LOST
+    words = (report.reason if report else "") or "the scheduler no longer knows the task"
+    return Verdict(TaskState.FAILED, kind, f"{words}; no exit record within {evidence.grace:g} s")
+
+
+def _held(evidence: Evidence, report: Report, now: float) -> Verdict:
+    """A hold that is a failure by itself ends the attempt; any other waits for somebody to release it."""
+    kind = known_kind(report.failure)
+    if kind is None and (evidence.held_since is None or now - evidence.held_since < evidence.held_for):
+        return Verdict(TaskState.SUBMITTED, reason=report.reason or "held by the scheduler")
+    if evidence.cancelling:
+        kind = FailureKind.CANCELLED
+    return Verdict(
+        TaskState.FAILED, kind or FailureKind.HELD, report.reason or "held by the scheduler", remove=True
+    )
+
+
+def known_kind(word: object) -> FailureKind | None:
+    """The failure kind of a record's or report's word; a word from a newer version counts as ``exit_code``."""
+    if not word:
+        return None
+    try:
+        return FailureKind(str(word))
+    except ValueError:
+        return FailureKind.EXIT_CODE

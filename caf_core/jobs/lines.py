@@ -1,0 +1,147 @@
+"""A backend as the service sees it, and a job on it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from caf_core.jobs.backend import Backend, Capabilities, Submission
+from caf_core.jobs.effects import NEVER
+from caf_core.jobs.files import JobFiles, read_task, submission_directory
+from caf_core.jobs.ledger import Intent
+from caf_core.jobs.records import RecordReader
+from caf_core.jobs.requests import JobRequest, JobStatus
+from caf_core.jobs.task import Resources
+from caf_core.jobs.tracker import Terms, Tracker
+from caf_core.jobs.workers import Worker
+
+
+@define(eq=False)
+class Line:
+    """A backend with its worker thread.
+
+    Args:
+        name: Its name.
+        backend: The backend.
+        capabilities: What it can do.
+        worker: Its thread.
+        jobs: The jobs on it that have not ended.
+        waiting: Those of them that have tasks to submit, first come, first served.
+        poll_at: When it is asked next.
+        polling: Whether it is being asked.
+    """
+
+    name: str
+    backend: Backend
+    capabilities: Capabilities
+    worker: Worker
+    jobs: "dict[str, JobEntry]" = field(factory=dict)
+    waiting: "dict[str, JobEntry]" = field(factory=dict)
+    poll_at: float = NEVER
+    polling: bool = False
+
+    @property
+    def interval(self) -> float | None:
+        """How often it may be asked [s]; ``None`` for never."""
+        interval = self.capabilities.poll_interval
+        return None if interval is None else interval.total_seconds()
+
+    def room(self) -> int | None:
+        """How many tasks may be added now; ``None`` for any number.
+
+        Places that become free one by one are collected until they are a tenth of the limit, so that they do not cost a command each.
+        """
+        limit = self.capabilities.job_limit
+        if limit is None:
+            return None
+        room = limit - sum(entry.tracker.out for entry in self.jobs.values())
+        waiting = sum(entry.tracker.pending for entry in self.waiting.values())
+        return room if room >= min(waiting, max(1, limit // 10)) else 0
+
+
+@define(eq=False)
+class JobEntry:
+    """A job that the service holds.
+
+    Args:
+        request: What was asked for.
+        files: What its files say of it.
+        tracker: Its tasks.
+        readers: Who reads the records of each submission.
+        settle: What is to be told to the ledger after the next changes.
+        deadline: The deadline that stands on the agenda for it.
+        told: Whether its end was reported.
+    """
+
+    request: JobRequest
+    files: JobFiles
+    tracker: Tracker
+    readers: dict[str, RecordReader] = field(factory=dict)
+    settle: list[Any] = field(factory=list)
+    deadline: float = NEVER
+    told: bool = False
+
+    def directory(self, token: str) -> Path:
+        """Where a submission lies."""
+        return submission_directory(self.request.directory, token)
+
+    def submission(self, token: str, size: int, resources: Resources, backend: Backend) -> Submission:
+        """What the backend is given."""
+        arguments: Mapping[str, Any] = {**backend.backend_args, **self.request.backend_args}
+        return Submission(
+            token,
+            self.request.name,
+            self.directory(token),
+            size,
+            resources,
+            arguments,
+            preload=self.files.preload,
+            path=self.files.path,
+        )
+
+    def intent(
+        self, token: str, tasks: tuple[int, ...], attempts: tuple[int, ...], resources: Resources
+    ) -> Intent:
+        """What is written down before the backend is given it."""
+        request = self.request
+        return Intent(
+            token, request.key, request.backend, self.directory(token), tasks, attempts, resources.memory_mb
+        )
+
+    def reader(self, token: str) -> RecordReader:
+        """Who reads the records of a submission; what is known already is not read again."""
+        reader = self.readers.get(token)
+        if reader is None:
+            reader = self.readers[token] = RecordReader(self.directory(token), token)
+            for position in self.tracker.ended_positions(token):
+                reader.mark(position)
+        return reader
+
+    def status(self) -> JobStatus:
+        """The job in numbers."""
+        tracker = self.tracker
+        counts, failures = tracker.counts()
+        return JobStatus(
+            counts,
+            failures,
+            sum(counts.values()),
+            tracker.fraction,
+            tracker.ended,
+            tracker.ended and tracker.success,
+        )
+
+
+def new_tracker(
+    request: JobRequest, files: JobFiles, capabilities: Capabilities, scan_interval: float
+) -> Tracker:
+    """The tracker of a job."""
+    terms = Terms(
+        capabilities,
+        request.resources,
+        request.retry,
+        request.min_fraction,
+        request.first_attempt,
+        scan_interval,
+    )
+    return Tracker(files.size, terms, lambda index: len(read_task(request.directory, index)["input_files"]))

@@ -1,0 +1,155 @@
+"""Tasks on this machine, executed by a resident process that outlives the controller."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from caf_core.errors import BackendError, ConfigurationError, SubmissionError
+from caf_core.jobs.backend import Backend, Capabilities, Notify, Report, Submission
+from caf_core.jobs.residence import Residence, key_of, report_of
+from caf_core.processes.calls import CallRequest, ResidentError
+
+EXECUTE = "caf_core.jobs.node:execute_task"
+_CAPABILITIES = Capabilities(
+    array_limit=None,
+    job_limit=None,
+    poll_interval=None,
+    grace=timedelta(0),  # the record is written on this machine before the ending is told
+    find_again_after=None,
+    needs_script=False,
+)
+
+
+class ResidentBackend(Backend):
+    """Executes tasks on this machine; the core uses it for algorithms, and ``Local`` of caf-local is one.
+
+    Args:
+        max_processes: How many tasks are executed at the same time.
+        residence: The resident process to use, shared with other backends; it may also be set before the first submission. By
+            default the backend has one of its own, which is not found again after a restart.
+        backend_args: Defaults for jobs; this backend knows none.
+    """
+
+    def __init__(
+        self,
+        max_processes: int = 1,
+        *,
+        residence: Residence | None = None,
+        backend_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(backend_args=backend_args)
+        self._max_processes = _checked(max_processes)
+        self._residence: Residence | None = None
+        self._notify: Notify = _nobody
+        self.residence = residence
+
+    @property
+    def max_processes(self) -> int:
+        """How many tasks are executed at the same time; may be changed at any time, and what executes goes on."""
+        return self._max_processes
+
+    @max_processes.setter
+    def max_processes(self, number: int) -> None:
+        self._max_processes = _checked(number)
+        if self._residence is not None:
+            self._residence.slots = number
+
+    @property
+    def residence(self) -> Residence | None:
+        """The resident process that is used; to be set before the first submission."""
+        return self._residence
+
+    @residence.setter
+    def residence(self, residence: Residence | None) -> None:
+        self._residence = residence
+        if residence is not None:
+            residence.slots = self._max_processes
+
+    def capabilities(self) -> Capabilities:
+        """It tells of every ending itself, takes any number of tasks, and knows for certain what it has."""
+        return _CAPABILITIES
+
+    def attach(self, notify: Notify) -> None:
+        """Take the callback of the core."""
+        self._notify = notify
+        self._home().enter(self)
+
+    def start(self, submission: Submission) -> Sequence[str]:
+        """Hand the tasks to the resident process."""
+        home = self._home()
+        try:
+            home.start()
+        except ResidentError as error:
+            raise SubmissionError(str(error)) from error
+        token, directory = submission.token, str(submission.directory)
+        ids = [key_of(token, position) for position in range(submission.size)]
+        calls = [
+            CallRequest(
+                key=identity,
+                group=token,
+                function=EXECUTE,
+                arguments={
+                    "directory": directory,
+                    "position": position,
+                    "scheduler_id": identity,
+                    "in_process": True,
+                },
+                preload=submission.preload,
+                path=submission.path,
+            )
+            for position, identity in enumerate(ids)
+        ]
+        try:
+            home.submit(token, calls, submission.size, self._notify)
+        except ResidentError as error:
+            raise BackendError(str(error), transient=True) from error
+        return ids
+
+    def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
+        """The states of the tasks that the resident process knows; the core does not need to ask."""
+        try:
+            client = self._home().attach()
+            states = {} if client is None else client.states()
+        except ResidentError as error:
+            raise BackendError(str(error), transient=True) from error
+        wanted = set(ids)
+        return {key: report_of(event) for key, event in states.items() if key in wanted}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End tasks with everything that they started."""
+        try:
+            self._home().cancel(ids)
+        except ResidentError as error:
+            raise BackendError(str(error), transient=True) from error
+
+    def find(self, token: str) -> Mapping[int, str]:
+        """The tasks that are queued or executing; of those that have ended the core is told at once."""
+        try:
+            known = self._home().find(token, self._notify)
+        except ResidentError as error:
+            raise BackendError(str(error), transient=True) from error
+        ended = {position: report_of(event) for position, event in known.items() if event.kind.final}
+        if ended:
+            self._notify(token, ended)
+        return {position: key_of(token, position) for position in known}
+
+    def close(self) -> None:
+        """Leave the resident process to its work, or end it if it has none."""
+        if self._residence is not None:
+            self._residence.leave(self)
+
+    def _home(self) -> Residence:
+        if self._residence is None:
+            self.residence = Residence()
+        assert self._residence is not None  # noqa: S101 - just made
+        return self._residence
+
+
+def _checked(number: int) -> int:
+    if number < 1:
+        raise ConfigurationError(f"max_processes is {number}; at least 1 process is needed.")
+    return number
+
+
+def _nobody(token: str, reports: Mapping[int, Report]) -> None:
+    """Before the core has attached there is nobody to tell."""

@@ -1,0 +1,92 @@
+"""Reading exit records back: one listing, and only files that are new are opened."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+Record = dict[str, Any]
+
+
+@frozen
+class Scan:
+    """What one reading of a records directory brought.
+
+    Args:
+        began: When it began, in the caller's clock.
+        records: The records that are new, position -> record.
+        broken: Records that cannot be read, position -> what is wrong. They are tried again at the next reading.
+        error: Why the directory could not be read at all, if so; nothing follows from such a scan.
+    """
+
+    began: float
+    records: dict[int, Record] = field(factory=dict)
+    broken: dict[int, str] = field(factory=dict)
+    error: str = ""
+
+
+@define
+class RecordReader:
+    """Reads the records of one submission.
+
+    Args:
+        directory: The submission's directory.
+        token: Its token; a record of another one is broken.
+    """
+
+    directory: Path
+    token: str
+    _seen: set[int] = field(factory=set)
+
+    def scan(self, began: float) -> Scan:
+        """List the directory afresh (which is what makes NFS look) and read what is new."""
+        scan = Scan(began)
+        folder = self.directory / "records"
+        try:
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries]
+        except OSError as error:
+            return Scan(began, error=f"{folder} cannot be read: {error.strerror}")
+        for name in names:
+            stem, dot, suffix = name.partition(".")
+            # Anything else is a record that is still being written under another name.
+            if suffix != "json" or not dot or not stem.isdecimal():
+                continue
+            position = int(stem)
+            if position not in self._seen:
+                self._read(position, f"{folder}/{name}", scan)
+        return scan
+
+    def mark(self, position: int) -> None:
+        """Take a record as read, because it came another way."""
+        self._seen.add(position)
+
+    def _read(self, position: int, path: str, scan: Scan) -> None:
+        try:
+            record = read_record(path)
+        except (OSError, ValueError) as error:
+            scan.broken[position] = f"the exit record {path} cannot be read ({error})"
+            return
+        if record.get("token") != self.token or record.get("position") != position:
+            scan.broken[position] = f"the exit record {path} belongs to another task"
+            return
+        self._seen.add(position)
+        scan.records[position] = record
+
+
+def read_record(path: str) -> Record:
+    """One exit record.
+
+    Raises:
+        ValueError: If it is not one, or was written by a newer version.
+        OSError: If it cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - half the time of Path.open, ten thousand times
+        record = json.loads(file.read())
+    if not isinstance(record, dict) or not isinstance(record.get("attempt"), int):
+        raise ValueError("not an exit record")  # noqa: TRY004 - the content is wrong, not the caller's type
+    if record.get("schema", 0) > 1:
+        raise ValueError(f"written by a newer caf, schema {record['schema']}")
+    return record

@@ -1,0 +1,490 @@
+"""Carrying jobs out: the shell around the trackers.
+
+A ``JobService`` belongs to one thread. Whatever may block happens in worker threads, one a backend and one for reading records;
+what comes of it is posted to the owner's inbox, and the owner hands it to ``handle``. No scheduler command is given before its
+intent is in the ledger.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from heapq import heappop, heappush
+from pathlib import Path
+
+from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.jobs import files, workers
+from caf_core.jobs.backend import Backend, Report
+from caf_core.jobs.effects import (
+    NEVER,
+    Cancel,
+    Effect,
+    Reissue,
+    ScanRecords,
+    Search,
+    Settle,
+    SplitTask,
+    Start,
+)
+from caf_core.jobs.events import (
+    CancelFailed,
+    Found,
+    Notified,
+    Polled,
+    Scanned,
+    ServiceEvent,
+    Started,
+    Tick,
+)
+from caf_core.jobs.ledger import FailureKind, Intent, IntentState, Ledger, TaskChange
+from caf_core.jobs.lines import JobEntry, Line, new_tracker
+from caf_core.jobs.records import read_record
+from caf_core.jobs.recovery import restore
+from caf_core.jobs.requests import JobRequest, JobStatus, JobUpdate
+from caf_core.jobs.task import Resources, TaskSpec
+from caf_core.jobs.tokens import new_token
+
+__all__ = ["JobRequest", "JobService", "JobStatus", "JobUpdate", "ServiceEvent", "Tick"]
+
+log = logging.getLogger("caf.jobs")
+
+ENOUGH = 5_000
+"""So many changes are written down at once, even if it is not time yet."""
+
+
+class JobService:
+    """Carries jobs out on backends; owned by one thread.
+
+    Args:
+        ledger: Where intents and changes are written down.
+        post: Puts an event into the owner's inbox; called from other threads.
+        clock: Seconds since the epoch.
+        scan_interval: How often records are read [s].
+        flush_interval: For how long changes are collected before they are written down [s].
+        crash: Called at the named points where a test may kill the process.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        post: Callable[[ServiceEvent], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        scan_interval: float = 1.0,
+        flush_interval: float = 0.1,
+        crash: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._post = post
+        self._clock = clock
+        self._scan_interval = scan_interval
+        self._flush_interval = flush_interval
+        self._crash = crash
+        self._lines: dict[str, Line] = {}
+        self._jobs: dict[str, JobEntry] = {}
+        self._tokens: dict[str, JobEntry] = {}
+        self._agenda: list[tuple[float, str]] = []
+        self._unwritten: dict[str, JobEntry] = {}
+        self._flush_at = NEVER
+        self._retell: list[tuple[float, str]] = []
+        self._records = workers.Worker("caf-records", post)
+
+    # What the owner asks for
+
+    def add_backend(self, name: str, backend: Backend) -> None:
+        """Make a backend known under a name, and listen to it."""
+        if name in self._lines:
+            raise ConfigurationError(
+                f"there is a backend called {name!r} already; give the other one another name."
+            )
+        worker = workers.Worker(f"caf-backend-{name}", self._post)
+        self._lines[name] = Line(name, backend, backend.capabilities(), worker)
+        backend.attach(self._notified)
+
+    def submit(self, request: JobRequest, tasks: Iterable[TaskSpec]) -> None:
+        """Take a new job.
+
+        Args:
+            request: The job.
+            tasks: Its tasks; each is written to the job's files as it comes, and not kept.
+        Raises:
+            ConfigurationError: If the job's directory cannot be written or holds a job already.
+        """
+        line = self._line(request)
+        try:
+            job = files.write_tasks(request.directory, tasks)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the job {request.name!r} cannot be written to {request.directory}: {error.strerror}; "
+                "free some space, or choose another output directory."
+            ) from error
+        entry = JobEntry(request, job, new_tracker(request, job, line.capabilities, self._scan_interval))
+        entry.tracker.begin()
+        self._take(entry, line)
+
+    def resume(self, request: JobRequest) -> bool:
+        """Go on with a job from an earlier process.
+
+        Returns:
+            ``False`` if the job was never completely written down, so that nothing of it can have been submitted: submit it.
+        Raises:
+            CheckpointError: If the job's files are damaged or of a newer version.
+        """
+        line = self._line(request)
+        job = files.read_job(request.directory)
+        if job is None:
+            return False
+        entry = JobEntry(request, job, new_tracker(request, job, line.capabilities, self._scan_interval))
+        record = self._ledger.load(request.key)
+        splits = files.read_splits(request.directory)
+        asked = partial(_asked, default=request)
+        restore(entry.tracker, record, splits, asked, self._clock())
+        self._tokens.update(dict.fromkeys(record.intents, entry))
+        if line.interval is not None:
+            line.poll_at = self._clock()
+        self._take(entry, line)
+        return True
+
+    def cancel(self, key: str) -> None:
+        """End what a job has at its backend, and do not begin what waits; tasks that completed stay completed."""
+        entry = self._entry(key)
+        entry.tracker.cancel(self._clock())
+        self._advance(entry, self._clock())
+
+    def retry_failed(self, key: str) -> None:
+        """Submit the failed tasks of a job again, whatever its policy says."""
+        entry = self._entry(key)
+        entry.tracker.retry_failed()
+        self._take(entry, self._line(entry.request))
+
+    def forget(self, key: str) -> None:
+        """Drop what is held of a job that has ended.
+
+        Raises:
+            ConfigurationError: If it has not.
+        """
+        entry = self._entry(key)
+        if not entry.told:
+            raise ConfigurationError(f"the job {key!r} has not ended; cancel it first.")
+        for out in entry.tracker.outs:
+            self._tokens.pop(out.token, None)
+        del self._jobs[key]
+
+    def close(self) -> None:
+        """Stop the threads and let go of the backends; what they execute goes on."""
+        self._records.close()
+        for line in self._lines.values():
+            line.worker.close()
+            line.backend.close()
+
+    # What the owner is told
+
+    def status(self, key: str) -> JobStatus:
+        """A job in numbers."""
+        return self._entry(key).status()
+
+    def task(self, key: str, index: int) -> TaskChange:
+        """What is known of one task."""
+        return self._entry(key).tracker.change(index)
+
+    def tasks(self, key: str) -> Iterator[TaskChange]:
+        """What is known of every task that counts, in order; the halves of a split task stand in its place."""
+        tracker = self._entry(key).tracker
+        return (tracker.change(index) for index in tracker.leaves())
+
+    def attempt_directory(self, key: str, index: int) -> Path | None:
+        """Where the last attempt of a task worked; ``None`` if there was none."""
+        entry = self._entry(key)
+        attempt = entry.tracker.rows.attempt[index]
+        if not attempt:
+            return None
+        return Path(files.read_task(entry.request.directory, index)["output_dir"]) / f"attempt-{attempt}"
+
+    def outputs(self, key: str) -> Iterator[tuple[int, Path, list[str]]]:
+        """The completed tasks in order: index, directory of the attempt that counts, its outputs relative to that.
+
+        Raises:
+            CheckpointError: If an exit record is gone.
+        """
+        entry = self._entry(key)
+        tracker = entry.tracker
+        completed = list(tracker.completed)
+        for index, line in zip(completed, files.read_tasks(entry.request.directory, completed), strict=True):
+            place = tracker.place(index)
+            assert place is not None  # noqa: S101 - a completed task was submitted
+            path = entry.directory(place[0]) / "records" / f"{place[1]}.json"
+            try:
+                outputs = read_record(str(path))["outputs"]
+            except (OSError, ValueError, KeyError) as error:
+                raise CheckpointError(
+                    f"the exit record {path} of a completed task cannot be read ({error}); start the job anew."
+                ) from error
+            yield index, Path(line["output_dir"]) / f"attempt-{tracker.rows.attempt[index]}", outputs
+
+    # The owner's loop
+
+    def next_deadline(self) -> float | None:
+        """When ``handle(Tick(), now)`` is wanted next; ``None`` for not at all."""
+        agenda = self._agenda
+        while agenda and self._stale(*agenda[0]):
+            heappop(agenda)
+        polls = (line.poll_at for line in self._lines.values() if line.jobs and not line.polling)
+        retell = self._retell[0][0] if self._retell else NEVER
+        deadline = min(self._flush_at, agenda[0][0] if agenda else NEVER, retell, min(polls, default=NEVER))
+        return None if deadline == NEVER else deadline
+
+    def handle(self, event: object, now: float) -> list[JobUpdate]:
+        """Take an event from the inbox.
+
+        Args:
+            event: What was posted, or a ``Tick``; anything else is ignored.
+            now: The time.
+        Returns:
+            What changed, one update a job at most; the ledger has it already.
+        """
+        match event:
+            case Polled():
+                self._take_poll(event, now)
+            case Started() | Found() | Notified() | Scanned() | CancelFailed():
+                entry = self._tokens.get(event.token)
+                if entry is not None:
+                    self._take_news(entry, event, now)
+                    self._advance(entry, now)
+            case _:
+                pass
+        self._do_due(now)
+        full = sum(entry.tracker.changed for entry in self._unwritten.values()) >= ENOUGH
+        return self._flush() if now >= self._flush_at or full else []
+
+    def _take_news(
+        self, entry: JobEntry, event: Started | Found | Notified | Scanned | CancelFailed, now: float
+    ) -> None:
+        tracker = entry.tracker
+        match event:
+            case Notified(token, reports):
+                reader = entry.readers.get(token)
+                for position, report in reports.items():
+                    if reader is not None and report.record is not None:
+                        reader.mark(position)
+                tracker.reported(token, reports, now)
+            case Scanned(token, scan):
+                for problem in (*scan.broken.values(), *filter(None, [scan.error])):
+                    log.warning("%s", problem)
+                began = None if scan.error else scan.began
+                tracker.recorded(token, scan.records, scan.broken, began, now)
+            case Started():
+                self._crash("submission.command.after")
+                self._take_start(entry, event, now)
+            case Found(token, None, problem):
+                log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
+                tracker.search_failed(token, now)
+            case Found(token, ids):
+                tracker.found(token, ids or {}, now)
+            case CancelFailed(token, _, problem):
+                log.warning("the tasks of %s could not be cancelled, trying again: %s", token, problem)
+                heappush(self._retell, (now + 30.0, token))
+
+    def _take_start(self, entry: JobEntry, event: Started, now: float) -> None:
+        if not event.problem:
+            entry.tracker.issued(event.token, event.ids, now)
+            return
+        log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
+        if event.refused:
+            entry.tracker.refused(event.token, event.problem, now)
+        else:
+            entry.tracker.doubtful(event.token, event.problem, now, again=event.again)
+
+    def _take_poll(self, event: Polled, now: float) -> None:
+        line = self._lines[event.backend]
+        line.polling = False
+        line.poll_at = now + (line.interval or NEVER)
+        if event.reports is None:
+            log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
+            return
+        answers: dict[str, dict[int, Report | None]] = {}
+        for token, position, identity in event.asked:
+            answers.setdefault(token, {})[position] = event.reports.get(identity)
+        for token, reports in answers.items():
+            entry = self._tokens.get(token)
+            if entry is not None:
+                entry.tracker.polled(token, reports, now)
+                self._advance(entry, now)
+
+    def _do_due(self, now: float) -> None:
+        """Do whatever its time has come."""
+        while self._agenda and self._agenda[0][0] <= now:
+            at, key = heappop(self._agenda)
+            if not self._stale(at, key):
+                entry = self._jobs[key]
+                entry.deadline = NEVER
+                entry.tracker.tick(now)
+                self._advance(entry, now)
+        while self._retell and self._retell[0][0] <= now:
+            entry_of = self._tokens.get(token := heappop(self._retell)[1])
+            if entry_of is not None:
+                entry_of.tracker.cancel_again(token)
+                self._advance(entry_of, now)
+        for line in self._lines.values():
+            if line.poll_at <= now and line.jobs and not line.polling:
+                self._poll(line, now)
+            if line.waiting:
+                self._fill(line, now)
+
+    # Inside
+
+    def _notified(self, token: str, reports: Mapping[int, Report]) -> None:
+        self._post(Notified(token, reports))
+
+    def _line(self, request: JobRequest) -> Line:
+        try:
+            return self._lines[request.backend]
+        except KeyError:
+            known = ", ".join(sorted(self._lines)) or "none"
+            raise ConfigurationError(
+                f"the job {request.name!r} asks for the backend {request.backend!r}, which was not added; there are: {known}."
+            ) from None
+
+    def _entry(self, key: str) -> JobEntry:
+        try:
+            return self._jobs[key]
+        except KeyError:
+            raise ConfigurationError(f"there is no job {key!r} here; submit or resume it first.") from None
+
+    def _take(self, entry: JobEntry, line: Line) -> None:
+        key = entry.request.key
+        now = self._clock()
+        self._jobs[key] = line.jobs[key] = entry
+        entry.told = False
+        if line.interval is not None and line.poll_at == NEVER:
+            line.poll_at = now + line.interval
+        self._advance(entry, now)
+        self._fill(line, now)
+
+    def _stale(self, at: float, key: str) -> bool:
+        entry = self._jobs.get(key)
+        return entry is None or entry.deadline != at
+
+    def _advance(self, entry: JobEntry, now: float) -> None:
+        """Do what a tracker asks for, and put its next deadline on the agenda."""
+        tracker, key = entry.tracker, entry.request.key
+        while True:
+            for effect in tracker.take_effects():
+                self._perform(entry, effect, now)
+            deadline = tracker.next_deadline()
+            if deadline > now:
+                break
+            tracker.tick(now)
+        if deadline != entry.deadline:
+            entry.deadline = deadline
+            if deadline != NEVER:
+                heappush(self._agenda, (deadline, key))
+        line = self._lines[entry.request.backend]
+        if tracker.pending:
+            line.waiting[key] = entry
+        if tracker.ended and not entry.told:
+            self._write_soon(entry, now)
+        elif tracker.changed or entry.settle:
+            self._write_soon(entry, now + self._flush_interval)
+
+    def _write_soon(self, entry: JobEntry, at: float) -> None:
+        self._unwritten[entry.request.key] = entry
+        self._flush_at = min(self._flush_at, at)
+
+    def _perform(self, entry: JobEntry, effect: Effect, now: float) -> None:
+        line = self._lines[entry.request.backend]
+        backend = line.backend
+        match effect:
+            case Start():
+                self._start(entry, line, effect, now)
+            case Reissue(token):
+                out = entry.tracker.open[token]
+                submission = entry.submission(token, len(out.tasks), out.resources, backend)
+                line.worker.do(partial(workers.start, backend, submission))
+            case Search(token):
+                line.worker.do(partial(workers.find, backend, token))
+            case ScanRecords(token):
+                self._records.do(partial(workers.scan, entry.reader(token), token, self._clock))
+            case Cancel(token, ids):
+                line.worker.do(partial(workers.cancel, backend, token, ids))
+            case Settle(token, IntentState.ISSUED, ids):
+                self._ledger.settle(token, IntentState.ISSUED, ids)
+                self._crash("submission.ids.after")
+            case Settle(token):
+                # Told after the changes of its tasks: a ledger must not hold an ended submission with open tasks.
+                entry.readers.pop(token, None)
+                if token in self._tokens:
+                    entry.settle.append(effect)
+            case SplitTask(parent, children):
+                files.split_task(entry.request.directory, parent, children)
+
+    def _start(self, entry: JobEntry, line: Line, effect: Start, now: float) -> None:
+        """Write a submission's files, then its intent, then give the command."""
+        try:
+            self._write_submission(entry, line, effect)
+        except OSError as error:
+            problem = f"the submission cannot be written: {error.strerror or error}"
+            log.warning("%s: %s", entry.request.name, problem)
+            entry.tracker.refused(effect.token, problem, now, FailureKind.DISK)
+            return
+        self._crash("submission.intent.before")
+        self._ledger.intend(entry.intent(effect.token, effect.tasks, effect.attempts, effect.resources))
+        self._tokens[effect.token] = entry
+        self._crash("submission.intent.after")
+        submission = entry.submission(effect.token, len(effect.tasks), effect.resources, line.backend)
+        line.worker.do(partial(workers.start, line.backend, submission))
+
+    def _write_submission(self, entry: JobEntry, line: Line, effect: Start) -> None:
+        directory = files.write_submission(
+            entry.request.directory, effect.token, effect.tasks, effect.attempts, effect.resources
+        )
+        if line.capabilities.needs_script:
+            from caf_core.jobs.pack import write_script  # only backends with a scheduler need it
+
+            write_script(directory)
+
+    def _fill(self, line: Line, now: float) -> None:
+        """Submit what waits, as far as there is room."""
+        for key, entry in list(line.waiting.items()):
+            while start := entry.tracker.next_submission(line.room(), new_token):
+                self._perform(entry, start, now)
+            if not entry.tracker.pending:
+                del line.waiting[key]
+            self._advance(entry, now)
+
+    def _poll(self, line: Line, now: float) -> None:
+        asked = [task for entry in line.jobs.values() for task in entry.tracker.outstanding()]
+        if not asked:
+            line.poll_at = now + (line.interval or NEVER)
+            return
+        line.polling = True
+        line.worker.do(partial(workers.poll, line.backend, line.name, asked))
+
+    def _flush(self) -> list[JobUpdate]:
+        """Write changes down, then tell them."""
+        unwritten, self._unwritten = self._unwritten, {}
+        self._flush_at = NEVER
+        return [update for entry in unwritten.values() if (update := self._write(entry)) is not None]
+
+    def _write(self, entry: JobEntry) -> JobUpdate | None:
+        key, tracker = entry.request.key, entry.tracker
+        changes = tuple(tracker.take_changes())
+        if changes:
+            self._crash("records.change.before")
+            self._ledger.change(key, changes)
+        for effect in entry.settle:
+            self._ledger.settle(effect.token, effect.state)
+        entry.settle.clear()
+        if changes:
+            self._crash("records.change.after")
+        ended = tracker.ended
+        if ended and not entry.told:
+            entry.told = True
+            self._lines[entry.request.backend].jobs.pop(key, None)
+        elif not changes:
+            return None
+        return JobUpdate(key, changes, ended, tracker.success)
+
+
+def _asked(intent: Intent, default: JobRequest) -> Resources:
+    """What the tasks of a submission asked for."""
+    return files.submission_resources(intent.directory, default.resources)

@@ -1,0 +1,280 @@
+"""The state of a job's tasks: events in, effects out; no clock, no files, no threads.
+
+The shell (``caf_core.jobs.service``) tells a tracker what happened, with the time, and then takes effects and changes from it.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from caf_core.jobs.backend import Report
+from caf_core.jobs.book import QUIET_SCAN, TaskBook, Terms, known_ids
+from caf_core.jobs.columns import COMPLETED, FAILED, INIT, RUNNING, SUBMITTED
+from caf_core.jobs.effects import NEVER, Cancel, Out, Phase, Reissue, ScanRecords, Search, Settle, Start
+from caf_core.jobs.ledger import FailureKind, IntentState
+
+__all__ = ["Terms", "Tracker"]
+
+
+class Tracker(TaskBook):
+    """Follows every task of one job from its submission to its end.
+
+    Args:
+        size: Number of tasks.
+        terms: The terms.
+        count_files: How many input files a task has; asked only when it may be split.
+    """
+
+    def begin(self) -> None:
+        """A new job: every task waits."""
+        self._pending[self.terms.resources] = deque(range(self.originals))
+
+    # The life of submissions
+
+    def next_submission(self, room: int | None, new_token: Callable[[], str]) -> Start | None:
+        """Cut the next submission from the tasks that wait.
+
+        Args:
+            room: How many tasks may be added to the backend; ``None`` for any number.
+            new_token: Makes an unused token.
+        """
+        limits = [limit for limit in (room, self.terms.capabilities.array_limit) if limit is not None]
+        for resources, waiting in self._pending.items():  # noqa: B007 - used after the loop
+            count = min([len(waiting), *limits])
+            if count > 0:
+                break
+        else:
+            return None
+        tasks = array("i", (waiting.popleft() for _ in range(count)))
+        out = Out(len(self.outs), new_token(), tasks, resources, open=count, issues=1)
+        self.add(out)
+        rows = self.rows
+        for position, index in enumerate(tasks):
+            attempt = max(rows.attempt[index] + 1, self.terms.first_attempt)
+            rows.begin(index, out.number, position, attempt)
+        return Start(out.token, tuple(tasks), tuple(rows.attempt[index] for index in tasks), resources)
+
+    def issued(self, token: str, ids: Sequence[str] | Mapping[int, str], now: float) -> None:
+        """The scheduler took a submission, or was found to have it."""
+        out = self.open.get(token)
+        if out is None or out.phase is Phase.ISSUED:
+            return
+        out.phase = Phase.ISSUED
+        out.ids = dict(ids) if isinstance(ids, Mapping) else tuple(ids)
+        out.search_at = out.issue_at = NEVER
+        out.scan_at = min(out.scan_at, now + self.terms.scan_every)
+        self._effects.append(Settle(token, IntentState.ISSUED, known_ids(ids)))
+        rows = self.rows
+        for index in out.tasks:
+            if (
+                rows.submission[index] == out.number
+                and rows.position[index] >= 0
+                and rows.state[index] == INIT
+            ):
+                rows.state[index] = SUBMITTED
+                self._mark(index)
+        if isinstance(ids, Mapping):
+            self._left_out(out, ids, now)
+        if out.cancelling:
+            self._effects.append(Cancel(token, known_ids(ids)))
+        self._close_if_done(out)
+
+    def refused(
+        self, token: str, reason: str, now: float, kind: FailureKind = FailureKind.SUBMISSION
+    ) -> None:
+        """The scheduler, or the file system, refused a submission for good: its tasks fail."""
+        out = self.open.get(token)
+        if out is None:
+            return
+        kind = FailureKind.CANCELLED if out.cancelling else kind
+        for position in self._unended(out):
+            self._fail(out, position, kind, reason, now, final=True)
+        self._effects.append(Settle(token, IntentState.REFUSED))
+        self._drop(out)
+
+    def doubtful(self, token: str, problem: str, now: float, *, again: bool = True) -> None:
+        """Nobody answered: the scheduler is asked for the token before anything else is done.
+
+        Args:
+            token: The submission.
+            problem: What happened.
+            now: The time.
+            again: Whether it makes sense to issue it again when it is not there.
+        """
+        out = self.open.get(token)
+        if out is None or out.phase is not Phase.INTENDED:
+            return
+        out.phase, out.problem, out.certain, out.misses = Phase.DOUBTFUL, problem, again, 0
+        # Records may prove what the scheduler does not say.
+        out.scan_at = now
+        out.search_at = now
+        self._close_if_done(out)
+
+    def found(self, token: str, ids: Mapping[int, str], now: float) -> None:
+        """The scheduler answered a search."""
+        out = self.open.get(token)
+        if out is None:
+            return
+        if out.phase is Phase.ISSUED:
+            # After a restart: what the backend no longer has must have a record, or is lost.
+            self._left_out(out, ids, now)
+        elif out.phase is Phase.DOUBTFUL:
+            if ids:
+                self.issued(token, ids, now)
+            else:
+                self._missed(out, now)
+
+    def search_failed(self, token: str, now: float) -> None:
+        """The scheduler did not answer a search; this counts for nothing."""
+        out = self.open.get(token)
+        if out is not None:
+            out.search_at = now + QUIET_SCAN
+
+    def _missed(self, out: Out, now: float) -> None:
+        again_after = self.terms.capabilities.find_again_after
+        out.misses += 1
+        if again_after is not None and out.misses < 2:
+            out.search_at = now + again_after.total_seconds()
+            return
+        rule = self.terms.retry.rule(FailureKind.SUBMISSION)
+        if out.open < len(out.tasks):
+            # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is lost.
+            self.issued(out.token, {}, now)
+        elif out.cancelling or not out.certain or out.issues >= rule.attempts:
+            self.refused(out.token, out.problem or "the scheduler does not have the submission", now)
+        else:
+            out.issue_at = now + (rule.delay.total_seconds() if out.issues else 0.0)
+
+    def _left_out(self, out: Out, ids: Mapping[int, str], now: float) -> None:
+        for position in self._unended(out):
+            if position not in ids:
+                self._miss(out, position, now)
+        self._close_if_done(out)
+
+    # News of tasks
+
+    def reported(self, token: str, reports: Mapping[int, Report], now: float) -> None:
+        """The scheduler said something about tasks of a submission."""
+        out = self.open.get(token)
+        if out is None:
+            return
+        for position, report in reports.items():
+            if self._current(out, position):
+                self._hear(out, position, report, now)
+        self._close_if_done(out)
+
+    def polled(self, token: str, answers: Mapping[int, Report | None], now: float) -> None:
+        """The scheduler answered a query about tasks of a submission; ``None`` where it did not list a task."""
+        out = self.open.get(token)
+        if out is None:
+            return
+        for position, report in answers.items():
+            if not self._current(out, position):
+                continue
+            if report is None:
+                self._miss(out, position, now)
+            else:
+                self._hear(out, position, report, now)
+        self._close_if_done(out)
+
+    def recorded(
+        self,
+        token: str,
+        records: Mapping[int, Mapping[str, Any]],
+        broken: Mapping[int, str],
+        began: float | None,
+        now: float,
+    ) -> None:
+        """Records were read.
+
+        Args:
+            token: The submission.
+            records: Those that are new, by position.
+            broken: Those that cannot be read, with what is wrong.
+            began: When the reading began; ``None`` if it failed, and so proves nothing.
+            now: The time.
+        """
+        out = self.open.get(token)
+        if out is None:
+            return
+        out.scanning = False
+        out.broken = dict(broken)
+        out.scan_at = NEVER if out.phase is Phase.INTENDED else now + self.terms.scan_every
+        if began is not None:
+            out.scanned_at = began
+        for position, record in records.items():
+            if self._current(out, position):
+                self._judge(out, position, now, record)
+        for position in list(out.gone):
+            if self._current(out, position):
+                self._judge(out, position, now)
+        self._close_if_done(out)
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        self._queue_due(now)
+        for out in list(self.open.values()):
+            if out.search_at <= now:
+                out.search_at = NEVER
+                self._effects.append(Search(out.token))
+            if out.issue_at <= now:
+                out.issue_at = NEVER
+                out.phase = Phase.INTENDED
+                out.issues += 1
+                self._effects.append(Reissue(out.token))
+            if out.scan_at <= now and not out.scanning:
+                out.scanning = True
+                self._effects.append(ScanRecords(out.token))
+            for position in [
+                place for place, since in out.held.items() if since + self.terms.held_for <= now
+            ]:
+                self._judge(out, position, now)
+            self._close_if_done(out)
+
+    def outstanding(self) -> Iterator[tuple[str, int, str]]:
+        """Token, position and id of every task that the scheduler may be asked about."""
+        rows = self.rows
+        for out in self.open.values():
+            if out.phase is not Phase.ISSUED:
+                continue
+            for position, index in enumerate(out.tasks):
+                if rows.submission[index] == out.number and rows.state[index] in (SUBMITTED, RUNNING):
+                    identity = out.id_of(position)
+                    if identity:
+                        yield out.token, position, identity
+
+    # The user's wishes
+
+    def cancel(self, now: float) -> None:
+        """End what is out, and do not begin what waits."""
+        self._cancel_waiting()
+        for out in list(self.open.values()):
+            out.cancelling = True
+            if out.issue_at != NEVER:
+                self.refused(out.token, "cancelled", now)
+            elif out.phase is Phase.ISSUED:
+                self.cancel_again(out.token)
+
+    def cancel_again(self, token: str) -> None:
+        """Tell the scheduler to end what has not ended of a submission."""
+        out = self.open.get(token)
+        ids = tuple(filter(None, map(out.id_of, self._unended(out)))) if out is not None else ()
+        if ids:
+            self._effects.append(Cancel(token, ids))
+
+    def retry_failed(self) -> None:
+        """Submit what failed again, whatever the policy says."""
+        rows = self.rows
+        for index in range(len(rows)):
+            if rows.state[index] == FAILED and index not in self.parents:
+                self._forgiven[index] = rows.attempt[index]
+                rows.state[index] = INIT
+                if rows.position[index] >= 0:
+                    rows.position[index] = ~rows.position[index]
+                self.enqueue(index)
+
+    @property
+    def completed(self) -> Iterator[int]:
+        """The tasks that succeeded, in order; the halves of a split task stand in its place."""
+        return (index for index in self.leaves() if self.rows.state[index] == COMPLETED)

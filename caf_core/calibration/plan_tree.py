@@ -145,6 +145,10 @@ class PlanTree:
         """The questions whose answers matter, by key, in the order in which they were asked."""
         return {key: node.question for key, node in self._waiting.items() if node.question}
 
+    def waits_for(self, key: str) -> bool:
+        """Whether the answer to this question matters."""
+        return key in self._waiting
+
     def knows(self, key: str) -> bool:
         """Whether this question was ever asked."""
         return key in self._known
@@ -160,11 +164,8 @@ class PlanTree:
         return self._work()
 
     def answer(self, key: str, reply: Reply) -> list[tuple[str, Question]]:
-        """Take an answer, unless its question does not wait any more; returns the questions that follow."""
-        node = self._waiting.pop(key, None)
-        if node is None:
-            return []
-        self._reply(node, key, reply)
+        """Take the answer to a waiting question; returns the questions that follow."""
+        self._reply(self._waiting[key], reply)
         return self._work()
 
     def _work(self) -> list[tuple[str, Question]]:
@@ -214,23 +215,30 @@ class PlanTree:
         self._known.add(key)
         node.question = question
         if key in self.recorded:
-            self._reply(node, key, self.recorded[key])
+            self._reply(node, self.recorded[key])
         else:
             self._waiting[key] = node
             self._asked.append((key, question))
 
-    def _reply(self, node: Node, key: str, reply: Reply) -> None:
-        """Hand an answer to the plan that waits for it."""
-        question, node.question = node.question, None
-        if isinstance(question, FindBoundaries) and isinstance(reply, Executed):
+    def _reply(self, node: Node, reply: Reply) -> None:
+        """Hand an answer to the plan that waits for it; a wrong one leaves it waiting."""
+        asked_to_execute = isinstance(node.question, Execute)
+        if isinstance(reply, Executed) and not asked_to_execute:
+            verdict = without_boundaries(reply)
+            self._stop_waiting(node)
             node.plan.close()
-            self._end(node, without_boundaries(reply))
+            self._end(node, verdict)
             return
-        if isinstance(question, Execute) is not isinstance(reply, Executed):
-            raise TypeError(f"{key} is the key of {question!r}, which {reply!r} does not answer.")
+        if isinstance(reply, Executed) is not asked_to_execute:
+            raise TypeError(f"{node.key} is the key of {node.question!r}, which {reply!r} does not answer.")
         if isinstance(reply, Executed) and reply.result.success:
             node.successes.add(reply.key)
+        self._stop_waiting(node)
         self._ready.append((node, reply))
+
+    def _stop_waiting(self, node: Node) -> None:
+        node.question = None
+        self._waiting.pop(node.key, None)
 
     def _end(self, node: Node, verdict: Verdict) -> None:
         """Note a plan's end, and let the one that asked for it go on."""
@@ -256,7 +264,7 @@ class PlanTree:
     def _drop(self, node: Node) -> None:
         """End a part that counts for nothing, and its own parts; their questions wait no longer."""
         node.plan.close()
-        self._waiting.pop(node.key, None)
+        self._stop_waiting(node)
         if node.verdict is None:
             node.verdict = _DROPPED
         for part in node.group.begun if node.group else ():

@@ -64,6 +64,7 @@ class AlgorithmsRunner(ABC):
         self._algorithms: list[PlannedAlgorithm] = []
         self._trees: list[PlanTree] = []
         self._done = 0
+        self._failed = False
 
     @abstractmethod
     def parts_at_once(self, parts: Parts) -> int:
@@ -90,6 +91,7 @@ class AlgorithmsRunner(ABC):
             PlanTree(_plan(one), str(one.index), self.parts_at_once, answers) for one in algorithms
         ]
         self._done = 0
+        self._failed = False
         return [] if self.finished else self._follow(self._trees[0].start)
 
     def answer(self, key: str, answer: Reply) -> list[Ask]:
@@ -108,18 +110,16 @@ class AlgorithmsRunner(ABC):
             TypeError: If the answer is not of the question's kind.
             AlgorithmError: If the strategy breaks the rules of plans.
         """
+        if not self.finished and self._trees[self._done].waits_for(key):
+            return self._follow(partial(self._trees[self._done].answer, key, answer))
         if not any(tree.knows(key) for tree in self._trees):
             raise KeyError(f"the runner never asked {key!r}")
-        if self.finished:
-            return []
-        return self._follow(partial(self._trees[self._done].answer, key, answer))
+        return []
 
     @property
     def finished(self) -> bool:
         """Whether every algorithm has ended, or one has failed."""
-        if self._done and not self.verdicts[-1].result.success:
-            return True
-        return self._done == len(self._trees)
+        return self._done == len(self._trees) or self._failed
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -161,6 +161,7 @@ class AlgorithmsRunner(ABC):
             if tree.verdict is None:
                 return [Ask(key, algorithm.index, question) for key, question in asked]
             self._done += 1
+            self._failed = not tree.verdict.result.success
             if self.finished:
                 return []
             step = self._trees[self._done].start

@@ -136,6 +136,8 @@ def _as_doubles(name: str, histogram: Any) -> Any:
 
     if isinstance(histogram, Counts):
         histogram = histogram.to_hist()
+    elif not isinstance(histogram, Hist):
+        histogram = Hist(histogram)
     if isinstance(histogram.storage_type(), bh.storage.Weight | bh.storage.Double):
         return histogram
     values = histogram.values(flow=True)

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Packed = tuple[NDArray[np.integer] | None, NDArray[np.integer]]
 """The places that are not 0, or ``None`` for all of them, and the values there, in narrow types."""
 
+_UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
+_SIGNED = (np.int8, np.int16, np.int32, np.int64)
+
 
 def pack(values: NDArray[np.int64]) -> Packed:
     """Pack integers of any shape."""
@@ -33,4 +36,6 @@ def unpack(
 def narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:
     """The same integers in the narrowest type that holds them all; always a copy."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    kinds = _UNSIGNED if low >= 0 else _SIGNED
+    kind = next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return values.astype(kind)

@@ -1,0 +1,78 @@
+"""Which runs a file holds."""
+
+import numpy as np
+import pytest
+from caf_core.errors import ConfigurationError
+from caf_core.iov import IoV
+
+from caf_root import IoVReader, RootFileError, caf_iov_of_file
+
+
+def test_from_the_first_to_the_last_run(run_file):
+    assert caf_iov_of_file(str(run_file)) == IoV(1, 3, 2, 1)
+
+
+def test_runs_within_one_experiment_and_other_branch_names(write_root):
+    path = write_root("belle.root", ntuple={"__experiment__": [8, 8], "__run__": [20, 4], "x": [1.0, 2.0]})
+    assert caf_iov_of_file(str(path)) == IoV(8, 4, 8, 20)
+    path = write_root("own.root", t={"period": [2], "number": [3]})
+    assert caf_iov_of_file(str(path)) is None
+    assert IoVReader(experiment="period", run="number")(str(path)) == IoV(2, 3, 2, 3)
+
+
+def test_an_experiment_that_the_file_does_not_tell(write_root):
+    path = write_root("nano.root", Events={"run": np.array([160957, 160940], dtype=np.uint32)})
+    assert caf_iov_of_file(str(path)) is None
+    assert IoVReader(experiment=2011)(str(path)) == IoV(2011, 160940, 2011, 160957)
+
+
+def test_the_first_tree_with_both_branches_counts(write_root):
+    path = write_root("trees.root", meta={"run": [1]}, a={"exp": [1], "run": [5]}, b={"exp": [1], "run": [9]})
+    assert caf_iov_of_file(str(path)) == IoV(1, 5, 1, 5)
+    assert IoVReader(tree="b")(str(path)) == IoV(1, 9, 1, 9)
+    with pytest.raises(RootFileError, match="no tree 'c'; it has meta, a, b"):
+        IoVReader(tree="c")(str(path))
+
+
+def test_a_tree_without_entries_holds_no_run(write_root):
+    assert caf_iov_of_file(
+        str(write_root("none.root", t={"exp": np.zeros(0, int), "run": np.zeros(0, int)}))
+    ).empty
+
+
+def test_other_files_are_left_to_others(tmp_path):
+    (tmp_path / "notes.txt").write_text("run 5")
+    assert caf_iov_of_file(str(tmp_path / "notes.txt")) is None
+    assert caf_iov_of_file(str(tmp_path / "gone.dat")) is None
+    (tmp_path / "empty.root").touch()
+    with pytest.raises(RootFileError, match="empty"):
+        caf_iov_of_file(str(tmp_path / "empty.root"))
+
+
+def test_only_the_two_branches_are_read(run_file, monkeypatch):
+    import uproot
+
+    read = set()
+    original = uproot.behaviors.TBranch.HasBranches.iterate
+
+    def watched(self, expressions, **options):
+        read.update(expressions)
+        return original(self, expressions, **options)
+
+    monkeypatch.setattr(uproot.behaviors.TBranch.HasBranches, "iterate", watched)
+    caf_iov_of_file(str(run_file))
+    assert read == {"experiment", "run"}
+
+
+def test_a_map_for_a_collection(run_file, write_root):
+    other = write_root("dark.root", t={"x": [1.0]})
+    assert IoVReader().files_to_iovs([str(run_file)]) == {str(run_file): IoV(1, 3, 2, 1)}
+    with pytest.raises(ConfigurationError, match=r"dark.root' does not tell its runs"):
+        IoVReader().files_to_iovs([str(run_file), str(other)])
+
+
+def test_real_files(zmumu_files):
+    iovs = IoVReader().files_to_iovs(zmumu_files)
+    assert len(iovs) == 19 and all(
+        iov.exp_low == 2011 and iov.run_low == iov.run_high for iov in iovs.values()
+    )

@@ -1,0 +1,199 @@
+"""The suites for strategies and runners catch what breaks the rules."""
+
+import itertools
+import random
+
+import pytest
+from attrs import define
+from caf_core.calibration.asking import carry_out_parts, combined, execute
+from caf_core.calibration.plans import Commit, Result, Verdict
+from caf_core.calibration.runner import AlgorithmsRunner, SequentialRunner
+from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.errors import AlgorithmError
+from caf_core.iov import ExpRun, IoV, iov_of_runs
+from caf_core.testing import RunnerConformance, StrategyConformance
+
+# hypothesis reports a plan of chance, and several faults at once, as a group
+BROKEN = (AssertionError, AlgorithmError, ExceptionGroup)
+
+
+def each_run(runs):
+    """A decent plan: one payload a run, all have to succeed."""
+    verdicts = []
+    for run in runs:
+        done = yield from execute((run,), iov_of_runs([run]))
+        if not done.result.success:
+            return Verdict(done.result)
+        yield Commit(done.key, (run,), iov_of_runs([run]))
+        verdicts.append(Verdict(done.result))
+    return combined(verdicts)
+
+
+@define(kw_only=True)
+class Decent(AlgorithmStrategy):
+    def plan(self, runs, past):
+        return (yield from each_run(runs))
+
+
+@define(kw_only=True)
+class Overlapping(AlgorithmStrategy):
+    def plan(self, runs, past):
+        done = None
+        for run in runs:
+            done = yield from execute((run,), IoV.always())
+            if not done.result.success:
+                return Verdict(done.result)
+            yield Commit(done.key, (run,), IoV.always())
+        return Verdict(done.result)
+
+
+@define(kw_only=True)
+class CommitsFailures(AlgorithmStrategy):
+    def plan(self, runs, past):
+        done = yield from execute(tuple(runs), iov_of_runs(runs))
+        yield Commit(done.key, tuple(runs), iov_of_runs(runs))
+        return Verdict(done.result)
+
+
+@define(kw_only=True)
+class LosesRuns(AlgorithmStrategy):
+    def plan(self, runs, past):
+        return (yield from each_run(runs[:1]))
+
+
+@define(kw_only=True)
+class ForeignRuns(AlgorithmStrategy):
+    def plan(self, runs, past):
+        return (yield from each_run((*runs, ExpRun(99, 99))))
+
+
+@define(kw_only=True)
+class ForgetsToIterate(AlgorithmStrategy):
+    def plan(self, runs, past):
+        verdict = yield from each_run(runs)
+        return Verdict(Result.OK) if verdict.result.success else verdict
+
+
+@define(kw_only=True)
+class SucceedsWithNothing(AlgorithmStrategy):
+    def plan(self, runs, past):
+        yield from each_run(runs)
+        return Verdict(Result.OK)
+
+
+@define(kw_only=True)
+class Changes(AlgorithmStrategy):
+    count: int = 0
+
+    def plan(self, runs, past):
+        self.count += 1
+        return (yield from each_run(runs))
+
+
+@define(kw_only=True)
+class Random(AlgorithmStrategy):
+    def plan(self, runs, past):
+        middle = random.SystemRandom().randrange(len(runs) + 1)
+        return (yield from each_run(runs[middle:] + runs[:middle]))
+
+
+@define(kw_only=True)
+class SharesBetweenParts(AlgorithmStrategy):
+    def plan(self, runs, past):
+        begun = itertools.count()
+
+        def part(run):
+            done = yield from execute((run,), iov_of_runs([run]))
+            if not done.result.success:
+                return Verdict(done.result)
+            yield Commit(done.key, (run,), iov_of_runs([run]))
+            return Verdict(done.result, f"the {next(begun)}th that ended well")
+
+        verdicts = yield from carry_out_parts([part(run) for run in runs])
+        return Verdict(combined(verdicts).result, verdicts[0].message)
+
+
+def check(suite, *arguments):
+    """Let every test of a suite judge."""
+    for name in dir(suite):
+        if name.startswith("test_"):
+            getattr(suite(), name)(*arguments)
+
+
+def test_a_decent_strategy_passes():
+    check(StrategyConformance, Decent())
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Overlapping(),
+        CommitsFailures(),
+        LosesRuns(),
+        ForeignRuns(),
+        ForgetsToIterate(),
+        SucceedsWithNothing(),
+        Changes(),
+        Random(),
+        SharesBetweenParts(),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_a_strategy_that_breaks_the_rules_is_caught(strategy):
+    with pytest.raises(BROKEN):
+        check(StrategyConformance, strategy)
+
+
+def test_a_strategy_must_be_an_attrs_class_with_known_granularities():
+    class Plain(AlgorithmStrategy):
+        usable_granularities = frozenset({"event"})
+
+        def plan(self, runs, past):
+            return (yield from each_run(runs))
+
+    with pytest.raises(AssertionError):
+        StrategyConformance().test_is_an_attrs_class_that_says_what_it_can_use(Plain())
+
+
+class Forgetful(SequentialRunner):
+    """Asks again what was recorded."""
+
+    def start(self, algorithms, recorded=None):
+        return super().start(algorithms)
+
+
+class Backwards(SequentialRunner):
+    @property
+    def commits(self):
+        return tuple(tuple(reversed(commits)) for commits in super().commits)
+
+
+class Silent(SequentialRunner):
+    @property
+    def outstanding(self):
+        return ()
+
+
+class Generous(SequentialRunner):
+    """Takes every answer for one to a question of its own."""
+
+    def answer(self, key, answer):
+        try:
+            return super().answer(key, answer)
+        except KeyError:
+            return []
+
+
+@pytest.mark.parametrize("runner", [Forgetful, Backwards, Silent, Generous])
+def test_a_runner_that_breaks_the_rules_is_caught(runner: type[AlgorithmsRunner]):
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(RunnerConformance, runner)
+
+
+@pytest.mark.parametrize(
+    ("suite", "fixture"), [(StrategyConformance, "strategy"), (RunnerConformance, "make_runner")]
+)
+def test_a_suite_without_its_fixture_says_what_to_override(suite, fixture):
+    definition = vars(suite)[fixture]
+    with pytest.raises(NotImplementedError, match=f"`{fixture}`"):
+        definition.__wrapped__(suite())

@@ -44,7 +44,7 @@ def audit(directory: Path, entries: Iterable[Entry], codecs: Codecs) -> tuple[Pr
 
 def _check_file(directory: Path, entry: Entry, codecs: Codecs) -> Problem | None:
     try:
-        item = local_files.read_item(directory, entry, origin=False)
+        item = local_files.read_item(directory, entry)
     except PayloadError as error:
         return Problem("missing", entry, str(error))
     codec = codecs.by_suffix(item.suffix)

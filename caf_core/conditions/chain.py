@@ -34,16 +34,18 @@ class Chain:
 
     Args:
         databases: The databases; the first one has the highest priority.
+        codecs: The formats that it can read.
     """
 
-    def __init__(self, databases: Iterable[ConditionsDatabase]) -> None:
+    def __init__(self, databases: Iterable[ConditionsDatabase], codecs: Codecs = BUILTIN_CODECS) -> None:
         self.databases = tuple(databases)
+        self.codecs = codecs
         self._index: Validity[Found] | None = None
         self._contents: dict[tuple[str, str, object], Any] = {}
 
-    def __reduce__(self) -> tuple[type["Chain"], tuple[tuple[ConditionsDatabase, ...]]]:
+    def __reduce__(self) -> tuple[type["Chain"], tuple[tuple[ConditionsDatabase, ...], Codecs]]:
         """Pickled as what it was made of."""
-        return type(self), (self.databases,)
+        return type(self), (self.databases, self.codecs)
 
     def __repr__(self) -> str:
         return f"Chain({list(self.databases)!r})"
@@ -60,7 +62,7 @@ class Chain:
         Raises:
             CafError: If one of the databases is not there.
         """
-        return cls(open_database(url, openers, codecs) for url in urls)
+        return cls((open_database(url, openers) for url in urls), codecs)
 
     def describe(self) -> list[str]:
         """The URLs of the databases, in order: JSON values."""
@@ -97,7 +99,7 @@ class Chain:
             return default
         key = (name, found.entry.revision, as_type)
         if key not in self._contents:
-            content = found.database.load(found.entry)
+            content = self.codecs.decode(found.database.read(found.entry))
             if len(self._contents) >= _KEPT_CONTENTS:
                 self._contents.pop(next(iter(self._contents)))
             self._contents[key] = content if as_type is None else structure(content, as_type, name=name)

@@ -140,8 +140,8 @@ class Codecs:
         except Exception as error:  # a plugin's codec may raise anything
             raise PayloadError(
                 f"the payload {payload.name!r} ({plain.type_name(payload.content)}) cannot be stored "
-                f"by the codec {codec.name!r}: {_reason(error)}; give plain values, attrs objects, numpy arrays "
-                "of numbers, or bytes."
+                f"by the codec {codec.name!r}: {_reason(error)}; give plain values, attrs objects, numpy "
+                "arrays of numbers, or bytes."
             ) from error
         entry = Entry(payload.name, revision_of(codec.name, data), payload.iov)
         return StoredPayload(entry, codec.suffix, data, provenance or Provenance())

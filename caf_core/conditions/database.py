@@ -1,17 +1,20 @@
 """What every conditions database can do, and how one is opened by its URL."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
-from caf_core.conditions.local import LocalDatabase
+from attrs import evolve
+
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import ExpRun
+
+if TYPE_CHECKING:
+    from caf_core.conditions.local import LocalDatabase
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -29,8 +32,8 @@ class ConditionsDatabase(Protocol):
     def find(self, name: str, run: ExpRun) -> Entry | None:
         """The entry of a name that counts for a run."""
 
-    def load(self, entry: Entry) -> Any:
-        """The content of one of its entries.
+    def read(self, entry: Entry) -> StoredPayload:
+        """One of its entries with its bytes, still encoded; the origin may be left out.
 
         Raises:
             PayloadError: If it cannot be read.
@@ -39,53 +42,54 @@ class ConditionsDatabase(Protocol):
     def provenance(self, entry: Entry) -> Provenance | None:
         """Where one of its entries came from, if that was kept."""
 
-    def items(self) -> Iterable[StoredPayload]:
-        """Its payloads, encoded, in the order of the entries."""
-
     def fingerprint(self) -> str:
         """A hash of what look-ups give."""
 
 
-Opener = Callable[[str, Codecs], ConditionsDatabase]
+Opener = Callable[[str], ConditionsDatabase]
 """Opens the database of a URL; raises a ``CafError`` if it is not there."""
 
 
-def open_local(url: str, codecs: Codecs) -> LocalDatabase:
+def items_of(database: ConditionsDatabase) -> Iterator[StoredPayload]:
+    """All payloads of a database, encoded, with their origins, in the order of the entries."""
+    for entry in database.entries():
+        yield evolve(database.read(entry), provenance=database.provenance(entry) or Provenance())
+
+
+def open_local(url: str) -> "LocalDatabase":
     """Open a local database that exists, by path, ``file:path`` (percent-encoded) or ``file:///path``.
 
     Raises:
         ConfigurationError: If the URL names another host.
         PayloadError: If there is no database.
     """
-    database = LocalDatabase(_local_path(url), codecs)
+    from caf_core.conditions.local import LocalDatabase  # it imports this module
+
+    database = LocalDatabase(_local_path(url))
     if not database.exists():
         raise PayloadError(
-            f"there is no conditions database in {database.path} (it has no database.txt); correct "
-            f"the path, or leave it out."
+            f"there is no conditions database in {database.path} (it has no database.txt); "
+            "correct the path, or leave it out."
         )
     return database
 
 
-def _open_sqlite(url: str, codecs: Codecs) -> ConditionsDatabase:
-    """Open a global tag of a central database; peewee is imported only here."""
-    from caf_core.conditions.central import open_sqlite
+def _open_sqlite(url: str) -> ConditionsDatabase:
+    from caf_core.conditions.central import open_sqlite  # peewee is imported only when it is needed
 
-    return open_sqlite(url, codecs)
+    return open_sqlite(url)
 
 
 BUILTIN_OPENERS: Mapping[str, Opener] = {"file": open_local, "sqlite": _open_sqlite}
 """The databases of the core, by URL scheme."""
 
 
-def open_database(
-    url: str, openers: Mapping[str, Opener] | None = None, codecs: Codecs = BUILTIN_CODECS
-) -> ConditionsDatabase:
+def open_database(url: str, openers: Mapping[str, Opener] | None = None) -> ConditionsDatabase:
     """Open a conditions database to look payloads up.
 
     Args:
         url: A path, or a URL whose scheme says what kind of database it is.
         openers: The kinds by scheme, to which ``file`` always belongs; those of the core if nothing is given.
-        codecs: The payload formats.
     Raises:
         ConfigurationError: If no opener knows the scheme.
         PayloadError: If there is no such database.
@@ -93,15 +97,15 @@ def open_database(
     openers = BUILTIN_OPENERS if openers is None else {"file": open_local, **openers}
     match = _SCHEME.match(url)
     if match is None:
-        return open_local(url, codecs)
+        return open_local(url)
     opener = openers.get(match[1].lower())
     if opener is None:
-        known = ", ".join(f"{scheme}:" for scheme in sorted(openers)) or "none"
+        known = ", ".join(f"{scheme}:" for scheme in sorted(openers))
         raise ConfigurationError(
             f"nothing opens the conditions database {url!r}: the known kinds are {known}; "
             f"install a plugin for {match[1]!r}, or write ./{url} if it is a path."
         )
-    return opener(url, codecs)
+    return opener(url)
 
 
 def _local_path(url: str) -> Path:

@@ -6,27 +6,18 @@ payload is ``<name>_rev_<revision>.<suffix>``, and where it came from stands in
 databases can be merged by appending. A directory has any number of readers and one writer at a time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from caf_core.conditions import audit, local_files
 from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
+from caf_core.conditions.database import ConditionsDatabase, items_of
 from caf_core.conditions.diff import Difference, difference
 from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import Validity, appended, effect, unique, validity_of
 from caf_core.iov import ExpRun
-
-if TYPE_CHECKING:
-    from caf_core.conditions.database import ConditionsDatabase
-
-
-class HasItems(Protocol):
-    """Anything whose payloads can be copied: a local database, a global tag."""
-
-    def items(self) -> Iterable[StoredPayload]:
-        """Its payloads, encoded, in the order of its entries."""
 
 
 class LocalDatabase:
@@ -72,13 +63,21 @@ class LocalDatabase:
         """The last entry of a name that holds a run."""
         return self._read()[1].at(name, run)
 
+    def read(self, entry: Entry) -> StoredPayload:
+        """An entry with its bytes, whatever their format; the origin is left to ``provenance``.
+
+        Raises:
+            PayloadError: If its file is missing.
+        """
+        return local_files.read_item(self.path, entry, self._suffixes)
+
     def load(self, entry: Entry) -> Any:
         """The content of an entry.
 
         Raises:
             PayloadError: If its file is missing or damaged, or no codec reads it.
         """
-        return self.codecs.decode(local_files.read_item(self.path, entry, self._suffixes, origin=False))
+        return self.codecs.decode(self.read(entry))
 
     def provenance(self, entry: Entry) -> Provenance | None:
         """Where an entry came from, if that was kept."""
@@ -91,11 +90,6 @@ class LocalDatabase:
             PayloadError: If there is none.
         """
         return local_files.payload_path(self.path, entry, self._suffixes)
-
-    def items(self) -> Iterator[StoredPayload]:
-        """Every payload, encoded, with its origin, in the order of the lines. Needs no codec."""
-        for entry in self.entries():
-            yield local_files.read_item(self.path, entry, self._suffixes)
 
     def fingerprint(self) -> str:
         """A hash of what look-ups give; equal for databases that say the same by other lines."""
@@ -138,11 +132,11 @@ class LocalDatabase:
             local_files.prune(self.path, new)
         return new
 
-    def merge(self, other: HasItems) -> tuple[Entry, ...]:
+    def merge(self, other: ConditionsDatabase) -> tuple[Entry, ...]:
         """Append the payloads of another database to this one, in one transaction."""
-        return self.store_encoded(other.items())
+        return self.store_encoded(items_of(other))
 
-    def diff(self, other: "ConditionsDatabase") -> Difference:
+    def diff(self, other: ConditionsDatabase) -> Difference:
         """What this database and another one do not have in common."""
         return difference(self.entries(), other.entries())
 

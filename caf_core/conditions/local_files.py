@@ -93,17 +93,13 @@ def payload_path(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) ->
     )
 
 
-def read_item(
-    directory: Path, entry: Entry, suffixes: Iterable[str] = (), *, origin: bool = True
-) -> StoredPayload:
-    """An entry with its bytes, and with its origin if that is wanted."""
+def read_item(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) -> StoredPayload:
+    """An entry with its bytes, without its origin."""
     path = payload_path(directory, entry, suffixes)
     try:
-        data = path.read_bytes()
+        return StoredPayload(entry, path.suffix[1:], path.read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from error
-    found = read_provenance(directory, entry) if origin else None
-    return StoredPayload(entry, path.suffix[1:], data, found or Provenance())
 
 
 def read_provenance(directory: Path, entry: Entry) -> Provenance | None:

@@ -420,4 +420,4 @@ def test_open_database_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mo
         open_database("file://elsewhere/db")
     LocalDatabase("db").write([])
     assert open_database("file:db").url == open_database("db").url == (tmp_path / "db").as_uri()
-    assert open_database("x:y", {"x": lambda url, codecs: LocalDatabase("db", codecs)}).entries() == ()
+    assert open_database("x:y", {"x": lambda url: LocalDatabase("db")}).entries() == ()

@@ -1,0 +1,167 @@
+"""What an algorithm sees and answers, and how a user describes one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from attrs import define, evolve, field, frozen
+
+from caf_core.calibration.collected import Collected, TaskOutput
+from caf_core.calibration.convergence import Metric
+from caf_core.calibration.plans import Result
+from caf_core.conditions.chain import Chain
+from caf_core.conditions.payload import Payload
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun, IoV
+
+__all__ = ["Algorithm", "AlgorithmContext", "AnyAlgorithm", "Metric", "Outcome", "Result"]
+
+
+def _payloads(value: Mapping[str, Any] | Sequence[Payload]) -> tuple[Payload, ...]:
+    if isinstance(value, Mapping):
+        return tuple(Payload(name, content) for name, content in value.items())
+    return tuple(value)
+
+
+@frozen
+class Outcome:
+    """What an algorithm answers.
+
+    Args:
+        result: ``ok``, ``iterate``, ``not_enough_data`` or ``failure``.
+        payloads: The constants: name -> content, or ``Payload`` objects where one has an interval or codec
+            of its own.
+        metrics: How far the constants are from convergence; recorded, compared between iterations, and
+            never decisive.
+        message: A sentence for people.
+    """
+
+    result: Result = field(converter=Result)
+    payloads: tuple[Payload, ...] = field(default=(), converter=_payloads)
+    metrics: Mapping[str, Metric] = field(factory=dict)
+    message: str = ""
+
+
+@frozen
+class AlgorithmContext:
+    """Everything that one execution of an algorithm needs; ``directory`` is its working directory.
+
+    Args:
+        runs: The runs whose data it is given, sorted.
+        iov: The interval for which its payloads are meant.
+        conditions: Earlier algorithms of this iteration, the previous iteration, dependencies, the user's
+            chain.
+        params: The algorithm's parameters.
+        iteration: Counts from 0.
+        directory: Where it may write.
+        calibration: Name of the calibration.
+    """
+
+    runs: tuple[ExpRun, ...]
+    iov: IoV
+    conditions: Chain
+    params: Mapping[str, Any]
+    iteration: int
+    directory: Path
+    calibration: str
+    _outputs: tuple[TaskOutput, ...] = ()
+    _data_input: Callable[[Collected], Any] | None = None
+
+    @property
+    def experiment(self) -> int:
+        """The experiment of the first run."""
+        return self.runs[0].exp
+
+    def data(self, runs: Sequence[ExpRun] | None = None, collection: str | None = None) -> Any:
+        """The collected data.
+
+        Args:
+            runs: Some of the context's runs; all of them if left out.
+            collection: The data of one collection only; of all, in their order, if left out.
+        Returns:
+            A ``Collected``, or what the algorithm's ``data_input`` function makes of it.
+        Raises:
+            ConfigurationError: If runs are asked for that this execution was not given.
+        """
+        wanted = self.runs if runs is None else tuple(sorted(set(runs)))
+        foreign = set(wanted).difference(self.runs)
+        if foreign:
+            raise ConfigurationError(
+                f"run {min(foreign)} is not among the runs of this execution; see context.runs."
+            )
+        known = {out.collection for out in self._outputs}
+        if collection is not None and collection not in known:
+            raise ConfigurationError(
+                f"there is no collection {collection!r}; there are: {', '.join(sorted(known))}."
+            )
+        chosen = tuple(out for out in self._outputs if collection in (None, out.collection))
+        collected = Collected(wanted, chosen)
+        return collected if self._data_input is None else self._data_input(collected)
+
+    def with_runs(self, runs: Sequence[ExpRun]) -> "AlgorithmContext":
+        """The same context for other runs."""
+        return evolve(self, runs=tuple(runs))
+
+
+@runtime_checkable
+class SupportsCalibrate(Protocol):
+    """An object that calibrates; a plain function with the same argument serves too."""
+
+    def calibrate(self, context: AlgorithmContext) -> Outcome:
+        """Determine constants from the data of some runs."""
+
+
+AnyAlgorithm = SupportsCalibrate | Callable[[AlgorithmContext], Outcome]
+
+
+@define
+class Algorithm:
+    """An algorithm in a calibration, with what it is given.
+
+    Args:
+        algorithm: An object with ``calibrate(context)``, or a function.
+        name: Unique within the calibration; the class's or function's name if left out.
+        params: Parameters: those that the strategy knows (``apply_iov``, ``step_size``, ``iov_coverage``,
+            ``payload_boundaries``, ...) go to it,
+            the others to ``context.params``.
+        strategy: A name, class or instance; the calibration's ``strategies`` if left out.
+        data_input: Makes of a ``Collected`` what ``context.data()`` returns.
+        pre_algorithm: Called as ``pre_algorithm(algorithm, context)`` before each execution, such as to
+            set up geometry.
+    """
+
+    algorithm: Any
+    name: str = ""
+    params: dict[str, Any] = field(factory=dict)
+    strategy: Any = None
+    data_input: Callable[[Collected], Any] | None = field(default=None, kw_only=True)
+    pre_algorithm: Callable[[Any, AlgorithmContext], None] | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(getattr(self.algorithm, "calibrate", None)) and not callable(self.algorithm):
+            raise ConfigurationError(
+                f"{type(self.algorithm).__name__} is no algorithm: give an object with calibrate(context), "
+                f"or a function."
+            )
+        if isinstance(self.algorithm, type):
+            raise ConfigurationError(
+                f"{self.algorithm.__name__} is a class; give an instance of it: {self.algorithm.__name__}()."
+            )
+        if not self.name:
+            self.name = getattr(self.algorithm, "__name__", type(self.algorithm).__name__)
+
+    @property
+    def function(self) -> Callable[[AlgorithmContext], Outcome]:
+        """What is called with the context."""
+        method = getattr(self.algorithm, "calibrate", None)
+        return method if callable(method) else self.algorithm  # type: ignore[no-any-return]  # a user's object
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules that the resident process should import once."""
+        return tuple(getattr(self.algorithm, "preload", ()))
+
+    @classmethod
+    def wrap(cls, value: "Algorithm | AnyAlgorithm") -> "Algorithm":
+        """The value itself if it is an ``Algorithm``, else one around it."""
+        return value if isinstance(value, Algorithm) else cls(value)

@@ -1,0 +1,303 @@
+"""A calibration as a user describes it, and the base of calibrations that users write themselves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import define, field
+
+from caf_core.calibration.algorithm import Algorithm, AnyAlgorithm
+from caf_core.calibration.collection import Collection, Keep
+from caf_core.calibration.collector import AnyCollector
+from caf_core.calibration.databases import DatabaseUser
+from caf_core.calibration.states import State
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun, IoV
+
+DEFAULTS: dict[str, Any] = {
+    "max_iterations": 5,
+    "ignored_runs": [],
+    "backend": "local",
+    "strategies": "SingleIOV",
+    "runner": "sequential",
+    "keep_collector_output": "all",
+    "require_convergence": False,
+}
+"""What a calibration uses where neither it nor ``CAF.calibration_defaults`` says otherwise."""
+
+DEFAULT_COLLECTION = "default"
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that cannot be the name of a folder.
+
+    Raises:
+        ConfigurationError: Naming what is wrong with it.
+    """
+    if (
+        not name
+        or name.startswith(".")
+        or any(c in "/\\\0\n\t" for c in name)
+        or name != name.strip()
+        or len(name) > 100
+    ):
+        raise ConfigurationError(
+            f"{name!r} cannot be the name of {what}: it names a folder, so it is not empty, has no slash, "
+            f"line break or leading dot, and at most 100 characters."
+        )
+
+
+@define(eq=False, kw_only=True, slots=False)
+class CalibrationBase(ABC):
+    """What a CAF drives. Subclass it, and write ``run`` and ``is_valid``, for a calibration that goes its
+    own way.
+
+    ``run`` is executed in a thread of its own once all dependencies have completed. It fails by raising,
+    or by setting ``state`` to
+    ``fail_state``. Processes that it starts are its own affair, unless it submits them through caf.
+
+    Args:
+        name: Unique in a CAF; also the name of its folder.
+        dependencies: The calibrations that must have completed before this one starts; use ``depends_on``.
+        save_payloads: Whether its constants belong into the CAF's common database at the end.
+        output_database_dir: Where it leaves its constants: a local database; dependents see it.
+        output_dir: Its own folder, set before ``run`` is called.
+        iov: The interval that the CAF was asked for, or ``None``; set likewise.
+    """
+
+    end_state: ClassVar[str] = State.COMPLETED
+    fail_state: ClassVar[str] = State.FAILED
+
+    name: str = field(kw_only=False)
+    dependencies: list["CalibrationBase"] = field(
+        factory=list, repr=lambda deps: str([dep.name for dep in deps])
+    )
+    save_payloads: bool = True
+    output_database_dir: Path | None = None
+    output_dir: Path | None = field(default=None, init=False)
+    iov: IoV | None = field(default=None, init=False)
+    state: str = field(default=State.INIT, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_name(self.name, "a calibration")
+
+    @abstractmethod
+    def run(self) -> None:
+        """Do the calibration."""
+
+    @abstractmethod
+    def is_valid(self) -> bool:
+        """Whether it can be run as it is configured."""
+
+    def depends_on(self, calibration: "CalibrationBase") -> None:
+        """Let this calibration start only when another has completed, and see its constants."""
+        if calibration not in self.dependencies:
+            self.dependencies.append(calibration)
+
+    def dependencies_met(self) -> bool:
+        """Whether all dependencies have completed."""
+        return all(dependency.state == dependency.end_state for dependency in self.dependencies)
+
+    def failed_dependencies(self) -> list["CalibrationBase"]:
+        """The dependencies that have failed."""
+        return [dependency for dependency in self.dependencies if dependency.state == dependency.fail_state]
+
+
+def _algorithms(
+    value: Iterable[Algorithm | AnyAlgorithm] | Algorithm | AnyAlgorithm | None,
+) -> list[Algorithm]:
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [Algorithm.wrap(item) for item in value]
+    return [Algorithm.wrap(value)]  # type: ignore[arg-type]  # one algorithm in place of a list
+
+
+def _runs(value: Iterable[tuple[int, int]] | None) -> list[ExpRun] | None:
+    return None if value is None else [ExpRun(*run) for run in value]
+
+
+class Calibration(CalibrationBase, DatabaseUser):
+    """Collect, calibrate, iterate.
+
+    Args:
+        name: Unique in a CAF; also the name of its folder.
+        collector: The collector of the collection called ``default``; ``add_collection`` adds others.
+        algorithms: Algorithms in the order in which they are executed: ``Algorithm``, an object with
+            ``calibrate``, or a function.
+        input_files: The input files of the default collection.
+        settings: Any attribute below, or of the default collection.
+
+    Attributes:
+        strategies: A name, class or instance for all algorithms, or a list with one for each.
+        max_iterations: Iterations 0 to this number are allowed (default 5).
+        ignored_runs: Runs that are left out.
+        backend: A plugin name or an instance; the CAF's backend if left out.
+        backend_args: For the backend.
+        runner: Which runner carries the strategies' plans out: ``sequential`` or ``parallel``.
+        require_convergence: Whether ending without convergence is a failure.
+        keep_collector_output: As in ``Collection``.
+    """
+
+    collections: dict[str, Collection]
+    _algorithms: list[Algorithm]
+    strategies: Any
+    max_iterations: int | None
+    _ignored_runs: list[ExpRun] | None
+    backend: Any
+    backend_args: dict[str, Any]
+    runner: Any
+    require_convergence: bool | None
+    keep_collector_output: Keep | None
+
+    def __init__(
+        self,
+        name: str,
+        collector: AnyCollector | None = None,
+        algorithms: Iterable[Algorithm | AnyAlgorithm] | Algorithm | AnyAlgorithm | None = None,
+        input_files: Iterable[str | Path] | str | Path = (),
+        **settings: Any,
+    ) -> None:
+        CalibrationBase.__init__(self, name)
+        self.database_chain = None
+        self.collections = {}
+        if collector is not None:
+            self.collections[DEFAULT_COLLECTION] = Collection(collector, input_files)
+        elif input_files:
+            self.collections[DEFAULT_COLLECTION] = Collection(None, input_files)
+        self._algorithms = _algorithms(algorithms)
+        self.strategies = self.max_iterations = self._ignored_runs = self.backend = self.runner = None
+        self.require_convergence = self.keep_collector_output = None
+        self.backend_args = {}
+        for key, value in settings.items():
+            self._set(key, value)
+
+    def _set(self, key: str, value: Any) -> None:
+        own = {*DEFAULTS, "backend_args", "save_payloads", "database_chain"}
+        if key in own:
+            setattr(self, key, value)
+        elif hasattr(Collection, key) and not key.startswith("_"):
+            setattr(self.collections.setdefault(DEFAULT_COLLECTION, Collection()), key, value)
+        else:
+            raise ConfigurationError(
+                f"a calibration has no setting {key!r}; it has: {', '.join(sorted(own))}, and those of "
+                f"Collection."
+            )
+
+    @property
+    def algorithms(self) -> list[Algorithm]:
+        """The algorithms, in order."""
+        return self._algorithms
+
+    @algorithms.setter
+    def algorithms(self, value: Sequence[Algorithm | AnyAlgorithm]) -> None:
+        self._algorithms = _algorithms(value)
+
+    @property
+    def ignored_runs(self) -> list[ExpRun] | None:
+        """Runs that are left out; ``None`` takes the CAF's default."""
+        return self._ignored_runs
+
+    @ignored_runs.setter
+    def ignored_runs(self, value: Iterable[tuple[int, int]] | None) -> None:
+        self._ignored_runs = _runs(value)
+
+    @property
+    def collector(self) -> AnyCollector | None:
+        """The collector of the default collection."""
+        return self._default.collector
+
+    @collector.setter
+    def collector(self, value: AnyCollector) -> None:
+        self._default.collector = value
+
+    @property
+    def input_files(self) -> list[str]:
+        """The input files of the default collection."""
+        return self._default.input_files
+
+    @input_files.setter
+    def input_files(self, value: Iterable[str | Path]) -> None:
+        self._default.input_files = [str(item) for item in value]
+
+    @property
+    def files_to_iovs(self) -> dict[str, IoV]:
+        """The intervals of the default collection's files."""
+        return self._default.files_to_iovs
+
+    @files_to_iovs.setter
+    def files_to_iovs(self, value: dict[str, IoV]) -> None:
+        self._default.files_to_iovs = value
+
+    @property
+    def _default(self) -> Collection:
+        return self.collections.setdefault(DEFAULT_COLLECTION, Collection())
+
+    def add_collection(self, name: str, collection: Collection) -> None:
+        """Add a further collection, or replace the one of that name.
+
+        Args:
+            name: Unique in the calibration; also the name of its folder.
+            collection: What it collects.
+        """
+        check_name(name, "a collection")
+        self.collections[name] = collection
+
+    def run(self) -> None:
+        """A standard calibration is driven by the CAF, state by state.
+
+        Raises:
+            ConfigurationError: Always; add the calibration to a CAF.
+        """
+        raise ConfigurationError(
+            f"calibration {self.name!r} cannot run on its own; add it to a CAF: caf.add_calibration(...)."
+        )
+
+    def is_valid(self) -> bool:
+        """Whether it can be run as it is configured; ``check`` says why not."""
+        try:
+            self.check()
+        except ConfigurationError:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigurationError: Naming the setting, what it may be, and the remedy.
+        """
+        if not self.collections:
+            raise ConfigurationError(
+                f"calibration {self.name!r} has no collection; give it a collector or call add_collection."
+            )
+        if not self._algorithms:
+            raise ConfigurationError(
+                f"calibration {self.name!r} has no algorithms; set calibration.algorithms."
+            )
+        for name, collection in self.collections.items():
+            collection.check(f"calibration {self.name!r}, collection {name!r}")
+        names = [algorithm.name for algorithm in self._algorithms]
+        for name in names:
+            check_name(name, "an algorithm")
+        if len(set(names)) < len(names):
+            raise ConfigurationError(
+                f"calibration {self.name!r} has two algorithms of one name ({', '.join(names)}); name "
+                f"them: Algorithm(..., name=...)."
+            )
+        granularities = {name: collection.granularity for name, collection in self.collections.items()}
+        if len(set(granularities.values())) > 1:
+            raise ConfigurationError(
+                f"the collections of calibration {self.name!r} differ in granularity ({granularities}); "
+                f"all of them have to agree."
+            )
+        if isinstance(self.strategies, list | tuple) and len(self.strategies) != len(self._algorithms):
+            raise ConfigurationError(
+                f"calibration {self.name!r} has {len(self._algorithms)} algorithm(s) and "
+                f"{len(self.strategies)} strategies; give one strategy, or one for each."
+            )
+        if self.max_iterations is not None and self.max_iterations < 0:
+            raise ConfigurationError(
+                f"calibration {self.name!r}: max_iterations is {self.max_iterations}; 0 executes it once."
+            )

@@ -1,0 +1,171 @@
+"""What collectors left, as an algorithm sees it.
+
+The controller writes one index an iteration, with what every task left for which run. An algorithm's
+process reads from the index just the
+chunks and files of the runs that it was given, always in the order of experiment, run and task, so that
+results do not depend on how
+the files were split or who finished first.
+"""
+
+import functools
+import json
+import operator
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
+from caf_core.calibration.files import write_json
+from caf_core.errors import AlgorithmError
+from caf_core.iov import ExpRun
+
+
+@frozen
+class TaskOutput:
+    """What one collector task left.
+
+    Args:
+        collection: Name of the collection.
+        directory: The attempt that counts.
+        files: Its output files, relative to ``directory``.
+        runs: Runs and the entries in them.
+        chunks: (experiment, run, offset, length) of every kept object.
+    """
+
+    collection: str
+    directory: Path
+    files: tuple[str, ...]
+    runs: dict[ExpRun, int]
+    chunks: tuple[tuple[int, int, int, int], ...]
+
+
+def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, int, int, int], ...]]:
+    """Read a task's ``runs.json``.
+
+    Args:
+        path: The file: a list of ``[experiment, run, entries]``, or an object whose ``runs`` is such a list.
+    Returns:
+        Entries by run, and the index of chunks (empty for a command's).
+    Raises:
+        AlgorithmError: If it is not of that form.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = content["runs"] if isinstance(content, dict) else content
+        chunks = content.get("chunks", ()) if isinstance(content, dict) else ()
+        runs: dict[ExpRun, int] = {}
+        for exp, run, entries in rows:
+            key = ExpRun(int(exp), int(run))
+            runs[key] = runs.get(key, 0) + int(entries)
+        return runs, tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in chunks)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise AlgorithmError(
+            f"{path} is not a list of runs ({error}); a collector writes [[experiment, run, entries], ...] "
+            f"into {RUNS_FILE}."
+        ) from error
+
+
+def write_index(path: Path, outputs: Sequence[TaskOutput]) -> None:
+    """Write what every task left, in the canonical order of tasks."""
+    rows = [
+        [
+            out.collection,
+            str(out.directory),
+            out.files,
+            [[r.exp, r.run, n] for r, n in sorted(out.runs.items())],
+            out.chunks,
+        ]
+        for out in outputs
+    ]
+    write_json(path, rows)
+
+
+def read_index(path: Path) -> tuple[TaskOutput, ...]:
+    """The inverse of ``write_index``."""
+    return tuple(
+        TaskOutput(
+            collection,
+            Path(directory),
+            tuple(files),
+            {ExpRun(e, r): n for e, r, n in runs},
+            tuple(tuple(c) for c in chunks),
+        )
+        for collection, directory, files, runs, chunks in json.loads(path.read_text(encoding="utf-8"))
+    )
+
+
+@frozen
+class Collected:
+    """The collected data of some runs.
+
+    Args:
+        runs: The runs, sorted.
+        outputs: What the tasks left that hold any of these runs, in the canonical order.
+    """
+
+    runs: tuple[ExpRun, ...]
+    _outputs: tuple[TaskOutput, ...]
+    _wanted: frozenset[ExpRun] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_wanted", frozenset(self.runs))
+
+    @property
+    def entries(self) -> int:
+        """How many entries the collectors counted in these runs."""
+        return sum(out.runs.get(run, 0) for out in self._outputs for run in self.runs)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The output files of the tasks that hold any of these runs; they may hold other runs too."""
+        touched = [out for out in self._outputs if not self._wanted.isdisjoint(out.runs)]
+        touched.sort(key=lambda out: min(run for run in out.runs if run in self._wanted))
+        return tuple(out.directory / name for out in touched for name in out.files)
+
+    def chunks(self) -> Iterator[tuple[ExpRun, Any]]:
+        """Every kept object with its run, in the order of experiment, run, task, and ``put``."""
+        rows = [
+            (ExpRun(exp, run), number, offset, length)
+            for number, out in enumerate(self._outputs)
+            for exp, run, offset, length in out.chunks
+            if (exp, run) in self._wanted
+        ]
+        for run, number, offset, length in sorted(rows):
+            with (self._outputs[number].directory / DATA_FILE).open("rb") as file:
+                file.seek(offset)
+                yield run, pickle.loads(file.read(length))
+
+    def by_run(self) -> dict[ExpRun, Any]:
+        """The merged object of every run that has one."""
+        grouped: dict[ExpRun, list[Any]] = {}
+        for run, item in self.chunks():
+            grouped.setdefault(run, []).append(item)
+        return {run: merge(items) for run, items in grouped.items()}
+
+    def merged(self) -> Any:
+        """All objects merged into one.
+
+        Raises:
+            AlgorithmError: If nothing was kept for these runs.
+        """
+        items = [item for _, item in self.chunks()]
+        if not items:
+            raise AlgorithmError(
+                f"no data was kept for {len(self.runs)} run(s) from {min(self.runs, default=None)}: "
+                "the collector counted entries but put no data, or read its output through .files."
+            )
+        return merge(items)
+
+
+def merge(items: Sequence[Any]) -> Any:
+    """Merge objects in order: by ``merge(list)`` of their class where it has one, else with ``+`` from the
+    left."""
+    if len(items) == 1:
+        return items[0]
+    merger = getattr(type(items[0]), "merge", None)
+    if callable(merger):
+        return merger(list(items))
+    return functools.reduce(operator.add, items)

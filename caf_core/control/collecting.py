@@ -1,0 +1,330 @@
+"""The collector step of an iteration: from collections to jobs, and from what the jobs left to an index."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import evolve, frozen
+
+from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
+from caf_core.calibration.collector import RUNS_FILE, CommandCollector
+from caf_core.calibration.execution import CollectKit, dotted
+from caf_core.calibration.execution import collect as collect_entry
+from caf_core.calibration.files import write_atomically, write_json
+from caf_core.calibration.shipping import script_folder
+from caf_core.control import prints
+from caf_core.control.context import Catalogue, Workshop
+from caf_core.control.resolve import Resolved, ResolvedCollection
+from caf_core.control.store.store import StoredJob
+from caf_core.errors import AlgorithmError, CafError
+from caf_core.iov import ExpRun
+from caf_core.jobs.files import read_tasks
+from caf_core.jobs.ledger import TaskState
+from caf_core.jobs.model import Job, SubJob
+from caf_core.jobs.service import JobRequest
+from caf_core.jobs.task import Call, TaskSpec
+
+KIND = "collector"
+INDEX_FILE = "index.json"
+MISSING_FILE = "missing.json"
+
+
+@frozen
+class Cut:
+    """One task to be: its files and arguments, and what its result depends on."""
+
+    files: tuple[str, ...]
+    args: tuple[str, ...]
+    fingerprint: str
+
+
+def collector_dir(one: Resolved, iteration: int) -> Path:
+    """Where the collectors of an iteration leave their output."""
+    return one.iteration_dir(iteration) / "collector_output"
+
+
+def index_path(one: Resolved, iteration: int) -> Path:
+    """The index of what they left."""
+    return collector_dir(one, iteration) / INDEX_FILE
+
+
+def submit(shop: Workshop, catalogue: Catalogue, one: Resolved, iteration: int) -> dict[str, str]:
+    """Submit the jobs of all collections, or take them up where an earlier process left them.
+
+    Returns:
+        Name of the collection -> key of its job.
+    """
+    return {part.name: _submit_one(shop, catalogue, one, part, iteration) for part in one.collections}
+
+
+def _submit_one(
+    shop: Workshop, catalogue: Catalogue, one: Resolved, part: ResolvedCollection, iteration: int
+) -> str:
+    chain = catalogue.collector_chain(one, part.chain, iteration)
+    base = prints.combined([prints.collection_print(one, part), shop.chain(chain).fingerprint()])
+    cuts = list(_cut(part, base))
+    whole = prints.combined(cut.fingerprint for cut in cuts)
+    earlier = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name]
+    if earlier and earlier[-1].fingerprint == whole:
+        request = _request(one, part, earlier[-1].key, earlier[-1].directory)
+        if shop.service.resume(request):
+            if shop.service.status(request.key).failures:
+                shop.service.retry_failed(request.key)
+            return request.key
+        layout, todo = earlier[-1].layout, _todo(cuts, earlier[-1].layout)
+    else:
+        reusable = _reusable(shop, one, part, earlier[-1]) if earlier else {}
+        layout = [reusable.get(cut.fingerprint) for cut in cuts] if reusable else None
+        todo = _todo(cuts, layout)
+        if earlier:
+            shop.say(
+                f"{one.name}: the input of collection {part.name!r} has changed; {len(todo)} of "
+                f"{len(cuts)} task(s) are executed again."
+            )
+        request = _new_request(one, part, iteration, len(earlier))
+        shop.store.begin_job(
+            StoredJob(request.key, one.name, iteration, KIND, part.name, request.directory, whole, layout),
+            request.backend,
+        )
+    shop.service.submit(request, _specs(shop, one, part, iteration, request.directory, todo, chain))
+    return request.key
+
+
+def _todo(cuts: list[Cut], layout: Any) -> list[Cut]:
+    return [cut for number, cut in enumerate(cuts) if layout is None or layout[number] is None]
+
+
+def _new_request(one: Resolved, part: ResolvedCollection, iteration: int, generation: int) -> JobRequest:
+    directory = collector_dir(one, iteration) / part.name
+    key = f"{one.name}/{iteration}/{part.name}"
+    if generation:
+        directory, key = directory / f"again-{generation}", f"{key}/again-{generation}"
+    return _request(one, part, key, directory)
+
+
+def _request(one: Resolved, part: ResolvedCollection, key: str, directory: Path) -> JobRequest:
+    collection = part.collection
+    return JobRequest(
+        key=key,
+        name=f"{one.name}_{part.name}",
+        directory=directory,
+        backend=one.backend,
+        resources=collection.resources,
+        backend_args={**one.calibration.backend_args, **collection.backend_args},  # type: ignore[attr-defined]  # a standard calibration
+        retry=collection.retry,
+        min_fraction=collection.min_fraction,
+    )
+
+
+def _cut(part: ResolvedCollection, base: str) -> Iterator[Cut]:
+    """The tasks of a collection, in the order of its files."""
+    job = Job(part.name, cmd=["true"], input_files=list(part.files.files), splitter=part.splitter)
+    part.splitter.create_subjobs(job)
+    parts: list[Job | SubJob] = [*job.subjobs.values()] or [job]
+    for subjob in parts:
+        files, args = tuple(subjob.input_files), tuple(subjob.args)
+        yield Cut(files, args, prints.combined([base, *map(prints.file_print, files), "args", *args]))
+
+
+def _specs(
+    shop: Workshop,
+    one: Resolved,
+    part: ResolvedCollection,
+    iteration: int,
+    directory: Path,
+    cuts: list[Cut],
+    chain: list[str],
+) -> Iterator[TaskSpec]:
+    template = _template(shop, one, part, iteration, directory, chain)
+    for index, cut in enumerate(cuts):
+        yield evolve(
+            template,
+            output_dir=directory / str(index),
+            argv=(*template.argv, *cut.args),
+            input_files=cut.files,
+            fingerprint=cut.fingerprint,
+        )
+
+
+def _template(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, iteration: int, directory: Path, chain: list[str]
+) -> TaskSpec:
+    """What all tasks of a collection have in common."""
+    collector, collection = part.collection.collector, part.collection
+    directory.mkdir(parents=True, exist_ok=True)
+    patterns = tuple(collection.output_patterns)
+    if isinstance(collector, CommandCollector):
+        shared = _shared_files(shop, one, part, iteration, directory, chain)
+        return TaskSpec(
+            output_dir=directory,
+            argv=collector.cmd,
+            setup_cmds=collector.setup_cmds,
+            sandbox=(*collector.sandbox, *shared),
+            env=collector.env,
+            output_patterns=patterns,
+        )
+    kit = CollectKit(collector, collection.params, one.name, part.name).pack()
+    path = one.output_dir / "kits" / f"{part.name}-{prints.collection_print(one, part)}.pickle"
+    write_atomically(path, kit)
+    call = Call(
+        dotted(collect_entry),
+        {
+            "kit": str(path),
+            "selection": one.selection.to_json(),
+            "iteration": iteration,
+            "chain": chain,
+            "doors": attrs.asdict(shop.doors),
+        },
+        preload=("caf_core.calibration.execution", *collection.all_preload),
+        path=script_path(),
+    )
+    return TaskSpec(output_dir=directory, call=call, output_patterns=patterns)
+
+
+def script_path() -> tuple[str, ...]:
+    """Where the modules of the user's script are found."""
+    folder = script_folder()
+    return (str(folder),) if folder is not None else ()
+
+
+def _shared_files(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, iteration: int, directory: Path, chain: list[str]
+) -> list[Path]:
+    """The JSON files that every task of a command collector finds beside its input files."""
+    entries = []
+    for url in chain:
+        for database in shop.chain([url]).databases:
+            paths = getattr(database, "path_of", None)
+            entries += [
+                {
+                    "name": entry.name,
+                    "iov": str(entry.iov),
+                    "file": str(paths(entry)) if paths else None,
+                    "database": url,
+                }
+                for entry in database.entries()
+            ]
+    contents: dict[str, Any] = {
+        "wanted_runs.json": one.selection.to_json(),
+        "conditions.json": {"iteration": iteration, "databases": chain, "payloads": entries},
+        "parameters.json": dict(part.collection.params),
+    }
+    folder = directory / "shared"
+    for name, content in contents.items():
+        write_json(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def _reusable(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, job: StoredJob
+) -> dict[str, list[Any]]:
+    """What is left of an earlier job: fingerprint of a task -> [directory, files] of its completed
+    attempt."""
+    request = _request(one, part, job.key, job.directory)
+    if not shop.service.resume(request):
+        return {}
+    shop.service.cancel(request.key)
+    size = shop.service.status(request.key).total
+    names = {line["task"]: line["fingerprint"] for line in read_tasks(job.directory, range(size))}
+    found = {
+        names[index]: [str(directory), list(files)]
+        for index, directory, files in shop.service.outputs(request.key)
+        if index in names
+    }
+    for row in job.layout or ():
+        if row is not None:
+            found[row[2]] = row[:2]
+    return {name: [*row, name] for name, row in found.items() if Path(str(row[0])).is_dir()}
+
+
+def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
+    """Read what the collectors of an iteration left, and write the index, and the list of what is missing.
+
+    Raises:
+        CafError: If a task left no run list, or no run has data.
+    """
+    outputs: list[TaskOutput] = []
+    lost: list[str] = []
+    for part in one.collections:
+        job = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name][-1]
+        outputs += [
+            _task_output(shop, one, part, Path(directory), tuple(files))
+            for directory, files in _left(shop, job)
+        ]
+        lost += [f"{part.name}: input file {name}" for name in part.files.missing]
+        lost += [
+            f"{part.name}: task {change.index} ({change.reason or change.failure})"
+            for change in shop.service.tasks(job.key)
+            if change.state is not TaskState.COMPLETED
+        ]
+    wanted = [
+        evolve(out, runs={r: n for r, n in out.runs.items() if one.selection.wants(r)}) for out in outputs
+    ]
+    if not any(out.runs for out in wanted):
+        raise AlgorithmError(
+            f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} "
+            f"task(s); "
+            "look at what they printed with: caf why " + one.name,
+            calibration=one.name,
+            iteration=iteration,
+        )
+    write_json(collector_dir(one, iteration) / MISSING_FILE, lost)
+    write_index(index_path(one, iteration), wanted)
+
+
+def missing(one: Resolved, iteration: int) -> tuple[str, ...]:
+    """What the collectors of an iteration did not deliver: tasks that failed within ``min_fraction``,
+    files that were skipped."""
+    return tuple(json.loads((collector_dir(one, iteration) / MISSING_FILE).read_text(encoding="utf-8")))
+
+
+def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
+    """Directory and files of every task, in the canonical order."""
+    new = ((str(directory), list(files)) for _, directory, files in shop.service.outputs(job.key))
+    if job.layout is None:
+        yield from new
+        return
+    for row in job.layout:
+        if row is not None:
+            yield str(row[0]), list(row[1])
+        else:
+            yield from (item for item in [next(new, None)] if item is not None)
+
+
+def _task_output(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
+) -> TaskOutput:
+    path = directory / RUNS_FILE
+    if path.exists():
+        runs, chunks = read_runs_file(path)
+    else:
+        runs, chunks = _runs_of_files(shop, one, part, directory, files), ()
+    return TaskOutput(part.name, directory, files, runs, chunks)
+
+
+def _runs_of_files(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
+) -> dict[ExpRun, int]:
+    """The runs of a task that left no run list, as the plugins read them off its output files."""
+    runs: dict[ExpRun, int] = {}
+    for name in files:
+        iov = shop.registry.iov_of_file(str(directory / name))
+        if iov is None or iov.exp_low != iov.exp_high or iov.run_low != iov.run_high:
+            break
+        runs[ExpRun(iov.exp_low, iov.run_low)] = 0
+    else:
+        if files:
+            return runs
+    raise CafError(
+        f"calibration {one.name!r}, collection {part.name!r}: the task in {directory} left no {RUNS_FILE}, "
+        f"and no plugin can tell which run its "
+        f"{len(files)} output file(s) hold; let the command write [[experiment, run, entries], ...] into "
+        f"{RUNS_FILE}."
+    )
+
+
+def cuts_of(part: ResolvedCollection) -> int:
+    """Into how many tasks a collection is cut."""
+    return sum(1 for _ in _cut(part, ""))

@@ -1,0 +1,180 @@
+"""Commits: what successful executions left becomes the constants of an iteration, and at the end those of
+the calibration."""
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+
+from attrs import evolve
+
+from caf_core.calibration.convergence import Convergence, Metric, MetricKey, classify
+from caf_core.calibration.files import write_json
+from caf_core.calibration.plans import Commit, Result, Verdict
+from caf_core.conditions.database import items_of
+from caf_core.conditions.local import LocalDatabase
+from caf_core.conditions.payload import Entry, StoredPayload
+from caf_core.conditions.provenance import Provenance
+from caf_core.control.calibrating import AlgorithmsStep
+from caf_core.control.context import Workshop
+from caf_core.control.resolve import Resolved, ResolvedAlgorithm
+from caf_core.control.store.store import StoredExecution
+from caf_core.errors import AlgorithmError
+from caf_core.iov import IoV
+
+
+def commit(shop: Workshop, step: AlgorithmsStep, missing: Sequence[str]) -> None:
+    """Make the iteration's database hold exactly what the algorithms that have ended committed.
+
+    Repeating it changes nothing, so a crash in its middle does no harm.
+
+    Raises:
+        AlgorithmError: If two payloads of one name would overlap.
+    """
+    items = [
+        item for part in step.one.algorithms[: step.committed] for item in _payloads(step, part, missing)
+    ]
+    _refuse_overlaps(items, step)
+    shop.crash("commit.before")
+    database = LocalDatabase(step.one.iteration_database(step.iteration))
+    database.write_encoded(items)
+    shop.crash("commit.payloads.after")
+    _write_gaps(step)
+    shop.crash("commit.after")
+
+
+def _payloads(
+    step: AlgorithmsStep, part: ResolvedAlgorithm, missing: Sequence[str]
+) -> Iterable[StoredPayload]:
+    for one in step.runner.commits_of(part.index):
+        execution = step.recorded[one.key]
+        origin = _provenance(step, part, one, execution, missing)
+        for name, revision, suffix, file, own in execution.answer["payloads"]:
+            iov = IoV.parse(own) if own else one.iov
+            yield StoredPayload(
+                Entry(name, revision, iov), suffix, (execution.directory / file).read_bytes(), origin
+            )
+
+
+def payload_rows(step: AlgorithmsStep) -> list[tuple[str, str, str, str]]:
+    """The payloads of an iteration for the checkpoint: algorithm, name, revision, interval."""
+    return [
+        (part.name, name, revision, own or str(one.iov))
+        for part in step.one.algorithms[: step.committed]
+        for one in step.runner.commits_of(part.index)
+        for name, revision, _, _, own in step.recorded[one.key].answer["payloads"]
+    ]
+
+
+def _provenance(
+    step: AlgorithmsStep,
+    part: ResolvedAlgorithm,
+    one: Commit,
+    execution: StoredExecution,
+    missing: Sequence[str],
+) -> Provenance:
+    return Provenance(
+        calibration=step.one.name,
+        iteration=step.iteration,
+        algorithm=part.name,
+        code_version=f"{execution.fingerprint} (caf-core {version('caf-core')})",
+        inputs={
+            "runs": [[run.exp, run.run] for run in one.runs],
+            "entries": execution.answer.get("entries", 0),
+        },
+        parameters={"algorithm": dict(part.params), "strategy": type(part.strategy).__name__},
+        missing=tuple(missing),
+        notes={
+            "metrics": execution.answer.get("metrics", {}),
+            "message": execution.message,
+            "result": execution.result,
+        },
+    )
+
+
+def _refuse_overlaps(items: Sequence[StoredPayload], step: AlgorithmsStep) -> None:
+    by_name: dict[str, list[IoV]] = {}
+    for item in items:
+        by_name.setdefault(item.entry.name, []).append(item.entry.iov)
+    for name, iovs in by_name.items():
+        ordered = sorted(iovs, key=lambda iov: (iov.exp_low, iov.run_low))
+        for first, second in pairwise(ordered):
+            if first.overlaps(second):
+                raise AlgorithmError(
+                    f"calibration {step.one.name!r}: two payloads called {name!r} would both be valid in "
+                    f"part of {first} and {second}; "
+                    "let the algorithm give intervals that do not overlap, or different names.",
+                    calibration=step.one.name,
+                    iteration=step.iteration,
+                )
+
+
+def _write_gaps(step: AlgorithmsStep) -> None:
+    """Leave ``<algorithm>_iov_gaps.json`` where runs have no payload."""
+    folder = step.one.iteration_dir(step.iteration) / "algorithm_output"
+    for part, verdict in zip(step.one.algorithms, step.runner.verdicts, strict=False):
+        path = folder / f"{part.name}_iov_gaps.json"
+        if verdict.gaps:
+            write_json(path, [{"iov": str(gap.iov), "reason": gap.reason} for gap in verdict.gaps])
+        else:
+            path.unlink(missing_ok=True)
+
+
+def overall(step: AlgorithmsStep) -> Verdict:
+    """How the algorithms of an iteration ended together."""
+    verdicts = step.runner.verdicts
+    for part, verdict in zip(step.one.algorithms, verdicts, strict=False):
+        if not verdict.result.success:
+            words = verdict.message or str(verdict.result)
+            return Verdict(Result.FAILURE, f"algorithm {part.name!r}: {words}")
+    iterate = any(verdict.result is Result.ITERATE for verdict in verdicts)
+    return Verdict(Result.ITERATE if iterate else Result.OK)
+
+
+def iteration_metrics(
+    executions: dict[str, StoredExecution], commits: dict[int, tuple[Commit, ...]]
+) -> dict[MetricKey, Metric]:
+    """The metrics of an iteration by algorithm, name and run."""
+    found: dict[MetricKey, Metric] = {}
+    for index, ones in commits.items():
+        for one in ones:
+            execution = executions.get(one.key)
+            for name, (value, tolerance) in (
+                execution.answer.get("metrics", {}) if execution else {}
+            ).items():
+                found.update({(index, name, run): Metric(value, tolerance) for run in one.runs})
+    return found
+
+
+def convergence_of(shop: Workshop, one: Resolved, iteration: int, *, iterate: bool) -> Convergence:
+    """How a calibration stands after an iteration, from the recorded metrics of the last ones."""
+    history = []
+    for number in range(max(0, iteration - 3), iteration + 1):
+        executions = shop.store.executions(one.name, number)
+        history.append(iteration_metrics(executions, shop.store.commits(one.name, number)))
+    return classify(history, iterate=iterate)
+
+
+def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergence) -> None:
+    """Copy the constants of the last iteration to where dependents and users find them."""
+    shop.crash("finish.before")
+    source = LocalDatabase(one.iteration_database(iteration))
+    items = [
+        evolve(item, provenance=evolve(item.provenance, convergence=str(convergence)))
+        for item in items_of(source)
+    ]
+    LocalDatabase(one.final_database).write_encoded(items)
+    shop.crash("finish.copied")
+
+
+def merge_all(output_dir: Path, calibrations: Iterable[Resolved]) -> Path:
+    """Make the CAF's common database hold the constants of all completed calibrations that want it."""
+    items = [
+        item
+        for one in calibrations
+        if one.calibration.save_payloads and (one.final_database / "database.txt").exists()
+        for item in items_of(LocalDatabase(one.final_database))
+    ]
+    path = output_dir / "outputdb"
+    LocalDatabase(path).write_encoded(items)
+    return path

@@ -1,0 +1,172 @@
+"""Where a calibration starts: afresh, or where an earlier process left it, as far as what it depends on is
+still the same."""
+
+import shutil
+from pathlib import Path
+
+from attrs import frozen
+
+import caf_core.calibration.fingerprint as fingerprints
+from caf_core.calibration.states import CHECKPOINTS, State
+from caf_core.control import prints
+from caf_core.control.collecting import index_path
+from caf_core.control.context import Catalogue, Workshop
+from caf_core.control.resolve import Resolved
+from caf_core.control.store.store import StoredCalibration
+from caf_core.errors import CheckpointError, ConfigurationError
+
+
+@frozen
+class Override:
+    """A start that the user chose: ``caf run --from STATE --iteration N``."""
+
+    state: State
+    iteration: int | None = None
+
+
+@frozen
+class Start:
+    """Where a calibration starts, and why."""
+
+    state: State
+    iteration: int
+    reason: str = ""
+
+
+def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Override | None = None) -> Start:
+    """Compare a calibration with the checkpoint, make the checkpoint agree with the decision, and say what
+    was decided.
+
+    Raises:
+        CheckpointError: If the user chose a start that does not exist.
+    """
+    stored = shop.store.calibration(one.name)
+    if stored is None:
+        raise CheckpointError(f"calibration {one.name!r} was not entered into the checkpoint.")
+    chains = [*catalogue.inherited(one), *one.chain, *(url for part in one.collections for url in part.chain)]
+    constants = shop.chain(dict.fromkeys(chains)).fingerprint()
+    collect = (
+        prints.combined([fingerprints.fingerprint(type(one.calibration)), constants])
+        if one.own
+        else prints.collect_print(one, constants)
+    )
+    algorithms = "" if one.own else prints.algorithms_print(one)
+    start = (
+        _overruled(one, stored, override)
+        if override is not None
+        else _compare(one, stored, collect, algorithms)
+    )
+    _clean(
+        shop,
+        one,
+        stored,
+        start,
+        forced=override is not None,
+        collect_changed=stored.collect_fingerprint != collect,
+    )
+    shop.store.place(
+        one.name,
+        start.state,
+        start.iteration,
+        start.reason,
+        collect_fingerprint=collect,
+        algorithm_fingerprint=algorithms,
+    )
+    if start.reason:
+        shop.say(f"{one.name}: {start.reason}")
+    return start
+
+
+def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> Start:
+    iteration = stored.iteration if override.iteration is None else override.iteration
+    if override.state not in CHECKPOINTS:
+        names = ", ".join(sorted(CHECKPOINTS))
+        raise ConfigurationError(
+            f"a calibration cannot be started from {override.state}; it can from: {names}."
+        )
+    if not 0 <= iteration <= stored.iteration:
+        raise ConfigurationError(
+            f"calibration {one.name!r} has come to iteration {stored.iteration}; it cannot be started from "
+            f"iteration {iteration}."
+        )
+    if override.state is State.COLLECTOR_COMPLETED and not index_path(one, iteration).exists():
+        raise ConfigurationError(
+            f"the collector output of calibration {one.name!r}, iteration {iteration}, is not there; start "
+            f"it from init instead."
+        )
+    return Start(
+        override.state, iteration, f"started from {override.state}, iteration {iteration}, as you asked"
+    )
+
+
+def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms: str) -> Start:
+    if not stored.collect_fingerprint:
+        return Start(State.INIT, 0)
+    if stored.collect_fingerprint != collect:
+        return Start(
+            State.INIT,
+            0,
+            "its collectors, input or constants have changed: it starts again at iteration 0, and what is "
+            "not affected is used again",
+        )
+    if stored.algorithm_fingerprint != algorithms:
+        if index_path(one, 0).exists():
+            return Start(
+                State.COLLECTOR_COMPLETED,
+                0,
+                "its algorithms have changed: they are executed again on the collected output of iteration 0",
+            )
+        return Start(
+            State.INIT,
+            0,
+            "its algorithms have changed and the output of iteration 0 was not kept: it starts again at "
+            "iteration 0",
+        )
+    if stored.state in (State.FAILED, State.COLLECTOR_FAILED, State.ALGORITHMS_FAILED):
+        return Start(
+            stored.checkpoint,
+            stored.iteration,
+            f"it failed before: it goes on from {stored.checkpoint}, iteration {stored.iteration}",
+        )
+    if stored.state is State.COMPLETED:
+        return Start(State.COMPLETED, stored.iteration, "it has completed before, and nothing has changed")
+    fresh = stored.state is State.INIT and stored.iteration == 0
+    return Start(
+        stored.state,
+        stored.iteration,
+        "" if fresh else f"it goes on from {stored.state}, iteration {stored.iteration}",
+    )
+
+
+def _clean(
+    shop: Workshop,
+    one: Resolved,
+    stored: StoredCalibration,
+    start: Start,
+    *,
+    forced: bool,
+    collect_changed: bool,
+) -> None:
+    """Remove what lies behind the start: iterations above it, and what will be done again."""
+    if one.own or start.state is State.COMPLETED:
+        return
+    again_collect = forced and start.state is State.INIT
+    again_execute = forced or (collect_changed and bool(stored.collect_fingerprint))
+    shop.store.drop(
+        one.name,
+        collectors_from=start.iteration + (not again_collect),
+        executions_from=start.iteration + (not again_execute),
+    )
+    if stored.state in (State.FAILED, State.ALGORITHMS_FAILED):
+        shop.store.forget_failures(one.name, start.iteration)
+    for number in _iterations(one.output_dir):
+        if number > start.iteration or (number == start.iteration and again_collect):
+            shutil.rmtree(one.iteration_dir(number))
+        elif number == start.iteration and again_execute:
+            shutil.rmtree(one.iteration_dir(number) / "algorithm_output", ignore_errors=True)
+
+
+def _iterations(directory: Path) -> list[int]:
+    if not directory.is_dir():
+        return []
+    return [int(path.name) for path in directory.iterdir() if path.name.isdigit() and path.is_dir()]

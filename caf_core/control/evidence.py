@@ -1,0 +1,47 @@
+"""Why a task failed, in one sentence, from its record and what it printed."""
+
+from pathlib import Path
+
+from caf_core.jobs.ledger import TaskChange, TaskState
+from caf_core.jobs.service import JobService
+
+_TAIL = 4096
+
+
+def last_lines(path: Path, count: int = 1) -> list[str]:
+    """The last lines of a file that are not empty; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+
+
+def explain(change: TaskChange, stderr: Path) -> str:
+    """One task's failure: what ended it, and the last line that it printed to stderr."""
+    what = change.reason or (
+        f"exit code {change.exit_code}" if change.exit_code is not None else str(change.failure or "unknown")
+    )
+    said = last_lines(stderr)
+    return f"{what}: {said[0]}" if said and said[0] not in what else what
+
+
+def _stderr(service: JobService, key: str, index: int) -> Path:
+    directory = service.attempt_directory(key, index)
+    return (directory or Path("nowhere")) / "stderr"
+
+
+def why_it_failed(service: JobService, key: str) -> str:
+    """The failures of a job in one sentence: the first in full, and how many there are."""
+    failed = [change for change in service.tasks(key) if change.state is TaskState.FAILED]
+    if not failed:
+        return "it ended without a result"
+    first = failed[0]
+    text = explain(first, _stderr(service, key, first.index))
+    total = service.status(key).total
+    if total == 1:
+        return text
+    return f"{len(failed)} of {total} task(s) failed; task {first.index}: {text}"

@@ -1,0 +1,331 @@
+"""The controller: one thread, one inbox. It feeds events to ``step``, and carries out the effects."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from caf_core.calibration.calibration import Calibration, CalibrationBase
+from caf_core.calibration.convergence import Convergence
+from caf_core.calibration.plans import Result
+from caf_core.calibration.states import State
+from caf_core.control import collecting, committing, step
+from caf_core.control.calibrating import AlgorithmsStep
+from caf_core.control.context import Catalogue, Workshop
+from caf_core.control.deciding import Override, decide
+from caf_core.control.evidence import why_it_failed
+from caf_core.control.report import Listener
+from caf_core.control.resolve import Resolved
+from caf_core.control.store.store import IterationEnd
+from caf_core.control.tidying import tidy
+from caf_core.errors import CafError, CheckpointError
+from caf_core.jobs.service import JobUpdate, ServiceEvent, Tick
+from caf_core.plugins.observers import Observers
+
+
+@frozen
+class Interrupt:
+    """Somebody wants the process to stop; what was done is kept."""
+
+
+@frozen
+class Posted:
+    """An event of a thread of its own: a user's own calibration."""
+
+    event: step.Event
+
+
+Inbox = queue.SimpleQueue[object]
+
+
+class Controller:
+    """Drives all calibrations of a process until they are over.
+
+    Args:
+        shop: The tools: store, job service, plugins.
+        catalogue: The resolved calibrations.
+        inbox: Where other threads and signal handlers put what happened.
+        beat: Called now and then, to keep the lease.
+        listener: Is told what happens.
+        observers: The plugins that want to know too.
+        override: Where the user wants calibrations to start, if not where they were.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        catalogue: Catalogue,
+        inbox: Inbox,
+        *,
+        beat: Callable[[], None],
+        beat_interval: float,
+        listener: Listener,
+        observers: Observers,
+        override: Override | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._shop = shop
+        self._catalogue = catalogue
+        self._inbox = inbox
+        self._beat, self._beat_interval = beat, beat_interval
+        self._listener = listener
+        self._observers = observers
+        self._override = override
+        self._clock = clock
+        self._jobs: dict[str, tuple[str, str]] = {}
+        self._steps: dict[str, AlgorithmsStep] = {}
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self._convergence: dict[str, Convergence] = {}
+        self._reasons: dict[str, str] = {}
+        self._stopped = False
+        self.interrupted = False
+        self.system: step.System = {name: _stage(one) for name, one in catalogue.calibrations.items()}
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why calibrations failed or did not start."""
+        return self._reasons
+
+    @property
+    def convergence(self) -> Mapping[str, Convergence]:
+        """How calibrations that were driven now have converged."""
+        return self._convergence
+
+    def drive(self) -> None:
+        """Drive until every calibration is over, or somebody interrupts."""
+        next_beat = self._clock() + self._beat_interval
+        self._feed(step.Begin())
+        while not self._stopped:
+            item = self._next(next_beat)
+            now = self._clock()
+            if now >= next_beat:
+                self._beat()
+                next_beat = now + self._beat_interval
+            if isinstance(item, Interrupt):
+                self.interrupted = True
+                return
+            if isinstance(item, Posted):
+                self._feed(item.event)
+            elif item is None or isinstance(item, ServiceEvent):
+                self._take_updates(self._shop.service.handle(item or Tick(), now))
+
+    def _next(self, deadline: float) -> object | None:
+        """The next thing in the inbox, or ``None`` when a deadline has come."""
+        due = self._shop.service.next_deadline()
+        wait = min(deadline, due if due is not None else deadline) - self._clock()
+        try:
+            return self._inbox.get(timeout=max(wait, 0)) if wait > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _take_updates(self, updates: list[JobUpdate]) -> None:
+        if updates:
+            self._observers.jobs_changed(updates)
+        for update in updates:
+            owner = self._jobs.get(update.key)
+            if owner is not None:
+                name, collection = owner
+                self._listener.jobs(name, collection, self._shop.service.status(update.key))
+                if update.ended:
+                    reason = "" if update.success else self._complaint(update.key, collection)
+                    self._feed(step.JobEnded(name, update.key, update.success, reason))
+            elif update.ended:
+                self._execution_ended(update)
+
+    def _complaint(self, key: str, collection: str) -> str:
+        return f"collection {collection!r}: {why_it_failed(self._shop.service, key)}"
+
+    def _execution_ended(self, update: JobUpdate) -> None:
+        for name, algorithms in list(self._steps.items()):
+            try:
+                if algorithms.job_ended(update.key, update.success):
+                    self._check_algorithms(name)
+                    return
+            except CheckpointError:
+                raise
+            except CafError as error:
+                self._give_up(name, str(error))
+                return
+
+    def _feed(self, event: step.Event) -> None:
+        """Take an event, and all that follows from it at once."""
+        events: deque[step.Event] = deque([event])
+        while events:
+            self.system, effects = step.step(self.system, events.popleft())
+            lost: set[str] = set()
+            for effect in effects:
+                name = "" if isinstance(effect, step.Stop) else effect.name
+                if name in lost and not isinstance(effect, step.Move):
+                    continue
+                try:
+                    events.extend(self._perform(effect))
+                except CheckpointError:
+                    raise
+                except CafError as error:
+                    # What else was to be done for this calibration no longer makes sense; its moves stand.
+                    lost.add(name)
+                    events.append(step.Failed(name, str(error)))
+
+    def _perform(self, effect: step.Effect) -> list[step.Event]:
+        """Carry one effect out; what it brings about at once is returned."""
+        match effect:
+            case step.Move():
+                self._move(effect)
+            case step.Decide(name):
+                return self._decide(name)
+            case step.SubmitCollectors(name):
+                return self._submit(name)
+            case step.Gather(name):
+                return self._gather(name)
+            case step.StartAlgorithms(name):
+                return self._start_algorithms(name)
+            case step.Tidy(name, iteration):
+                tidy(self._catalogue[name], iteration, last=False)
+            case step.Finish(name):
+                return self._finish(name)
+            case step.StartOwnRun(name):
+                self._start_own(name)
+            case step.Skip(name, because):
+                self._reasons[name] = f"not started, as {because!r} failed"
+                self._listener.said(f"{name}: not started, as {because!r}, on which it depends, failed")
+            case step.Stop():
+                self._stopped = True
+        return []
+
+    def _move(self, move: step.Move) -> None:
+        crash, label = self._shop.crash, f"move.{move.old}.{move.new}"
+        crash(f"{label}.before")
+        self._shop.store.move(move.name, move.iteration, move.old, move.new, move.reason)
+        crash(f"{label}.after")
+        if move.new is State.FAILED:
+            self._reasons[move.name] = move.reason
+        self._catalogue[move.name].calibration.state = str(move.new)
+        self._listener.moved(move)
+        self._observers.state_changed(move.name, move.iteration, str(move.old), str(move.new), self._clock())
+
+    def _decide(self, name: str) -> list[step.Event]:
+        one = self._catalogue[name]
+        start = decide(self._shop, self._catalogue, one, self._override)
+        one.calibration.state = str(start.state)
+        if start.state is State.COMPLETED:
+            stored = self._shop.store.calibration(name)
+            self._convergence[name] = (
+                Convergence(stored.convergence) if stored and stored.convergence else Convergence.CONVERGED
+            )
+        return [step.Decided(name, start.state, start.iteration)]
+
+    def _submit(self, name: str) -> list[step.Event]:
+        one, iteration = self._catalogue[name], self.system[name].iteration
+        jobs: set[str] = set()
+        ended: list[step.Event] = []
+        for part, key in collecting.submit(self._shop, self._catalogue, one, iteration).items():
+            self._jobs[key] = (name, part)
+            jobs.add(key)
+            status = self._shop.service.status(key)
+            if status.ended:
+                reason = "" if status.success else self._complaint(key, part)
+                ended.append(step.JobEnded(name, key, status.success, reason))
+        return [step.Submitted(name, frozenset(jobs)), *ended]
+
+    def _gather(self, name: str) -> list[step.Event]:
+        one, iteration = self._catalogue[name], self.system[name].iteration
+        collecting.gather(self._shop, one, iteration)
+        for key, (owner, _) in list(self._jobs.items()):
+            if owner == name:
+                del self._jobs[key]
+                self._shop.service.forget(key)
+        return [step.Gathered(name)]
+
+    def _start_algorithms(self, name: str) -> list[step.Event]:
+        one, iteration = self._catalogue[name], self.system[name].iteration
+        past = self._shop.store.commits(name, iteration - 1) if iteration else {}
+        self._missing[name] = missing = collecting.missing(one, iteration)
+        algorithms = AlgorithmsStep(
+            self._shop,
+            self._catalogue,
+            one,
+            iteration,
+            past,
+            lambda ended: committing.commit(self._shop, ended, missing),
+        )
+        self._steps[name] = algorithms
+        algorithms.start()
+        return self._algorithms_over(name)
+
+    def _check_algorithms(self, name: str) -> None:
+        for event in self._algorithms_over(name):
+            self._feed(event)
+
+    def _algorithms_over(self, name: str) -> list[step.Event]:
+        """What it means that the algorithms have ended, if they have."""
+        algorithms = self._steps[name]
+        if not algorithms.finished:
+            return []
+        algorithms.cancel()
+        del self._steps[name]
+        iteration, verdict = algorithms.iteration, committing.overall(algorithms)
+        ended = IterationEnd(
+            str(verdict.result),
+            "",
+            self._missing.get(name, ()),
+            algorithms.commits,
+            committing.payload_rows(algorithms),
+        )
+        self._shop.store.end_iteration(name, iteration, ended)
+        one = self._catalogue[name]
+        convergence = committing.convergence_of(
+            self._shop, one, iteration, iterate=verdict.result is Result.ITERATE
+        )
+        self._convergence[name] = convergence
+        self._observers.iteration_finished(name, iteration, verdict.result, algorithms.metrics)
+        return [step.AlgorithmsEnded(name, verdict.result, verdict.message, convergence)]
+
+    def _give_up(self, name: str, reason: str) -> None:
+        algorithms = self._steps.pop(name, None)
+        if algorithms is not None:
+            algorithms.cancel()
+        self._feed(step.Failed(name, reason))
+
+    def _finish(self, name: str) -> list[step.Event]:
+        one, iteration = self._catalogue[name], self.system[name].iteration
+        if not one.own:
+            convergence = self._convergence[name]
+            committing.finish(self._shop, one, iteration, convergence)
+            self._shop.store.update(name, convergence=str(convergence))
+            tidy(one, iteration, last=True)
+        return [step.Finished(name)]
+
+    def _start_own(self, name: str) -> None:
+        one = self._catalogue[name]
+        one.output_dir.mkdir(parents=True, exist_ok=True)
+        calibration = one.calibration
+        calibration.output_dir, calibration.iov = one.output_dir, one.selection.requested
+        threading.Thread(
+            target=_run_own, args=(calibration, self._inbox), name=f"caf {name}", daemon=True
+        ).start()
+
+
+def _run_own(calibration: CalibrationBase, inbox: Inbox) -> None:
+    try:
+        calibration.run()
+        success = calibration.state != calibration.fail_state
+        event = step.OwnRunEnded(
+            calibration.name, success, "" if success else "its run() set the state to failed"
+        )
+    except Exception as error:
+        event = step.OwnRunEnded(calibration.name, False, f"its run() raised {type(error).__name__}: {error}")
+    inbox.put(Posted(event))
+
+
+def _stage(one: Resolved) -> step.Stage:
+    return step.Stage(
+        name=one.name,
+        depends_on=tuple(dependency.name for dependency in one.calibration.dependencies),
+        max_iterations=one.settings["max_iterations"],
+        require_convergence=one.settings["require_convergence"],
+        own=not isinstance(one.calibration, Calibration),
+    )

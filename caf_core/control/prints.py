@@ -1,0 +1,77 @@
+"""Fingerprints of calibrations and their tasks: what a restart compares with the checkpoint."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import caf_core.calibration.fingerprint as fingerprints
+from caf_core.calibration.collection import is_uri
+from caf_core.calibration.collector import CommandCollector
+from caf_core.control.resolve import Resolved, ResolvedAlgorithm, ResolvedCollection
+
+
+def file_print(name: str) -> str:
+    """What identifies the content of an input file without reading it: name, size and time of the last
+    change."""
+    if is_uri(name):
+        return name
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return f"{name}|missing"
+    return f"{name}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def collection_print(one: Resolved, part: ResolvedCollection) -> str:
+    """What every task of a collection depends on, apart from its own files and the constants."""
+    collection = part.collection
+    return fingerprints.fingerprint(
+        part.name,
+        collection.collector,
+        collection.params,
+        collection.output_patterns,
+        sorted(one.selection.ignored),
+        str(one.selection.requested),
+        [file_print(str(path)) for path in _sandbox(part)],
+    )
+
+
+def _sandbox(part: ResolvedCollection) -> Sequence[Path]:
+    collector = part.collection.collector
+    return collector.sandbox if isinstance(collector, CommandCollector) else ()
+
+
+def collect_print(one: Resolved, constants: str) -> str:
+    """What the collected data of a calibration depend on in iteration 0.
+
+    Args:
+        one: The calibration.
+        constants: Fingerprint of the databases that its collectors see.
+    """
+    parts = [
+        [
+            collection_print(one, part),
+            [file_print(name) for name in part.files.files],
+            part.collection.granularity,
+            part.collection.min_fraction,
+        ]
+        for part in one.collections
+    ]
+    return fingerprints.fingerprint(parts, constants)
+
+
+def algorithm_print(one: Resolved, part: ResolvedAlgorithm) -> str:
+    """What an algorithm's answers depend on, apart from its data and the constants."""
+    algorithm = part.algorithm
+    return fingerprints.fingerprint(
+        algorithm.algorithm, part.params, algorithm.data_input, algorithm.pre_algorithm, one.name
+    )
+
+
+def algorithms_print(one: Resolved) -> str:
+    """What all algorithms of a calibration and their strategies do."""
+    return fingerprints.fingerprint([[algorithm_print(one, part), part.strategy] for part in one.algorithms])
+
+
+def combined(parts: Iterable[str]) -> str:
+    """One fingerprint of many."""
+    return fingerprints.fingerprint(list(parts))

@@ -1,0 +1,297 @@
+"""From what a user wrote to what is carried out: names become classes, defaults become values, mistakes
+become errors.
+
+Everything that can be wrong with a configuration is found here, before anything starts.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import define, frozen
+
+from caf_core.calibration.algorithm import Algorithm
+from caf_core.calibration.calibration import DEFAULTS, Calibration, CalibrationBase
+from caf_core.calibration.collection import (
+    DEFAULT_MAX_JOBS,
+    Collection,
+    FileSelection,
+    find_files,
+    is_uri,
+    select_by_run,
+)
+from caf_core.calibration.collector import RunSelection
+from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.control import graph
+from caf_core.control.backends import Backends
+from caf_core.errors import ConfigurationError
+from caf_core.iov import IoV
+from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
+from caf_core.plugins.registry import Registry
+
+
+@frozen
+class ResolvedCollection:
+    """A collection that is ready to be carried out."""
+
+    name: str
+    collection: Collection
+    files: FileSelection
+    splitter: SubjobSplitter
+    chain: tuple[str, ...]
+
+
+@frozen
+class ResolvedAlgorithm:
+    """An algorithm with its strategy; the parameters of the two are told apart."""
+
+    index: int
+    algorithm: Algorithm
+    strategy: AlgorithmStrategy
+    params: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Unique in its calibration."""
+        return self.algorithm.name
+
+
+@define(eq=False)
+class Resolved:
+    """A calibration that is ready to be carried out.
+
+    Args:
+        calibration: What the user wrote.
+        output_dir: Its own folder.
+        collections: In the user's order.
+        algorithms: In the order of execution.
+        selection: Which runs are wanted.
+        nearest: What it depends on, directly or not, nearest first.
+        chain: URLs of the user's databases for the algorithms, in the order of search.
+        backend: Name of its backend, for the job service.
+        settings: Every default filled in.
+        runner: The class of its runner.
+    """
+
+    calibration: CalibrationBase
+    output_dir: Path
+    nearest: tuple[str, ...]
+    settings: Mapping[str, Any]
+    collections: tuple[ResolvedCollection, ...] = ()
+    algorithms: tuple[ResolvedAlgorithm, ...] = ()
+    selection: RunSelection = attrs.field(factory=RunSelection)
+    chain: tuple[str, ...] = ()
+    backend: str = ""
+    runner: Any = None
+
+    @property
+    def name(self) -> str:
+        """Unique in the CAF."""
+        return self.calibration.name
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a user's own ``CalibrationBase``."""
+        return not isinstance(self.calibration, Calibration)
+
+    @property
+    def final_database(self) -> Path:
+        """Where its constants lie once it has completed."""
+        own = self.calibration.output_database_dir
+        return Path(own) if own is not None else self.output_dir / "outputdb"
+
+    def iteration_dir(self, iteration: int) -> Path:
+        """The folder of an iteration."""
+        return self.output_dir / str(iteration)
+
+    def iteration_database(self, iteration: int) -> Path:
+        """Where an iteration's constants are committed."""
+        return self.iteration_dir(iteration) / "algorithm_output" / "outputdb"
+
+
+def dependency_graph(calibrations: Sequence[CalibrationBase]) -> dict[str, list[str]]:
+    """Who depends on whom.
+
+    Raises:
+        ConfigurationError: If two have one name, or a dependency is not in the CAF.
+        DependencyCycleError: If they wait for one another.
+    """
+    found: dict[str, list[str]] = {}
+    for calibration in calibrations:
+        if calibration.name in found:
+            raise ConfigurationError(
+                f"two calibrations are called {calibration.name!r}; give each a name of its own."
+            )
+        found[calibration.name] = [dependency.name for dependency in calibration.dependencies]
+    for name, dependencies in found.items():
+        for dependency in dependencies:
+            if dependency not in found:
+                raise ConfigurationError(
+                    f"calibration {name!r} depends on {dependency!r}, which is not in this CAF; add it "
+                    f"with caf.add_calibration(...), "
+                    "or use its constants through use_local_database(...)."
+                )
+    graph.ordered(found)
+    return found
+
+
+def resolve(
+    calibrations: Sequence[CalibrationBase],
+    *,
+    output_dir: Path,
+    registry: Registry,
+    backends: Backends,
+    defaults: Mapping[str, Any],
+    requested: IoV | None,
+) -> dict[str, Resolved]:
+    """Resolve every calibration.
+
+    Args:
+        calibrations: What the user added.
+        output_dir: The CAF's output directory.
+        registry: The plugins.
+        backends: Collects the backends that are used.
+        defaults: What the CAF says where a calibration says nothing.
+        requested: The interval that was asked for, if any.
+    Returns:
+        Name -> resolved calibration, each after those that it depends on.
+    Raises:
+        ConfigurationError: If anything cannot work as written.
+    """
+    links = dependency_graph(calibrations)
+    by_name = {calibration.name: calibration for calibration in calibrations}
+    unknown = set(defaults) - set(DEFAULTS)
+    if unknown:
+        raise ConfigurationError(
+            f"calibration_defaults has no {', '.join(sorted(map(repr, unknown)))}; it has: "
+            f"{', '.join(sorted(DEFAULTS))}."
+        )
+    resolved: dict[str, Resolved] = {}
+    for name in graph.ordered(links):
+        calibration = by_name[name]
+        nearest = graph.nearest_first(links, name)
+        if isinstance(calibration, Calibration):
+            one = _standard(
+                calibration, output_dir / name, registry, backends, {**DEFAULTS, **defaults}, requested
+            )
+            one.nearest = nearest
+        else:
+            if not calibration.is_valid():
+                raise ConfigurationError(
+                    f"calibration {name!r} says that it is not valid (is_valid() is false); complete it."
+                )
+            one = Resolved(calibration, output_dir / name, nearest, {**DEFAULTS, **defaults})
+        resolved[name] = one
+    return resolved
+
+
+def _standard(
+    calibration: Calibration,
+    output_dir: Path,
+    registry: Registry,
+    backends: Backends,
+    defaults: Mapping[str, Any],
+    requested: IoV | None,
+) -> Resolved:
+    calibration.check()
+    settings = {key: _first(getattr(calibration, key), default) for key, default in defaults.items()}
+    selection = RunSelection(settings["ignored_runs"], requested)
+    algorithms = _algorithms(calibration, settings["strategies"], registry)
+    return Resolved(
+        calibration,
+        output_dir,
+        (),
+        settings,
+        collections=tuple(
+            _collection(calibration, name, collection, registry, selection)
+            for name, collection in calibration.collections.items()
+        ),
+        algorithms=algorithms,
+        selection=selection,
+        chain=tuple(reversed(calibration.database_chain or ())),
+        backend=backends.use(settings["backend"]),
+        runner=registry.resolve("runner", settings["runner"]),
+    )
+
+
+def _first(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _algorithms(
+    calibration: Calibration, strategies: Any, registry: Registry
+) -> tuple[ResolvedAlgorithm, ...]:
+    granularity = next(iter(calibration.collections.values())).granularity
+    found = []
+    for index, algorithm in enumerate(calibration.algorithms):
+        chosen = algorithm.strategy
+        if chosen is None:
+            chosen = strategies[index] if isinstance(strategies, list | tuple) else strategies
+        strategy, params = _strategy(chosen, algorithm, registry, calibration.name)
+        if granularity not in strategy.usable_granularities:
+            usable = " or ".join(sorted(map(repr, strategy.usable_granularities)))
+            raise ConfigurationError(
+                f"calibration {calibration.name!r}: strategy {type(strategy).__name__} of algorithm "
+                f"{algorithm.name!r} needs granularity {usable} "
+                f"and its collections have {granularity!r}; change the collections' granularity, or choose "
+                f"another strategy."
+            )
+        found.append(ResolvedAlgorithm(index, algorithm, strategy, params))
+    return tuple(found)
+
+
+def _strategy(
+    chosen: Any, algorithm: Algorithm, registry: Registry, calibration: str
+) -> tuple[AlgorithmStrategy, dict[str, Any]]:
+    """The strategy with its parameters, and the parameters that are left for the algorithm."""
+    kind = registry.resolve("strategy", chosen)
+    given = kind if isinstance(kind, type) else type(kind)
+    names = {field.name for field in attrs.fields(given)} if attrs.has(given) else set()
+    own = {key: value for key, value in algorithm.params.items() if key in names}
+    rest = {key: value for key, value in algorithm.params.items() if key not in names}
+    try:
+        strategy = kind(**own) if isinstance(kind, type) else attrs.evolve(kind, **own)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"calibration {calibration!r}, algorithm {algorithm.name!r}: the parameters {own} do not fit "
+            f"strategy {given.__name__}: {error}"
+        ) from error
+    return strategy, rest
+
+
+def _collection(
+    calibration: Calibration, name: str, collection: Collection, registry: Registry, selection: RunSelection
+) -> ResolvedCollection:
+    owner = f"calibration {calibration.name!r}, collection {name!r}"
+    files = find_files(collection, owner)
+    if selection.ignored or selection.requested is not None:
+        known = {known_name(name): iov for name, iov in collection.files_to_iovs.items()}
+        iovs = {file: known[file] if file in known else registry.iov_of_file(file) for file in files.files}
+        files = select_by_run(files, iovs, selection.ignored, selection.requested)
+        if not files.files and collection.input_files:
+            raise ConfigurationError(
+                f"{owner}: none of its input files holds a run that is wanted (requested: "
+                f"{selection.requested or 'all'}, ignored: "
+                f"{', '.join(map(str, sorted(selection.ignored))) or 'none'}); request another interval or "
+                f"ignore fewer runs."
+            )
+    own = collection.database_chain if collection.database_chain is not None else calibration.database_chain
+    return ResolvedCollection(
+        name, collection, files, _splitter(collection, registry), tuple(reversed(own or ()))
+    )
+
+
+def known_name(name: str) -> str:
+    """An input file's name as the file selection has it: absolute, unless it is a URI."""
+    return name if is_uri(name) else str(Path(name).expanduser().absolute())
+
+
+def _splitter(collection: Collection, registry: Registry) -> SubjobSplitter:
+    if collection.max_files_per_collector_job is not None:
+        return MaxFilesSplitter(max_files_per_subjob=collection.max_files_per_collector_job)
+    if collection.splitter is None:
+        return MaxSubjobsSplitter(max_subjobs=collection.max_collector_jobs or DEFAULT_MAX_JOBS)
+    kind = registry.resolve("splitter", collection.splitter)
+    splitter: SubjobSplitter = kind() if isinstance(kind, type) else kind
+    return splitter

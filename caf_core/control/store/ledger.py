@@ -1,0 +1,112 @@
+"""The ledger of jobs in the checkpoint store (see ``caf_core.jobs.ledger``)."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+
+from caf_core.control.store.models import FACTS
+from caf_core.control.store.store import CheckpointStore
+from caf_core.jobs.ledger import FailureKind, Intent, IntentState, JobRecord, TaskChange, TaskState
+
+_INSERT = "INSERT OR REPLACE INTO {table} (job, task, {columns}) VALUES ({marks})"
+_MARKS = ", ".join("?" * (len(FACTS) + 2))
+
+
+def _statement(table: str) -> str:
+    return _INSERT.format(table=table, columns=", ".join(FACTS), marks=_MARKS)
+
+
+class StoreLedger:
+    """Writes intents and task facts into a checkpoint store.
+
+    Args:
+        store: The store; it stays open as long as the ledger is used.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, store: CheckpointStore, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    def intend(self, intent: Intent) -> None:
+        """See ``Ledger``."""
+        with self._store.batch():
+            self._store.models.Intent.replace(
+                token=intent.token,
+                job=intent.job,
+                backend=intent.backend,
+                directory=str(intent.directory),
+                tasks=json.dumps(intent.tasks),
+                attempts=json.dumps(intent.attempts),
+                memory_mb=intent.memory_mb,
+                state=str(IntentState.INTENDED),
+                time=self._clock(),
+            ).execute()
+
+    def settle(self, token: str, state: IntentState, ids: Sequence[str] = ()) -> None:
+        """See ``Ledger``."""
+        table = self._store.models.Intent
+        values: dict[str, str] = {"state": str(state)}
+        if ids:
+            values["ids"] = json.dumps(list(ids))
+        with self._store.batch():
+            table.update(**values).where(table.token == token).execute()
+
+    def change(self, job: str, changes: Sequence[TaskChange]) -> None:
+        """See ``Ledger``; one transaction, and no object a row."""
+        rows = [_row(job, change) for change in changes]
+        ended = [
+            row
+            for row, change in zip(rows, changes, strict=True)
+            if change.state in (TaskState.COMPLETED, TaskState.FAILED)
+        ]
+        with self._store.batch():
+            cursor = self._store.database.connection()
+            cursor.executemany(_statement("task"), rows)
+            if ended:
+                cursor.executemany(_statement("attempt"), ended)
+
+    def load(self, job: str) -> JobRecord:
+        """See ``Ledger``."""
+        models = self._store.models
+        record = JobRecord()
+        query = models.Task.select(models.Task.task, *(getattr(models.Task, name) for name in FACTS)).where(
+            models.Task.job == job
+        )
+        for row in query.tuples().iterator():
+            record.tasks[row[0]] = _change(row)
+        for row in models.Intent.select().where(models.Intent.job == job).order_by(models.Intent.time):
+            intent = Intent(
+                token=row.token,
+                job=row.job,
+                backend=row.backend,
+                directory=Path(row.directory),
+                tasks=tuple(json.loads(row.tasks)),
+                attempts=tuple(json.loads(row.attempts)),
+                memory_mb=row.memory_mb,
+            )
+            record.intents[row.token] = (intent, IntentState(row.state), tuple(json.loads(row.ids)))
+        return record
+
+
+def _row(job: str, change: TaskChange) -> tuple[object, ...]:
+    facts = attrs.asdict(change, recurse=False)
+    index = facts.pop("index")
+    return (
+        job,
+        index,
+        *(
+            facts[name] if facts[name] is None or name not in ("state", "failure") else str(facts[name])
+            for name in FACTS
+        ),
+    )
+
+
+def _change(row: tuple[object, ...]) -> TaskChange:
+    values = dict(zip(FACTS, row[1:], strict=True))
+    values["state"] = TaskState(str(values["state"]))
+    values["failure"] = FailureKind(str(values["failure"])) if values["failure"] else None
+    return TaskChange(index=row[0], **values)  # type: ignore[arg-type]  # the columns of the table are the fields of the class

@@ -1,0 +1,131 @@
+"""Opening a checkpoint file: for writing by the one controller, for reading by anybody."""
+
+import os
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import peewee
+
+from caf_core.control.store.models import SCHEMA_VERSION, make_models
+from caf_core.errors import CheckpointError
+
+FILE_NAME = "caf_state.db"
+
+_LOCAL_FILESYSTEMS = frozenset(["btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"])
+
+
+def filesystem_type(path: Path) -> str:
+    """The type of the filesystem that holds a path, as the kernel names it; empty if it cannot be told."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    resolved = str(path.resolve())
+    for line in lines:
+        fields = line.split()
+        mount = fields[4]
+        inside = resolved == mount or resolved.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best) and "-" in fields:
+            best, kind = mount, fields[fields.index("-") + 1]
+    return kind
+
+
+def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
+    """Open or make the checkpoint of an output directory.
+
+    Raises:
+        CheckpointError: If the file is no checkpoint, is damaged, or was written by a newer caf.
+    """
+    path = directory / FILE_NAME
+    database = peewee.SqliteDatabase(str(path), timeout=30)
+    # The write-ahead log needs shared memory between processes, which network filesystems do not give.
+    mode = "wal" if filesystem_type(directory) in _LOCAL_FILESYSTEMS else "delete"
+    try:
+        database.connect()
+        models = make_models(database)
+        existing = database.table_exists("setting")
+        if existing:
+            _check_version(models, path)
+        elif database.get_tables():
+            raise CheckpointError(
+                f"{path} is an SQLite file, but no checkpoint of caf; move it away or choose another "
+                f"output directory."
+            )
+        database.execute_sql(f"PRAGMA journal_mode={mode}")
+        database.execute_sql("PRAGMA synchronous=NORMAL")
+        if not existing:
+            with database.atomic():
+                database.create_tables(models.all)
+                models.Setting.create(key="schema", value=str(SCHEMA_VERSION))
+        return database, models
+    except CheckpointError:
+        database.close()
+        raise
+    except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+        database.close()
+        raise _unusable(path, error) from error
+
+
+def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
+    """Open a checkpoint without changing anything.
+
+    Raises:
+        CheckpointError: If there is none, or it cannot be read.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise CheckpointError(
+            f"there is no checkpoint in {directory}; name the output directory of a calibration run."
+        )
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path} may not be read by you; ask its owner to make it readable.")
+    database = peewee.SqliteDatabase(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=10)
+    try:
+        database.connect()
+        models = make_models(database)
+        if not database.table_exists("setting"):
+            raise CheckpointError(f"{path} is no checkpoint of caf.")
+        _check_version(models, path)
+        return database, models
+    except CheckpointError:
+        database.close()
+        raise
+    except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+        database.close()
+        raise _unusable(path, error) from error
+
+
+def _check_version(models: Any, path: Path) -> None:
+    row = models.Setting.get_or_none(models.Setting.key == "schema")
+    version = int(row.value) if row is not None else 0
+    if version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} was written by a newer caf (schema {version}, this caf knows {SCHEMA_VERSION}); "
+            f"upgrade caf-core, or choose another output directory."
+        )
+    if version < SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} has schema {version}, which this caf cannot read; choose another output directory."
+        )
+
+
+def _unusable(path: Path, error: Exception) -> CheckpointError:
+    text = str(error)
+    if "readonly" in text or "unable to open" in text:
+        return CheckpointError(
+            f"the checkpoint {path} cannot be written ({text}); make its directory writable, or choose "
+            f"another output directory."
+        )
+    if "full" in text:
+        return CheckpointError(
+            f"the checkpoint {path} cannot be written ({text}); free some space and start again: nothing "
+            f"is lost."
+        )
+    return CheckpointError(
+        f"the checkpoint {path} is damaged ({text}); restore it from a backup, or move it away to start "
+        f"afresh: payloads already written stay."
+    )

@@ -1,0 +1,366 @@
+"""What the controller writes down, and reads back after a restart. Only the controller's thread touches
+it."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import peewee
+from attrs import frozen
+
+from caf_core.calibration.plans import Commit
+from caf_core.calibration.states import CHECKPOINTS, State
+from caf_core.control.store.opening import FILE_NAME, open_for_writing
+from caf_core.errors import CheckpointError
+from caf_core.iov import ExpRun, IoV
+
+
+@frozen
+class StoredCalibration:
+    """A calibration as the checkpoint has it."""
+
+    name: str
+    state: State
+    checkpoint: State
+    iteration: int
+    collect_fingerprint: str
+    algorithm_fingerprint: str
+    convergence: str
+    reason: str
+
+
+@frozen
+class StoredExecution:
+    """The recorded answer of an algorithm to one ask."""
+
+    ask: str
+    algorithm: str
+    fingerprint: str
+    runs: tuple[ExpRun, ...]
+    iov: str
+    result: str
+    message: str
+    answer: Mapping[str, Any]
+    directory: Path
+    iteration: int = 0
+
+
+@frozen
+class IterationEnd:
+    """How an iteration ended.
+
+    Args:
+        result: The algorithms' result.
+        convergence: How the calibration stands.
+        missing: What the collectors did not deliver.
+        commits: By algorithm.
+        payloads: (algorithm, name, revision, IoV) of every payload.
+    """
+
+    result: str
+    convergence: str
+    missing: Sequence[str]
+    commits: Mapping[int, Sequence[Commit]]
+    payloads: Sequence[tuple[str, str, str, str]]
+
+
+@frozen
+class StoredJob:
+    """A job that the checkpoint knows."""
+
+    key: str
+    calibration: str
+    iteration: int
+    kind: str
+    name: str
+    directory: Path
+    fingerprint: str
+    layout: Any
+
+
+class CheckpointStore:
+    """The checkpoint of one output directory.
+
+    Args:
+        directory: The output directory; it exists.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = directory / FILE_NAME
+        self._clock = clock
+        self.database, self.models = open_for_writing(directory)
+
+    def close(self) -> None:
+        """Leave a file that everybody who may read it can read (no write-ahead log)."""
+        try:
+            self.database.execute_sql("PRAGMA journal_mode=DELETE")
+        except peewee.OperationalError:
+            # A reader holds the log open; the next controller or the last reader folds it in.
+            self.database.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        self.database.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One transaction; an error of the database becomes a ``CheckpointError``."""
+        try:
+            with self.database.atomic():
+                yield
+        except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+            raise CheckpointError(
+                f"the checkpoint {self.path} cannot be written ({error}); free some space or mend the "
+                f"permissions and start again: "
+                "what was done before is kept."
+            ) from error
+
+    def begin_process(self, host: str, pid: int, version: str) -> int:
+        """Write down that a controller started; returns its number."""
+        with self.batch():
+            return int(
+                self.models.Process.insert(
+                    host=host, pid=pid, version=version, started=self._clock()
+                ).execute()
+            )
+
+    def end_process(self, number: int, how: str) -> None:
+        """Write down that a controller ended."""
+        with self.batch():
+            self.models.Process.update(ended=self._clock(), how=how).where(
+                self.models.Process.id == number
+            ).execute()
+
+    def calibration(self, name: str) -> StoredCalibration | None:
+        """What is known of a calibration."""
+        row = self.models.Calibration.get_or_none(self.models.Calibration.name == name)
+        if row is None:
+            return None
+        return StoredCalibration(
+            row.name,
+            State(row.state),
+            State(row.checkpoint),
+            row.iteration,
+            row.collect_fingerprint,
+            row.algorithm_fingerprint,
+            row.convergence,
+            row.reason,
+        )
+
+    def enter(self, name: str, position: int, max_iterations: int, depends_on: Sequence[str]) -> None:
+        """Write a calibration down, or bring its settings up to date."""
+        table = self.models.Calibration
+        settings = {
+            "position": position,
+            "max_iterations": max_iterations,
+            "depends_on": json.dumps(list(depends_on)),
+        }
+        with self.batch():
+            table.insert(name=name, state=State.INIT, checkpoint=State.INIT, **settings).on_conflict(
+                conflict_target=[table.name], update=settings
+            ).execute()
+
+    def update(self, name: str, **values: Any) -> None:
+        """Change facts about a calibration: fingerprints, convergence, reason."""
+        with self.batch():
+            self.models.Calibration.update(**values).where(self.models.Calibration.name == name).execute()
+
+    def move(self, name: str, iteration: int, old: State, new: State, reason: str = "") -> None:
+        """The one write of a move: the new state, its checkpoint, and a row of history."""
+        values: dict[str, Any] = {"state": str(new), "iteration": iteration, "reason": reason}
+        if new in CHECKPOINTS:
+            values["checkpoint"] = str(new)
+        with self.batch():
+            self.models.Calibration.update(**values).where(self.models.Calibration.name == name).execute()
+            self.models.Transition.insert(
+                calibration=name,
+                iteration=iteration,
+                old=str(old),
+                new=str(new),
+                time=self._clock(),
+                reason=reason,
+            ).execute()
+
+    def begin_job(self, job: StoredJob, backend: str) -> None:
+        """Write a job down before anything of it is submitted."""
+        with self.batch():
+            self.models.Job.replace(
+                key=job.key,
+                calibration=job.calibration,
+                iteration=job.iteration,
+                kind=job.kind,
+                name=job.name,
+                backend=backend,
+                directory=str(job.directory),
+                fingerprint=job.fingerprint,
+                layout=json.dumps(job.layout),
+                created=self._clock(),
+            ).execute()
+
+    def jobs(self, calibration: str, iteration: int, kind: str) -> list[StoredJob]:
+        """The jobs of an iteration, oldest first."""
+        table = self.models.Job
+        rows = table.select().where(
+            (table.calibration == calibration) & (table.iteration == iteration) & (table.kind == kind)
+        )
+        return [
+            StoredJob(
+                row.key,
+                row.calibration,
+                row.iteration,
+                row.kind,
+                row.name,
+                Path(row.directory),
+                row.fingerprint,
+                json.loads(row.layout),
+            )
+            for row in rows.order_by(table.created)
+        ]
+
+    def record_execution(self, calibration: str, execution: StoredExecution) -> None:
+        """Write down what an algorithm answered."""
+        with self.batch():
+            self.models.Execution.replace(
+                calibration=calibration,
+                iteration=execution.iteration,
+                ask=execution.ask,
+                algorithm=execution.algorithm,
+                fingerprint=execution.fingerprint,
+                runs=json.dumps([[run.exp, run.run] for run in execution.runs]),
+                iov=execution.iov,
+                result=execution.result,
+                message=execution.message,
+                answer=json.dumps(execution.answer),
+                directory=str(execution.directory),
+                time=self._clock(),
+            ).execute()
+
+    def executions(self, calibration: str, iteration: int) -> dict[str, StoredExecution]:
+        """The recorded answers of an iteration, by ask."""
+        table = self.models.Execution
+        rows = (
+            table.select()
+            .where((table.calibration == calibration) & (table.iteration == iteration))
+            .order_by(table.time)
+        )
+        return {
+            row.ask: StoredExecution(
+                ask=row.ask,
+                algorithm=row.algorithm,
+                fingerprint=row.fingerprint,
+                runs=tuple(ExpRun(exp, run) for exp, run in json.loads(row.runs)),
+                iov=row.iov,
+                result=row.result,
+                message=row.message,
+                answer=json.loads(row.answer),
+                directory=Path(row.directory),
+                iteration=row.iteration,
+            )
+            for row in rows
+        }
+
+    def forget_failures(self, calibration: str, iteration: int) -> None:
+        """Drop the recorded failures of algorithms, so that they are executed again."""
+        table = self.models.Execution
+        with self.batch():
+            table.delete().where(
+                (table.calibration == calibration)
+                & (table.iteration == iteration)
+                & (table.result == "failure")
+            ).execute()
+
+    def end_iteration(self, calibration: str, iteration: int, ended: "IterationEnd") -> None:
+        """Write down how an iteration ended, and what it committed."""
+        table = self.models.Payload
+        commits = {
+            index: [[one.key, [[run.exp, run.run] for run in one.runs], str(one.iov)] for one in ones]
+            for index, ones in ended.commits.items()
+        }
+        with self.batch():
+            self.models.Iteration.replace(
+                calibration=calibration,
+                number=iteration,
+                result=ended.result,
+                convergence=ended.convergence,
+                missing=json.dumps(list(ended.missing)),
+                commits=json.dumps(commits),
+                ended=self._clock(),
+            ).execute()
+            table.delete().where(
+                (table.calibration == calibration) & (table.iteration == iteration)
+            ).execute()
+            if ended.payloads:
+                fields = [
+                    table.calibration,
+                    table.iteration,
+                    table.algorithm,
+                    table.name,
+                    table.revision,
+                    table.iov,
+                ]
+                rows = [(calibration, iteration, *payload) for payload in ended.payloads]
+                table.insert_many(rows, fields=fields).execute()
+
+    def commits(self, calibration: str, iteration: int) -> dict[int, tuple[Commit, ...]]:
+        """What an iteration that ended committed, by algorithm."""
+        table = self.models.Iteration
+        row = table.get_or_none((table.calibration == calibration) & (table.number == iteration))
+        if row is None:
+            return {}
+        return {
+            int(index): tuple(
+                Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov))
+                for key, runs, iov in ones
+            )
+            for index, ones in json.loads(row.commits).items()
+        }
+
+    def place(self, name: str, state: State, iteration: int, reason: str, **prints: str) -> None:
+        """Put a calibration where a restart begins, with the fingerprints that led there."""
+        table = self.models.Calibration
+        old = self.calibration(name)
+        values = {"state": str(state), "iteration": iteration, "reason": reason, **prints}
+        if state in CHECKPOINTS:
+            values["checkpoint"] = str(state)
+        with self.batch():
+            table.update(**values).where(table.name == name).execute()
+            if old is not None and (old.state is not state or old.iteration != iteration):
+                self.models.Transition.insert(
+                    calibration=name,
+                    iteration=iteration,
+                    old=str(old.state),
+                    new=str(state),
+                    time=self._clock(),
+                    reason=reason,
+                ).execute()
+
+    def drop(self, calibration: str, *, collectors_from: int, executions_from: int) -> None:
+        """Forget collector jobs, and what algorithms did, from an iteration on."""
+        job, execution = self.models.Job, self.models.Execution
+        with self.batch():
+            rows = job.select(job.key).where(
+                (job.calibration == calibration)
+                & (
+                    ((job.kind == "collector") & (job.iteration >= collectors_from))
+                    | ((job.kind == "execution") & (job.iteration >= executions_from))
+                )
+            )
+            self.drop_jobs([row.key for row in rows])
+            for table, column in (
+                (execution, execution.iteration),
+                (self.models.Payload, self.models.Payload.iteration),
+                (self.models.Iteration, self.models.Iteration.number),
+            ):
+                table.delete().where(
+                    (table.calibration == calibration) & (column >= executions_from)
+                ).execute()
+
+    def drop_jobs(self, keys: Sequence[str]) -> None:
+        """Forget jobs with all that belongs to them."""
+        models = self.models
+        for key in keys:
+            for table in (models.Task, models.Attempt, models.Intent):
+                table.delete().where(table.job == key).execute()
+            models.Job.delete().where(models.Job.key == key).execute()

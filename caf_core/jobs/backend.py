@@ -1,7 +1,8 @@
 """The backend contract: the narrow waist between caf and whatever executes tasks.
 
-A backend is asked to start a submission, to tell the states of what it started, to cancel it, and to find it again by its token.
-Everything else (cutting jobs into submissions, retries, exit records, restarts) is the core's work.
+A backend is asked to start a submission, to tell the states of what it started, to cancel it, and to find it
+again by its token. Everything else (cutting jobs into submissions, retries, exit records, restarts) is the
+core's work.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from caf_core.jobs.task import Resources
 
 if TYPE_CHECKING:
     from caf_core.jobs.model import Job
+    from caf_core.jobs.submit import Session
 
 
 class SchedulerState(StrEnum):
@@ -62,12 +64,15 @@ class Capabilities:
     Args:
         array_limit: Largest number of tasks in one submission; ``None`` for no limit.
         job_limit: Largest number of tasks in the system at once; ``None`` for no limit.
-        poll_interval: How often the scheduler may be asked; ``None`` for a backend that notifies and is never polled.
+        poll_interval: How often the scheduler may be asked; ``None`` for a backend that notifies and is never
+            polled.
         minimum_array: Smallest number of tasks that can be an array; fewer become single jobs.
         grace: How long a task that the scheduler no longer knows may still deliver its record.
-        find_again_after: An empty answer of ``find`` counts only when a second search, this much later, is empty too: at
-            least one time limit of the scheduler's clients. ``None`` when one empty answer is certain.
-        needs_script: Whether tasks are started through ``Submission.argv``, so that the script must be written.
+        find_again_after: An empty answer of ``find`` counts only when a second search, this much later, is
+            empty too: at least one time limit of the scheduler's clients. ``None`` when one empty answer is
+            certain.
+        needs_script: Whether tasks are started through ``Submission.argv``, so that the script must be
+            written.
     """
 
     array_limit: int | None = None
@@ -121,11 +126,14 @@ Notify = Callable[[str, Mapping[int, Report]], None]
 class Backend(ABC):
     """Executes tasks; the base of every backend plugin.
 
-    The five methods below are all that a plugin has to write; each is called from one worker thread of its own, never
-    two at a time; ``capabilities`` must answer at once. What users call (``submit``, ``join``) works for all.
+    The five methods below are all that a plugin has to write; each is called from one worker thread of its
+    own, never two at a time; ``capabilities`` must answer at once. What users call (``submit``, ``join``)
+    works for all.
     """
 
     default_backend_args: ClassVar[Mapping[str, Any]] = {}
+    session: "Session | None" = None
+    """What a program has submitted here without a calibration (see ``caf_core.jobs.submit``)."""
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         self.backend_args: dict[str, Any] = {**self.default_backend_args, **(backend_args or {})}
@@ -141,8 +149,8 @@ class Backend(ABC):
         Returns:
             The scheduler's ids, one a task, in the order of the manifest.
         Raises:
-            SubmissionError: If it was refused (``transient`` if it may be tried again), or if nobody answered:
-                the core then asks ``find`` before it does anything else.
+            SubmissionError: If it was refused (``transient`` if it may be tried again), or if nobody
+                answered: the core then asks ``find`` before it does anything else.
         """
 
     @abstractmethod
@@ -159,7 +167,8 @@ class Backend(ABC):
 
     @abstractmethod
     def find(self, token: str) -> Mapping[int, str]:
-        """The tasks of a submission that the scheduler knows: position in the manifest -> id; empty when it knows none.
+        """The tasks of a submission that the scheduler knows: position in the manifest -> id; empty when it
+        knows none.
 
         Tasks that have ended and are forgotten may be left out: their records tell what became of them.
 
@@ -168,7 +177,9 @@ class Backend(ABC):
         """
 
     def attach(self, notify: Notify) -> None:  # noqa: B027 - only backends that know at once need it
-        """Take the callback of the core; a backend without ``poll_interval`` must call it for every task that ends."""
+        """Take the callback of the core; a backend without ``poll_interval`` must call it for every task that
+        ends.
+        """
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing open
         """Let go of what is held open; tasks that execute go on."""
@@ -196,7 +207,9 @@ class Backend(ABC):
         return session_of(self).join(timeout)
 
     def can_submit(self, tasks: int = 1) -> bool:
-        """Whether so many further tasks fit under ``job_limit`` now; more may be submitted all the same, and wait."""
+        """Whether so many further tasks fit under ``job_limit`` now; more may be submitted all the same, and
+        wait.
+        """
         from caf_core.jobs.submit import session_of
 
         limit = self.capabilities().job_limit

@@ -1,14 +1,13 @@
 """The book of a job's tasks: what waits, what is out, what is true about each, and what a failure brings."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from math import isnan, nan
 from typing import Any
 
-from attrs import field, frozen
-
-from caf_core.jobs.backend import Capabilities, Report, SchedulerState
+from caf_core.jobs.agenda import NEVER
+from caf_core.jobs.backend import Report, SchedulerState
 from caf_core.jobs.columns import (
     COMPLETED,
     FAILED,
@@ -21,52 +20,19 @@ from caf_core.jobs.columns import (
     SUBMITTED,
     Columns,
 )
-from caf_core.jobs.effects import NEVER, Cancel, Effect, Out, Phase, Settle, SplitTask
+from caf_core.jobs.effects import Cancel, Effect, Out, Phase, Settle, SplitTask
 from caf_core.jobs.evidence import Evidence, Verdict, judge
 from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
-from caf_core.jobs.retry import Remedy, RetryPolicy
+from caf_core.jobs.retry import Remedy
 from caf_core.jobs.task import Resources
-
-QUIET_SCAN = 30.0
-"""How often records are read although the backend tells of every ending itself [s]: a word may be lost."""
-
-
-@frozen
-class Terms:
-    """Under which terms a job is followed.
-
-    Args:
-        capabilities: What its backend can do.
-        resources: What its tasks ask for at first.
-        retry: What failures get.
-        min_fraction: The part of the tasks that must succeed.
-        first_attempt: The number of the first attempts.
-        scan_interval: How often records are read [s].
-    """
-
-    capabilities: Capabilities = field(factory=Capabilities)
-    resources: Resources = field(factory=Resources)
-    retry: RetryPolicy = field(factory=RetryPolicy)
-    min_fraction: float = 1.0
-    first_attempt: int = 1
-    scan_interval: float = 1.0
-
-    @property
-    def scan_every(self) -> float:
-        """How often the records of a submission are read [s]."""
-        return self.scan_interval if self.capabilities.poll_interval is not None else QUIET_SCAN
-
-    @property
-    def held_for(self) -> float:
-        """How long a task may be held [s]."""
-        return self.retry.held_for.total_seconds()
+from caf_core.jobs.terms import Terms
 
 
 class TaskBook:
     """See ``Tracker``, which adds the life of submissions.
 
-    A task that waits for its next attempt keeps the place of its last one with the position inverted (``~position``), so that late news of
-    that attempt is told from news that count.
+    A task that waits for its next attempt keeps the place of its last one with the position inverted
+    (``~position``), so that late news of that attempt is told from news that count.
     """
 
     def __init__(self, size: int, terms: Terms, count_files: Callable[[int], int] = lambda _: 0) -> None:
@@ -175,7 +141,9 @@ class TaskBook:
         return effects
 
     def take_changes(self) -> list[TaskChange]:
-        """What is new since the last call, in the order in which it became known, each attempt at most once."""
+        """What is new since the last call, in the order in which it became known, each attempt at most
+        once.
+        """
         dirty, self._dirty = self._dirty, {}
         return [self.change(key >> 16) if change is None else change for key, change in dirty.items()]
 
@@ -340,7 +308,8 @@ class TaskBook:
         change = self.change(index)
         kind = change.failure or FailureKind.EXIT_CODE
         files = self._count_files(index) if policy.rule(kind).remedy is Remedy.SPLIT else 0
-        # The number of an attempt goes on counting where an earlier job in the same place ended; the policy counts this job's.
+        # The number of an attempt goes on counting where an earlier job in the same place ended; the policy
+        # counts this job's.
         attempts = rows.attempt[index] - self._forgiven.get(index, self.terms.first_attempt - 1)
         decision = policy.decide(
             kind, attempts, self._asked(index), files=files, peak_memory_mb=change.peak_memory_mb
@@ -404,8 +373,3 @@ class TaskBook:
         """When ``tick`` is wanted next; infinity for never."""
         at_outs = min((out.deadline(self.terms.held_for) for out in self.open.values()), default=NEVER)
         return min(at_outs, self._delayed[0][0] if self._delayed else NEVER)
-
-
-def known_ids(ids: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
-    """The ids themselves, however they were given."""
-    return tuple(ids.values() if isinstance(ids, Mapping) else ids)

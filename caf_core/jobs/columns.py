@@ -18,7 +18,8 @@ _NO_CODE = -(2**31)
 class Columns:
     """One row a task; rows are only ever added.
 
-    ``submission`` and ``position`` say where the current attempt stands: the number of a submission (-1 for none) and the line of its manifest.
+    ``submission`` and ``position`` say where the current attempt stands: the number of a submission (-1 for
+    none) and the line of its manifest.
     """
 
     __slots__ = (
@@ -98,7 +99,9 @@ class Columns:
         return True
 
     def take_record(self, index: int, record: Mapping[str, Any]) -> None:
-        """Keep the facts of an exit record. A signal counts as a negative exit code, as in Python's own modules."""
+        """Keep the facts of an exit record. A signal counts as a negative exit code, as in Python's own
+        modules.
+        """
         code, signal = record.get("exit_code"), record.get("signal")
         if code is None and signal:
             code = -signal

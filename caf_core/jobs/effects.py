@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from attrs import define, field, frozen
 
+from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Report
 from caf_core.jobs.ledger import IntentState
 from caf_core.jobs.task import Resources
@@ -82,9 +83,6 @@ class Phase(Enum):
     """Nothing more is expected of it."""
 
 
-NEVER = float("inf")
-
-
 @define(eq=False)
 class Out:
     """A submission as its tracker sees it; times are seconds since the epoch, ``NEVER`` for not at all.
@@ -153,3 +151,8 @@ class Out:
         self.search_at = self.issue_at = self.scan_at = NEVER
         for memory in (self.gone, self.held, self.reports, self.broken):
             memory.clear()
+
+
+def known_ids(ids: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
+    """The ids themselves, however they were given."""
+    return tuple(ids.values() if isinstance(ids, Mapping) else ids)

@@ -63,6 +63,13 @@ class Polled(ServiceEvent):
     reports: Mapping[str, Report] | None
     problem: str = ""
 
+    def by_token(self) -> dict[str, dict[int, Report | None]]:
+        """The answers by submission and position; ``None`` where a task was not listed."""
+        answers: dict[str, dict[int, Report | None]] = {}
+        for token, position, identity in self.asked:
+            answers.setdefault(token, {})[position] = (self.reports or {}).get(identity)
+        return answers
+
 
 @frozen
 class Notified(ServiceEvent):

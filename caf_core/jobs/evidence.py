@@ -1,7 +1,8 @@
 """What is true about a task, from everything that is known of it: one pure function, ``judge``.
 
-Absent and unknown are never an ending. A task has ended when its exit record says so; without a record it is lost only after the grace
-period, when the records were read afresh since. A scheduler that does not answer therefore fails nobody, and neither does a file system.
+Absent and unknown are never an ending. A task has ended when its exit record says so; without a record it is
+lost only after the grace period, when the records were read afresh since. A scheduler that does not answer
+therefore fails nobody, and neither does a file system.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,8 @@ class Evidence:
         state: What was true so far.
         record: An exit record, of whichever attempt.
         report: The scheduler's last word on the task, if it ever said one.
-        gone_since: When the scheduler, asked and answering, first said that the task ended or did not list it (and has not taken
-            it back).
+        gone_since: When the scheduler, asked and answering, first said that the task ended or did not list it
+            (and has not taken it back).
         held_since: When it was first found held.
         scanned_at: When the last complete reading of the records began.
         grace: How long a record may take to become visible [s].
@@ -133,7 +134,9 @@ def _held(evidence: Evidence, report: Report, now: float) -> Verdict:
 
 
 def known_kind(word: object) -> FailureKind | None:
-    """The failure kind of a record's or report's word; a word from a newer version counts as ``exit_code``."""
+    """The failure kind of a record's or report's word; a word from a newer version counts as
+    ``exit_code``.
+    """
     if not word:
         return None
     try:

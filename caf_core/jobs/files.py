@@ -1,10 +1,12 @@
 """The files of a job and of its submissions.
 
-A job's directory holds every task once (``tasks.jsonl``, with the offset of each line in ``tasks.idx``), so that nothing but numbers stays in
-memory. Each submission has a directory of its own with the lines of its tasks (``manifest.jsonl`` and ``.idx``: a task on a node reads one line),
-``claims/`` and ``records/``. No folder is made for a task in advance.
+A job's directory holds every task once (``tasks.jsonl``, with the offset of each line in ``tasks.idx``), so
+that nothing but numbers stays in memory. Each submission has a directory of its own with the lines of its
+tasks (``manifest.jsonl`` and ``.idx``: a task on a node reads one line), ``claims/`` and ``records/``. No
+folder is made for a task in advance.
 
-Nothing here is forced to disk: a killed process loses nothing that it wrote, and after a power cut what is missing is found to be missing.
+Nothing here is forced to disk: a killed process loses nothing that it wrote, and after a power cut what is
+missing is found to be missing.
 """
 
 import json
@@ -239,7 +241,9 @@ def split_task(directory: Path, parent: int, children: tuple[int, int]) -> Split
 
 
 def read_splits(directory: Path) -> list[Split]:
-    """The tasks that were split, in the order in which it happened; a line that was not finished does not count."""
+    """The tasks that were split, in the order in which it happened; a line that was not finished does not
+    count.
+    """
     try:
         lines = (directory / "splits.jsonl").read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:

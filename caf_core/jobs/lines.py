@@ -1,16 +1,18 @@
 """A backend as the service sees it, and a job on it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
+from caf_core.errors import CheckpointError
+from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Backend, Capabilities, Submission
-from caf_core.jobs.effects import NEVER
-from caf_core.jobs.files import JobFiles, read_task, submission_directory
+from caf_core.jobs.effects import Settle
+from caf_core.jobs.files import JobFiles, read_task, read_tasks, submission_directory, submission_resources
 from caf_core.jobs.ledger import Intent
-from caf_core.jobs.records import RecordReader
+from caf_core.jobs.records import RecordReader, read_record
 from caf_core.jobs.requests import JobRequest, JobStatus
 from caf_core.jobs.task import Resources
 from caf_core.jobs.tracker import Terms, Tracker
@@ -50,7 +52,8 @@ class Line:
     def room(self) -> int | None:
         """How many tasks may be added now; ``None`` for any number.
 
-        Places that become free one by one are collected until they are a tenth of the limit, so that they do not cost a command each.
+        Places that become free one by one are collected until they are a tenth of the limit, so that they do
+        not cost a command each.
         """
         limit = self.capabilities.job_limit
         if limit is None:
@@ -70,7 +73,6 @@ class JobEntry:
         tracker: Its tasks.
         readers: Who reads the records of each submission.
         settle: What is to be told to the ledger after the next changes.
-        deadline: The deadline that stands on the agenda for it.
         told: Whether its end was reported.
     """
 
@@ -78,8 +80,7 @@ class JobEntry:
     files: JobFiles
     tracker: Tracker
     readers: dict[str, RecordReader] = field(factory=dict)
-    settle: list[Any] = field(factory=list)
-    deadline: float = NEVER
+    settle: list[Settle] = field(factory=list)
     told: bool = False
 
     def directory(self, token: str) -> Path:
@@ -117,6 +118,40 @@ class JobEntry:
             for position in self.tracker.ended_positions(token):
                 reader.mark(position)
         return reader
+
+    def asked(self, intent: Intent) -> Resources:
+        """What the tasks of a submission asked for."""
+        return submission_resources(intent.directory, self.request.resources)
+
+    def attempt_directory(self, index: int) -> Path | None:
+        """Where the last attempt of a task worked; ``None`` if there was none."""
+        attempt = self.tracker.rows.attempt[index]
+        if not attempt:
+            return None
+        return Path(read_task(self.request.directory, index)["output_dir"]) / f"attempt-{attempt}"
+
+    def outputs(self) -> Iterator[tuple[int, Path, list[str]]]:
+        """The completed tasks in order: index, directory of the attempt that counts, its outputs."""
+        for line in read_tasks(self.request.directory, list(self.tracker.completed)):
+            yield line["task"], *self._outputs(line)
+
+    def task_outputs(self, index: int) -> tuple[Path, list[str]]:
+        """The same of one task that completed."""
+        return self._outputs(read_task(self.request.directory, index))
+
+    def _outputs(self, line: Mapping[str, Any]) -> tuple[Path, list[str]]:
+        """Where a completed task worked, and what it left there."""
+        index = line["task"]
+        place = self.tracker.place(index)
+        assert place is not None  # noqa: S101 - a completed task was submitted
+        path = self.directory(place[0]) / "records" / f"{place[1]}.json"
+        try:
+            outputs: list[str] = read_record(str(path))["outputs"]
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"the exit record {path} of a completed task cannot be read ({error}); start the job anew."
+            ) from error
+        return Path(line["output_dir"]) / f"attempt-{self.tracker.rows.attempt[index]}", outputs
 
     def status(self) -> JobStatus:
         """The job in numbers."""

@@ -25,8 +25,9 @@ class ResidentBackend(Backend):
 
     Args:
         max_processes: How many tasks are executed at the same time.
-        residence: The resident process to use, shared with other backends; it may also be set before the first submission. By
-            default the backend has one of its own, which is not found again after a restart.
+        residence: The resident process to use, shared with other backends; it may also be set before the
+            first submission. By default the backend has one of its own, which is not found again after a
+            restart.
         backend_args: Defaults for jobs; this backend knows none.
     """
 
@@ -45,7 +46,9 @@ class ResidentBackend(Backend):
 
     @property
     def max_processes(self) -> int:
-        """How many tasks are executed at the same time; may be changed at any time, and what executes goes on."""
+        """How many tasks are executed at the same time; may be changed at any time, and what executes goes
+        on.
+        """
         return self._max_processes
 
     @max_processes.setter

@@ -17,7 +17,8 @@ class Scan:
     Args:
         began: When it began, in the caller's clock.
         records: The records that are new, position -> record.
-        broken: Records that cannot be read, position -> what is wrong. They are tried again at the next reading.
+        broken: Records that cannot be read, position -> what is wrong. They are tried again at the next
+            reading.
         error: Why the directory could not be read at all, if so; nothing follows from such a scan.
     """
 

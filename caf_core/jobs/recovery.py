@@ -19,8 +19,9 @@ def restore(
 ) -> None:
     """Put a new tracker where the last one was.
 
-    Whatever is not certain is looked for: an intent without answer at the scheduler, a task that was out in the records. A failed task is
-    put before the policy once more, so that a retry that was decided but not begun is not forgotten.
+    Whatever is not certain is looked for: an intent without answer at the scheduler, a task that was out in
+    the records. A failed task is put before the policy once more, so that a retry that was decided but not
+    begun is not forgotten.
 
     Args:
         tracker: A tracker of the job's size on which ``begin`` was not called.

@@ -25,7 +25,8 @@ class JobRequest:
         backend_args: The job's own arguments for the backend; they win over the backend's.
         retry: What failures get.
         min_fraction: The part of the tasks that must succeed.
-        first_attempt: The number of the first attempts; higher than 1 where the tasks' directories hold attempts of an earlier job.
+        first_attempt: The number of the first attempts; higher than 1 where the tasks' directories hold
+            attempts of an earlier job.
     """
 
     key: str
@@ -45,7 +46,8 @@ class JobUpdate:
 
     Args:
         key: The job.
-        changes: New facts about tasks, the last word on an attempt last. A failed attempt that will be followed by another one appears too.
+        changes: New facts about tasks, the last word on an attempt last. A failed attempt that will be
+            followed by another one appears too.
         ended: Whether the job has ended.
         success: Whether enough of its tasks succeeded (so far).
     """
@@ -61,7 +63,8 @@ class JobStatus:
     """A job in numbers.
 
     Args:
-        counts: Tasks in each state; a task that waits for its next attempt counts as ``init``, a split task by its halves.
+        counts: Tasks in each state; a task that waits for its next attempt counts as ``init``, a split task
+            by its halves.
         failures: Failed tasks by kind.
         total: Number of tasks.
         fraction: The part that succeeded, by which ``min_fraction`` is judged.

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import RLock
 
@@ -27,10 +27,12 @@ class _Watch:
 
 
 class Residence:
-    """One resident process, started when it is first needed, shared by all backends that are given this object.
+    """One resident process, started when it is first needed, shared by all backends that are given this
+    object.
 
     Args:
-        runtime_dir: Where the process is registered, so that a later controller finds it; a temporary folder if ``None``.
+        runtime_dir: Where the process is registered, so that a later controller finds it; a temporary folder
+            if ``None``.
         slots: How many calls are executed at the same time.
         idle_timeout: How long the process stays when it has neither work nor a controller [s].
     """
@@ -101,7 +103,8 @@ class Residence:
         client.submit(list(calls))
 
     def find(self, token: str, notify: Notify) -> dict[int, CallEvent]:
-        """The calls of a submission that the resident process knows, by position; it tells of their endings from now on.
+        """The calls of a submission that the resident process knows, by position; it tells of their endings
+        from now on.
 
         Raises:
             ResidentError: If it does not answer.
@@ -132,7 +135,9 @@ class Residence:
             self._guests.add(id(guest))
 
     def leave(self, guest: object) -> None:
-        """A backend ends to use it. After the last one an idle process is ended, one with work is left to it."""
+        """A backend ends to use it. After the last one an idle process is ended, one with work is left to
+        it.
+        """
         with self._lock:
             self._guests.discard(id(guest))
             if self._guests or self._client is None:
@@ -189,7 +194,9 @@ class Residence:
             self._client = None
             watched, self._watched = self._watched, {}
         lost = Report(
-            SchedulerState.ENDED, failure=FailureKind.NODE_LOST, reason="the resident process on this machine died"
+            SchedulerState.ENDED,
+            failure=FailureKind.NODE_LOST,
+            reason="the resident process on this machine died",
         )
         for token, watch in watched.items():
             watch.notify(token, {position: lost for position, is_open in enumerate(watch.open) if is_open})
@@ -222,5 +229,3 @@ def report_of(event: CallEvent) -> Report:
     if event.status is not None:
         reason += f" (wait status {event.status})"
     return Report(SchedulerState.ENDED, failure=FailureKind.NODE_LOST, reason=reason)
-
-

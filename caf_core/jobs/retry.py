@@ -28,7 +28,8 @@ class Rule:
 
     Args:
         remedy: What to do.
-        attempts: How many attempts a task may have in all; for ``submission``, how often a submission is issued.
+        attempts: How many attempts a task may have in all; for ``submission``, how often a submission is
+            issued.
         delay: How long to wait before the next attempt.
     """
 
@@ -40,7 +41,8 @@ class Rule:
 def _default_rules() -> dict[FailureKind, Rule]:
     """What a failure gets unless the user says otherwise.
 
-    A command that ends with an error would most often do it again, and a bug would cost its computing time twice: its kind gets nothing.
+    A command that ends with an error would most often do it again, and a bug would cost its computing time
+    twice: its kind gets nothing.
     """
     return {
         FailureKind.EXIT_CODE: Rule(),
@@ -81,7 +83,8 @@ class RetryPolicy:
         memory_cap_mb: Never ask for more than this [MB].
         time_factor: By how much more time is asked for after ``walltime``.
         walltime_cap: Never ask for more than this.
-        held_for: How long a scheduler may hold a task, for a reason that is not a failure in itself, before it counts as failed.
+        held_for: How long a scheduler may hold a task, for a reason that is not a failure in itself, before
+            it counts as failed.
     """
 
     rules: Mapping[FailureKind, Rule] = Factory(_default_rules)

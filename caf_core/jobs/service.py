@@ -1,31 +1,20 @@
 """Carrying jobs out: the shell around the trackers.
 
-A ``JobService`` belongs to one thread. Whatever may block happens in worker threads, one a backend and one for reading records;
-what comes of it is posted to the owner's inbox, and the owner hands it to ``handle``. No scheduler command is given before its
-intent is in the ledger.
+A ``JobService`` belongs to one thread. Whatever may block happens in worker threads, one a backend and one for
+reading records; what comes of it is posted to the owner's inbox, and the owner hands it to ``handle``.
+No scheduler command is given before its intent is in the ledger.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from heapq import heappop, heappush
 from pathlib import Path
 
-from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.errors import ConfigurationError
 from caf_core.jobs import files, workers
+from caf_core.jobs.agenda import NEVER, Agenda
 from caf_core.jobs.backend import Backend, Report
-from caf_core.jobs.effects import (
-    NEVER,
-    Cancel,
-    Effect,
-    Reissue,
-    ScanRecords,
-    Search,
-    Settle,
-    SplitTask,
-    Start,
-)
 from caf_core.jobs.events import (
     CancelFailed,
     Found,
@@ -36,17 +25,20 @@ from caf_core.jobs.events import (
     Started,
     Tick,
 )
-from caf_core.jobs.ledger import FailureKind, Intent, IntentState, Ledger, TaskChange
+from caf_core.jobs.ledger import Ledger, TaskChange
 from caf_core.jobs.lines import JobEntry, Line, new_tracker
-from caf_core.jobs.records import read_record
+from caf_core.jobs.performer import Performer
 from caf_core.jobs.recovery import restore
 from caf_core.jobs.requests import JobRequest, JobStatus, JobUpdate
-from caf_core.jobs.task import Resources, TaskSpec
+from caf_core.jobs.task import TaskSpec
 from caf_core.jobs.tokens import new_token
 
 __all__ = ["JobRequest", "JobService", "JobStatus", "JobUpdate", "ServiceEvent", "Tick"]
 
 log = logging.getLogger("caf.jobs")
+
+RETELL = 30.0
+"""How long after a failure a backend is told again to end tasks [s]."""
 
 ENOUGH = 5_000
 """So many changes are written down at once, even if it is not time yet."""
@@ -83,11 +75,11 @@ class JobService:
         self._lines: dict[str, Line] = {}
         self._jobs: dict[str, JobEntry] = {}
         self._tokens: dict[str, JobEntry] = {}
-        self._agenda: list[tuple[float, str]] = []
+        self._agenda = Agenda()
+        self._retell = Agenda()
         self._unwritten: dict[str, JobEntry] = {}
         self._flush_at = NEVER
-        self._retell: list[tuple[float, str]] = []
-        self._records = workers.Worker("caf-records", post)
+        self._performer = Performer(ledger, self._tokens, post, clock, crash)
 
     # What the owner asks for
 
@@ -126,7 +118,8 @@ class JobService:
         """Go on with a job from an earlier process.
 
         Returns:
-            ``False`` if the job was never completely written down, so that nothing of it can have been submitted: submit it.
+            ``False`` if the job was never completely written down, so that nothing of it can have been
+            submitted: submit it.
         Raises:
             CheckpointError: If the job's files are damaged or of a newer version.
         """
@@ -137,8 +130,7 @@ class JobService:
         entry = JobEntry(request, job, new_tracker(request, job, line.capabilities, self._scan_interval))
         record = self._ledger.load(request.key)
         splits = files.read_splits(request.directory)
-        asked = partial(_asked, default=request)
-        restore(entry.tracker, record, splits, asked, self._clock())
+        restore(entry.tracker, record, splits, entry.asked, self._clock())
         self._tokens.update(dict.fromkeys(record.intents, entry))
         if line.interval is not None:
             line.poll_at = self._clock()
@@ -146,7 +138,9 @@ class JobService:
         return True
 
     def cancel(self, key: str) -> None:
-        """End what a job has at its backend, and do not begin what waits; tasks that completed stay completed."""
+        """End what a job has at its backend, and do not begin what waits; tasks that completed stay
+        completed.
+        """
         entry = self._entry(key)
         entry.tracker.cancel(self._clock())
         self._advance(entry, self._clock())
@@ -168,11 +162,12 @@ class JobService:
             raise ConfigurationError(f"the job {key!r} has not ended; cancel it first.")
         for out in entry.tracker.outs:
             self._tokens.pop(out.token, None)
+        self._agenda.set(key, NEVER)
         del self._jobs[key]
 
     def close(self) -> None:
         """Stop the threads and let go of the backends; what they execute goes on."""
-        self._records.close()
+        self._performer.close()
         for line in self._lines.values():
             line.worker.close()
             line.backend.close()
@@ -188,49 +183,35 @@ class JobService:
         return self._entry(key).tracker.change(index)
 
     def tasks(self, key: str) -> Iterator[TaskChange]:
-        """What is known of every task that counts, in order; the halves of a split task stand in its place."""
+        """What is known of every task that counts, in order; the halves of a split task stand in its
+        place.
+        """
         tracker = self._entry(key).tracker
         return (tracker.change(index) for index in tracker.leaves())
 
     def attempt_directory(self, key: str, index: int) -> Path | None:
         """Where the last attempt of a task worked; ``None`` if there was none."""
-        entry = self._entry(key)
-        attempt = entry.tracker.rows.attempt[index]
-        if not attempt:
-            return None
-        return Path(files.read_task(entry.request.directory, index)["output_dir"]) / f"attempt-{attempt}"
+        return self._entry(key).attempt_directory(index)
 
     def outputs(self, key: str) -> Iterator[tuple[int, Path, list[str]]]:
-        """The completed tasks in order: index, directory of the attempt that counts, its outputs relative to that.
+        """The completed tasks in order: index, directory of the attempt that counts, its outputs relative to
+        that.
 
         Raises:
             CheckpointError: If an exit record is gone.
         """
-        entry = self._entry(key)
-        tracker = entry.tracker
-        completed = list(tracker.completed)
-        for index, line in zip(completed, files.read_tasks(entry.request.directory, completed), strict=True):
-            place = tracker.place(index)
-            assert place is not None  # noqa: S101 - a completed task was submitted
-            path = entry.directory(place[0]) / "records" / f"{place[1]}.json"
-            try:
-                outputs = read_record(str(path))["outputs"]
-            except (OSError, ValueError, KeyError) as error:
-                raise CheckpointError(
-                    f"the exit record {path} of a completed task cannot be read ({error}); start the job anew."
-                ) from error
-            yield index, Path(line["output_dir"]) / f"attempt-{tracker.rows.attempt[index]}", outputs
+        return self._entry(key).outputs()
+
+    def task_outputs(self, key: str, index: int) -> tuple[Path, list[str]]:
+        """The same of one task that completed: directory of the attempt, and its outputs."""
+        return self._entry(key).task_outputs(index)
 
     # The owner's loop
 
     def next_deadline(self) -> float | None:
         """When ``handle(Tick(), now)`` is wanted next; ``None`` for not at all."""
-        agenda = self._agenda
-        while agenda and self._stale(*agenda[0]):
-            heappop(agenda)
         polls = (line.poll_at for line in self._lines.values() if line.jobs and not line.polling)
-        retell = self._retell[0][0] if self._retell else NEVER
-        deadline = min(self._flush_at, agenda[0][0] if agenda else NEVER, retell, min(polls, default=NEVER))
+        deadline = min(self._flush_at, self._agenda.next(), self._retell.next(), *polls)
         return None if deadline == NEVER else deadline
 
     def handle(self, event: object, now: float) -> list[JobUpdate]:
@@ -282,7 +263,7 @@ class JobService:
                 tracker.found(token, ids or {}, now)
             case CancelFailed(token, _, problem):
                 log.warning("the tasks of %s could not be cancelled, trying again: %s", token, problem)
-                heappush(self._retell, (now + 30.0, token))
+                self._retell.set(token, now + RETELL)
 
     def _take_start(self, entry: JobEntry, event: Started, now: float) -> None:
         if not event.problem:
@@ -301,10 +282,7 @@ class JobService:
         if event.reports is None:
             log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
             return
-        answers: dict[str, dict[int, Report | None]] = {}
-        for token, position, identity in event.asked:
-            answers.setdefault(token, {})[position] = event.reports.get(identity)
-        for token, reports in answers.items():
+        for token, reports in event.by_token().items():
             entry = self._tokens.get(token)
             if entry is not None:
                 entry.tracker.polled(token, reports, now)
@@ -312,18 +290,14 @@ class JobService:
 
     def _do_due(self, now: float) -> None:
         """Do whatever its time has come."""
-        while self._agenda and self._agenda[0][0] <= now:
-            at, key = heappop(self._agenda)
-            if not self._stale(at, key):
-                entry = self._jobs[key]
-                entry.deadline = NEVER
-                entry.tracker.tick(now)
-                self._advance(entry, now)
-        while self._retell and self._retell[0][0] <= now:
-            entry_of = self._tokens.get(token := heappop(self._retell)[1])
-            if entry_of is not None:
-                entry_of.tracker.cancel_again(token)
-                self._advance(entry_of, now)
+        while (key := self._agenda.take(now)) is not None:
+            entry = self._jobs[key]
+            entry.tracker.tick(now)
+            self._advance(entry, now)
+        while (token := self._retell.take(now)) is not None:
+            if (told := self._tokens.get(token)) is not None:
+                told.tracker.cancel_again(token)
+                self._advance(told, now)
         for line in self._lines.values():
             if line.poll_at <= now and line.jobs and not line.polling:
                 self._poll(line, now)
@@ -341,7 +315,8 @@ class JobService:
         except KeyError:
             known = ", ".join(sorted(self._lines)) or "none"
             raise ConfigurationError(
-                f"the job {request.name!r} asks for the backend {request.backend!r}, which was not added; there are: {known}."
+                f"the job {request.name!r} asks for the backend {request.backend!r}, which was not added; "
+                f"there are: {known}."
             ) from None
 
     def _entry(self, key: str) -> JobEntry:
@@ -360,25 +335,18 @@ class JobService:
         self._advance(entry, now)
         self._fill(line, now)
 
-    def _stale(self, at: float, key: str) -> bool:
-        entry = self._jobs.get(key)
-        return entry is None or entry.deadline != at
-
     def _advance(self, entry: JobEntry, now: float) -> None:
         """Do what a tracker asks for, and put its next deadline on the agenda."""
         tracker, key = entry.tracker, entry.request.key
+        line = self._lines[entry.request.backend]
         while True:
             for effect in tracker.take_effects():
-                self._perform(entry, effect, now)
+                self._performer.perform(entry, line, effect, now)
             deadline = tracker.next_deadline()
             if deadline > now:
                 break
             tracker.tick(now)
-        if deadline != entry.deadline:
-            entry.deadline = deadline
-            if deadline != NEVER:
-                heappush(self._agenda, (deadline, key))
-        line = self._lines[entry.request.backend]
+        self._agenda.set(key, deadline)
         if tracker.pending:
             line.waiting[key] = entry
         if tracker.ended and not entry.told:
@@ -390,63 +358,11 @@ class JobService:
         self._unwritten[entry.request.key] = entry
         self._flush_at = min(self._flush_at, at)
 
-    def _perform(self, entry: JobEntry, effect: Effect, now: float) -> None:
-        line = self._lines[entry.request.backend]
-        backend = line.backend
-        match effect:
-            case Start():
-                self._start(entry, line, effect, now)
-            case Reissue(token):
-                out = entry.tracker.open[token]
-                submission = entry.submission(token, len(out.tasks), out.resources, backend)
-                line.worker.do(partial(workers.start, backend, submission))
-            case Search(token):
-                line.worker.do(partial(workers.find, backend, token))
-            case ScanRecords(token):
-                self._records.do(partial(workers.scan, entry.reader(token), token, self._clock))
-            case Cancel(token, ids):
-                line.worker.do(partial(workers.cancel, backend, token, ids))
-            case Settle(token, IntentState.ISSUED, ids):
-                self._ledger.settle(token, IntentState.ISSUED, ids)
-                self._crash("submission.ids.after")
-            case Settle(token):
-                # Told after the changes of its tasks: a ledger must not hold an ended submission with open tasks.
-                entry.readers.pop(token, None)
-                if token in self._tokens:
-                    entry.settle.append(effect)
-            case SplitTask(parent, children):
-                files.split_task(entry.request.directory, parent, children)
-
-    def _start(self, entry: JobEntry, line: Line, effect: Start, now: float) -> None:
-        """Write a submission's files, then its intent, then give the command."""
-        try:
-            self._write_submission(entry, line, effect)
-        except OSError as error:
-            problem = f"the submission cannot be written: {error.strerror or error}"
-            log.warning("%s: %s", entry.request.name, problem)
-            entry.tracker.refused(effect.token, problem, now, FailureKind.DISK)
-            return
-        self._crash("submission.intent.before")
-        self._ledger.intend(entry.intent(effect.token, effect.tasks, effect.attempts, effect.resources))
-        self._tokens[effect.token] = entry
-        self._crash("submission.intent.after")
-        submission = entry.submission(effect.token, len(effect.tasks), effect.resources, line.backend)
-        line.worker.do(partial(workers.start, line.backend, submission))
-
-    def _write_submission(self, entry: JobEntry, line: Line, effect: Start) -> None:
-        directory = files.write_submission(
-            entry.request.directory, effect.token, effect.tasks, effect.attempts, effect.resources
-        )
-        if line.capabilities.needs_script:
-            from caf_core.jobs.pack import write_script  # only backends with a scheduler need it
-
-            write_script(directory)
-
     def _fill(self, line: Line, now: float) -> None:
         """Submit what waits, as far as there is room."""
         for key, entry in list(line.waiting.items()):
             while start := entry.tracker.next_submission(line.room(), new_token):
-                self._perform(entry, start, now)
+                self._performer.perform(entry, line, start, now)
             if not entry.tracker.pending:
                 del line.waiting[key]
             self._advance(entry, now)
@@ -483,8 +399,3 @@ class JobService:
         elif not changes:
             return None
         return JobUpdate(key, changes, ended, tracker.success)
-
-
-def _asked(intent: Intent, default: JobRequest) -> Resources:
-    """What the tasks of a submission asked for."""
-    return files.submission_resources(intent.directory, default.resources)

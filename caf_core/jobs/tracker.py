@@ -1,6 +1,7 @@
 """The state of a job's tasks: events in, effects out; no clock, no files, no threads.
 
-The shell (``caf_core.jobs.service``) tells a tracker what happened, with the time, and then takes effects and changes from it.
+The shell (``caf_core.jobs.service``) tells a tracker what happened, with the time, and then takes effects and
+changes from it.
 """
 
 from array import array
@@ -8,11 +9,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Report
-from caf_core.jobs.book import QUIET_SCAN, TaskBook, Terms, known_ids
+from caf_core.jobs.book import TaskBook
 from caf_core.jobs.columns import COMPLETED, FAILED, INIT, RUNNING, SUBMITTED
-from caf_core.jobs.effects import NEVER, Cancel, Out, Phase, Reissue, ScanRecords, Search, Settle, Start
+from caf_core.jobs.effects import (
+    Cancel,
+    Out,
+    Phase,
+    Reissue,
+    ScanRecords,
+    Search,
+    Settle,
+    Start,
+    known_ids,
+)
 from caf_core.jobs.ledger import FailureKind, IntentState
+from caf_core.jobs.terms import QUIET_SCAN, Terms
 
 __all__ = ["Terms", "Tracker"]
 
@@ -139,7 +152,8 @@ class Tracker(TaskBook):
             return
         rule = self.terms.retry.rule(FailureKind.SUBMISSION)
         if out.open < len(out.tasks):
-            # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is lost.
+            # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is
+            # lost.
             self.issued(out.token, {}, now)
         elif out.cancelling or not out.certain or out.issues >= rule.attempts:
             self.refused(out.token, out.problem or "the scheduler does not have the submission", now)
@@ -165,7 +179,9 @@ class Tracker(TaskBook):
         self._close_if_done(out)
 
     def polled(self, token: str, answers: Mapping[int, Report | None], now: float) -> None:
-        """The scheduler answered a query about tasks of a submission; ``None`` where it did not list a task."""
+        """The scheduler answered a query about tasks of a submission; ``None`` where it did not list a
+        task.
+        """
         out = self.open.get(token)
         if out is None:
             return

@@ -6,9 +6,9 @@ from caf_core.jobs.local import ResidentBackend
 class Local(ResidentBackend):
     """Executes tasks on this machine, ``max_processes`` at a time.
 
-    A resident process takes the tasks, ends each with everything that it started, and writes its exit record. It imports the modules that
-    Python collectors declare once for all of them. It outlives the controller: what it was given is finished, and a controller that
-    is started again finds it.
+    A resident process takes the tasks, ends each with everything that it started, and writes its exit record.
+    It imports the modules that Python collectors declare once for all of them. It outlives the controller:
+    what it was given is finished, and a controller that is started again finds it.
 
     Args:
         max_processes: How many tasks are executed at the same time; may be changed later.

@@ -1,0 +1,41 @@
+"""Under which terms a job is followed."""
+
+from attrs import field, frozen
+
+from caf_core.jobs.backend import Capabilities
+from caf_core.jobs.retry import RetryPolicy
+from caf_core.jobs.task import Resources
+
+QUIET_SCAN = 30.0
+"""How often records are read although the backend tells of every ending itself [s]: a word may be lost."""
+
+
+@frozen
+class Terms:
+    """Under which terms a job is followed.
+
+    Args:
+        capabilities: What its backend can do.
+        resources: What its tasks ask for at first.
+        retry: What failures get.
+        min_fraction: The part of the tasks that must succeed.
+        first_attempt: The number of the first attempts.
+        scan_interval: How often records are read [s].
+    """
+
+    capabilities: Capabilities = field(factory=Capabilities)
+    resources: Resources = field(factory=Resources)
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    min_fraction: float = 1.0
+    first_attempt: int = 1
+    scan_interval: float = 1.0
+
+    @property
+    def scan_every(self) -> float:
+        """How often the records of a submission are read [s]."""
+        return self.scan_interval if self.capabilities.poll_interval is not None else QUIET_SCAN
+
+    @property
+    def held_for(self) -> float:
+        """How long a task may be held [s]."""
+        return self.retry.held_for.total_seconds()

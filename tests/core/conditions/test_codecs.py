@@ -17,7 +17,7 @@ from caf_core.conditions.payload import Payload
 from caf_core.conditions.structured import structure
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import IoV
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -73,11 +73,13 @@ DTYPES = (
 ARRAYS = hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, min_side=0, max_side=4))
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_plain_values_come_back(content: Any) -> None:
     assert same(content, round_trip(content))
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_plain_values_are_strict_json_whatever_the_order_of_keys(content: Any) -> None:
     def refuse(token: str) -> None:
@@ -93,16 +95,19 @@ def test_plain_values_are_strict_json_whatever_the_order_of_keys(content: Any) -
     assert JsonCodec().encode(reverse(content)) == data
 
 
+@settings(deadline=None)
 @given(ARRAYS)
 def test_arrays_come_back_bit_by_bit(array: Any) -> None:
     assert same(np.asarray(array, order="C"), round_trip(array))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, ARRAYS | PLAIN | st.lists(ARRAYS, max_size=2), min_size=1, max_size=4), ARRAYS)
 def test_arrays_within_plain_values_come_back(content: dict[str, Any], array: Any) -> None:
     assert same({**content, "own": [array]}, round_trip({**content, "own": [array]}))
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_bytes_come_back(content: bytes) -> None:
     assert round_trip(content) == content

@@ -18,7 +18,7 @@ from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import appended, effect
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ORIGIN = Provenance(calibration="muons", iteration=2)
@@ -105,6 +105,7 @@ def brute_force(entries: tuple[Entry, ...] | list[Entry], name: str, run: ExpRun
 RUNS = [ExpRun(1, run) for run in range(12)] + [ExpRun(2, 0)]
 
 
+@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_appending_is_idempotent_and_gives_what_lines_in_this_order_give(
     old: list[Entry], new: list[Entry]
@@ -117,6 +118,7 @@ def test_appending_is_idempotent_and_gives_what_lines_in_this_order_give(
             assert brute_force(once, name, run) == brute_force([*old, *new], name, run)
 
 
+@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_the_fingerprint_is_equal_exactly_if_all_look_ups_are(one: list[Entry], other: list[Entry]) -> None:
     def look_ups(entries: list[Entry]) -> list[str | None]:

@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from caf_core.testing.backend import BackendConformance as BackendConformance
     from caf_core.testing.runner import RunnerConformance as RunnerConformance
+    from caf_core.testing.splitter import SplitterConformance as SplitterConformance
     from caf_core.testing.strategy import StrategyConformance as StrategyConformance
 
 _HOME = {
+    "BackendConformance": "caf_core.testing.backend",
+    "SplitterConformance": "caf_core.testing.splitter",
     "RunnerConformance": "caf_core.testing.runner",
     "StrategyConformance": "caf_core.testing.strategy",
 }
@@ -27,7 +31,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 # Before the modules are imported, so that a failing assertion of a suite shows its values.
-pytest.register_assert_rewrite(*_HOME.values(), "caf_core.testing.plans")
+pytest.register_assert_rewrite(*_HOME.values(), "caf_core.testing.plans", "caf_core.testing.bench")
 
 
 def __getattr__(name: str) -> Any:

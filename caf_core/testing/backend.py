@@ -106,7 +106,7 @@ class BackendConformance:
     def test_tasks_go_on_without_the_backend(
         self, make_backend: Callable[[], Backend], tmp_path: Path
     ) -> None:
-        """Closing lets go; the tasks end by themselves, write their records, and another instance finds them."""
+        """Closing lets go; the tasks go on and write their records, and another instance finds them."""
         first = make_backend()
         with self._held(first, tmp_path, 2) as held:
             first.close()

@@ -31,7 +31,7 @@ def submission(directory: Path, tasks: Sequence[TaskSpec], backend: Backend) -> 
     files.write_tasks(directory, tasks)
     positions = range(len(tasks))
     written = files.write_submission(directory, token, positions, [1] * len(tasks), Resources())
-    pack.write_script(written)
+    pack.write_node(written)
     return Submission(token, "conformance", written, len(tasks), backend_args=backend.backend_args)
 
 

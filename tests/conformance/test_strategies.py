@@ -1,7 +1,6 @@
 """The strategies of caf-strategies pass the suite that plugin authors use."""
 
 import pytest
-
 from caf_core.plugins.registry import Registry
 from caf_core.testing import StrategyConformance
 

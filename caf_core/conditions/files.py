@@ -12,13 +12,17 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def replace_file(path: Path, data: bytes) -> bool:
+def replace_file(path: Path, data: bytes, *, durable: bool = True) -> bool:
     """Give a file this content, durably and at once, with permissions by the umask.
 
     The name survives a crash of the machine only once ``sync_directory`` was called. The temporary file
     always has the same name, so that what a crash leaves behind is overwritten by the next attempt; a
     directory has one writer at a time.
 
+    Args:
+        path: The file.
+        data: Its content.
+        durable: Whether the content has to survive a crash of the machine, and not only of the process.
     Returns:
         Whether anything changed; a file that has this content already is left alone.
     """
@@ -28,7 +32,8 @@ def replace_file(path: Path, data: bytes) -> bool:
     with temporary.open("wb") as stream:
         stream.write(data)
         stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            os.fsync(stream.fileno())
     temporary.replace(path)
     return True
 

@@ -124,11 +124,18 @@ class LocalDatabase:
             local_files.write_index(self.path, appended(self.entries(), new))
         return new
 
-    def write_encoded(self, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
-        """As ``write``, for encoded payloads. Files that nothing refers to any more are removed last."""
+    def write_encoded(self, items: Iterable[StoredPayload], *, durable: bool = True) -> tuple[Entry, ...]:
+        """As ``write``, for encoded payloads. Files that nothing refers to any more are removed last.
+
+        Args:
+            items: The payloads.
+            durable: Whether they have to survive a crash of the machine; without it, only of the process.
+        Returns:
+            Their entries.
+        """
         with local_files.writing(self.path):
-            new = unique(local_files.write_items(self.path, items))
-            local_files.write_index(self.path, new)
+            new = unique(local_files.write_items(self.path, items, durable=durable))
+            local_files.write_index(self.path, new, durable=durable)
             local_files.prune(self.path, new)
         return new
 

@@ -65,10 +65,12 @@ def read_index(directory: Path) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def write_index(directory: Path, entries: Iterable[Entry]) -> None:
+def write_index(directory: Path, entries: Iterable[Entry], *, durable: bool = True) -> None:
     """Replace the lines; this is the moment at which a transaction counts."""
-    sync_directory(directory)
-    if replace_file(index_path(directory), "".join(f"{entry.line()}\n" for entry in entries).encode()):
+    lines = "".join(f"{entry.line()}\n" for entry in entries).encode()
+    if durable:
+        sync_directory(directory)
+    if replace_file(index_path(directory), lines, durable=durable) and durable:
         sync_directory(directory)
 
 
@@ -108,19 +110,21 @@ def read_provenance(directory: Path, entry: Entry) -> Provenance | None:
     return None if known is None else Provenance.from_json(known)
 
 
-def write_items(directory: Path, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
+def write_items(
+    directory: Path, items: Iterable[StoredPayload], *, durable: bool = True
+) -> tuple[Entry, ...]:
     """Write payload files and their origins; they do not count before ``write_index``."""
     directory.mkdir(parents=True, exist_ok=True)
     entries = []
     origins: Origins = defaultdict(dict)
     for item in items:
         stem = _stem(item.entry)
-        replace_file(directory / f"{stem}.{item.suffix}", item.data)
+        replace_file(directory / f"{stem}.{item.suffix}", item.data, durable=durable)
         origins[stem][str(item.entry.iov)] = item.provenance.to_json()
         entries.append(item.entry)
     for stem, by_iov in origins.items():
         path = directory / f"{stem}.{_PROVENANCE}"
-        replace_file(path, _origin_bytes(stem, {**_read_origins(path), **by_iov}))
+        replace_file(path, _origin_bytes(stem, {**_read_origins(path), **by_iov}), durable=durable)
     return tuple(entries)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.calibration.carry_out import carry_out
 from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Past, Result
 from caf_core.calibration.runner import ParallelRunner, PlannedAlgorithm
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from caf_strategies import SequentialBoundaries, SequentialRunByRun
 
 Runs = tuple[ExpRun, ...]
@@ -252,7 +252,7 @@ def check(
 # ---------------------------------------------------------------------------------------------- the table
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 @given(any_case, result_functions())
 def test_every_cell_of_the_table(case: Any, result_of: Callable[[Runs], Result]) -> None:
     strategy, runs, units, found = case
@@ -263,7 +263,7 @@ def test_every_cell_of_the_table(case: Any, result_of: Callable[[Runs], Result])
     assert bool(done.verdict.message) is not done.verdict.result.success
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(any_case, result_functions(), st.integers(0, 10**6))
 def test_experiments_at_the_same_time_change_nothing(
     case: Any, result_of: Callable[[Runs], Result], order: int
@@ -281,7 +281,7 @@ def test_experiments_at_the_same_time_change_nothing(
     check(runner.commits_of(0), runner.verdicts[0].result, expected)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(any_case, result_functions(), result_functions())
 def test_kept_boundaries_are_those_of_the_previous_iteration(
     case: Any, first: Callable[[Runs], Result], second: Callable[[Runs], Result]
@@ -301,7 +301,7 @@ def test_kept_boundaries_are_those_of_the_previous_iteration(
     check(after.commits, after.verdict.result, expect(kept, strategy.iov_coverage, second), world)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(any_case, result_functions(), st.randoms())
 def test_kept_boundaries_hold_although_other_runs_have_data_now(
     case: Any, result_of: Callable[[Runs], Result], choose: random.Random

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.calibration.carry_out import carry_out
 from caf_core.calibration.plans import Execute, Executed, Past, Result
 from caf_core.calibration.runner import ParallelRunner, PlannedAlgorithm
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given
-from hypothesis import strategies as st
-
 from caf_strategies import SimpleRunByRun, SingleIOV
 
 LAST = 10
@@ -26,6 +26,7 @@ def wanted_result(results: set[Result]) -> Result:
     return Result.ITERATE if Result.ITERATE in successes else Result.OK
 
 
+@settings(deadline=None)
 @given(tables, st.randoms())
 def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
     runs = tuple(sorted(table))
@@ -63,6 +64,7 @@ def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
     assert runner.commits_of(0) == done.commits
 
 
+@settings(deadline=None)
 @given(
     st.lists(some_run, min_size=1, unique=True),
     st.sampled_from(Result),

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+
 from caf_core.calibration.carry_out import CarriedOut, carry_out
 from caf_core.calibration.plans import Execute, Executed, FindBoundaries, Past, Result
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import ExpRun, IoV
-
 from caf_strategies import SequentialBoundaries, SequentialRunByRun, SimpleRunByRun, SingleIOV
 
 OK, ITERATE, TOO_FEW, FAILURE = Result.OK, Result.ITERATE, Result.NOT_ENOUGH_DATA, Result.FAILURE

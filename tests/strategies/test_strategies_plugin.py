@@ -6,10 +6,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
-from caf_core.calibration.strategy import AlgorithmStrategy
-from caf_core.plugins.registry import Registry
 
 import caf_strategies
+from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.plugins.registry import Registry
 
 NAMES = ("SequentialBoundaries", "SequentialRunByRun", "SimpleRunByRun", "SingleIOV")
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from attrs import define, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.calibration.asking import carry_out_parts, combined, execute, find_boundaries
 from caf_core.calibration.carry_out import CarriedOut, carry_out
 from caf_core.calibration.plan_tree import Question, Reply
@@ -31,8 +34,6 @@ from caf_core.calibration.runner import (
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 RUN = ExpRun(1, 1)
 ANSWERS = (Result.OK, Result.ITERATE, Result.NOT_ENOUGH_DATA, Result.FAILURE, "unknown")
@@ -173,7 +174,7 @@ orders = st.integers(0, 10**6)
 mild = st.sampled_from([ANSWERS, (Result.OK,) * 8 + ANSWERS, (Result.OK, Result.ITERATE)])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(some_trees, st.integers(0, 10**6), mild, orders)
 def test_runners_do_what_carrying_out_means(trees: list[Steps], seed: int, kinds: Any, order: int) -> None:
     world = World(seed, kinds)
@@ -190,7 +191,7 @@ def test_runners_do_what_carrying_out_means(trees: list[Steps], seed: int, kinds
             assert len(record) == needed
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(some_trees, st.integers(0, 10**6), mild, orders, st.floats(0, 1))
 def test_recorded_answers_take_a_new_runner_to_the_same_place(
     trees: list[Steps], seed: int, kinds: Any, order: int, fraction: float
@@ -217,6 +218,7 @@ def test_recorded_answers_take_a_new_runner_to_the_same_place(
             assert outcome(again) == outcome(first)
 
 
+@settings(deadline=None)
 @given(some_trees, st.integers(0, 10**6), orders)
 def test_a_record_serves_the_other_runner_too(trees: list[Steps], seed: int, order: int) -> None:
     world = World(seed)

@@ -10,10 +10,11 @@ from itertools import product
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import ExpRun, IoV, as_iov, first_overlap, gaps, hull, merged
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 EXPS, RUNS = 4, 6
 UNIVERSE = [ExpRun(exp, run) for exp, run in product(range(EXPS), range(RUNS))]
@@ -67,6 +68,7 @@ def filled(draw: st.DrawFn) -> IoV:
 any_iov = st.one_of(filled(), st.just(IoV()))
 
 
+@settings(deadline=None)
 @given(any_iov)
 def test_contains_the_runs_that_its_numbers_mean(iov: IoV) -> None:
     assert {run for run in UNIVERSE if iov.contains(run)} == runs_of(iov)
@@ -74,6 +76,7 @@ def test_contains_the_runs_that_its_numbers_mean(iov: IoV) -> None:
     assert iov.empty is (not runs_of(iov))
 
 
+@settings(deadline=None)
 @given(any_iov, any_iov)
 def test_two_intervals_compare_like_their_sets(one: IoV, other: IoV) -> None:
     assert one.contains(other) is (runs_of(other) <= runs_of(one))
@@ -82,6 +85,7 @@ def test_two_intervals_compare_like_their_sets(one: IoV, other: IoV) -> None:
     assert runs_of(one.intersection(other)) == runs_of(one) & runs_of(other)
 
 
+@settings(deadline=None)
 @given(any_iov, any_iov)
 @example(IoV(1, 0, 1, -1), IoV(2, 0, 2, 3))
 @example(IoV(1, 0, 1, 3), IoV(1, 4, 1, 4))
@@ -97,6 +101,7 @@ def test_union_is_one_interval_or_none(one: IoV, other: IoV) -> None:
     assert union == other.union(one)
 
 
+@settings(deadline=None)
 @given(any_iov, drawn_runs)
 def test_changed_ends(iov: IoV, run: ExpRun) -> None:
     members = runs_of(iov)
@@ -120,6 +125,7 @@ def test_just_before_run_zero_is_open_in_the_experiment_before() -> None:
     assert IoV(1, 5, 1, 5).ending_before(ExpRun(1, 5)) == IoV()
 
 
+@settings(deadline=None)
 @given(st.lists(any_iov, max_size=5))
 def test_merged_holds_the_same_runs_in_the_fewest_intervals(iovs: list[IoV]) -> None:
     result = merged(iovs)
@@ -130,6 +136,7 @@ def test_merged_holds_the_same_runs_in_the_fewest_intervals(iovs: list[IoV]) -> 
         assert all(one.union(other) is None for other in result[position + 1 :])
 
 
+@settings(deadline=None)
 @given(st.lists(any_iov, max_size=5))
 @example([IoV(1, 0, 1, 1), IoV(2, 2, 2, 3)])
 @example([IoV(0, 0, 1, 1), IoV(1, 3, 2, 3)])
@@ -140,6 +147,7 @@ def test_gaps_are_what_is_missing_within_experiments(iovs: list[IoV]) -> None:
     assert found == merged(found)
 
 
+@settings(deadline=None)
 @given(st.lists(any_iov, max_size=5))
 def test_hull_is_the_smallest_interval_around_all(iovs: list[IoV]) -> None:
     members = runs_of(*iovs)
@@ -147,6 +155,7 @@ def test_hull_is_the_smallest_interval_around_all(iovs: list[IoV]) -> None:
     assert runs_of(hull(iovs)) == around
 
 
+@settings(deadline=None)
 @given(st.lists(any_iov, max_size=5))
 def test_first_overlap_finds_two_that_share_a_run(iovs: list[IoV]) -> None:
     found = first_overlap(iovs)
@@ -159,6 +168,7 @@ def test_first_overlap_finds_two_that_share_a_run(iovs: list[IoV]) -> None:
         assert found is None
 
 
+@settings(deadline=None)
 @given(filled(), filled())
 def test_order_is_by_beginning_then_by_end(one: IoV, other: IoV) -> None:
     mine, theirs = runs_of(one), runs_of(other)
@@ -173,6 +183,7 @@ def test_order_with_something_else_is_an_error() -> None:
         assert IoV() < "1,0,1,0"  # type: ignore[operator]  # the point of this test
 
 
+@settings(deadline=None)
 @given(any_iov)
 def test_text_and_json_come_back(iov: IoV) -> None:
     assert IoV.parse(str(iov)) == iov
@@ -189,6 +200,7 @@ def test_text_is_the_four_numbers() -> None:
     assert IoV.parse(" 1, 0, 2, -1\n") == IoV(1, 0, 2, -1)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(-2, 3)] * 4))
 def test_only_intervals_can_be_made(numbers: tuple[int, int, int, int]) -> None:
     exp_low, run_low, exp_high, run_high = numbers

@@ -4,6 +4,9 @@ import json
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import (
     ExpRun,
@@ -18,13 +21,12 @@ from caf_core.iov import (
     sorted_runs,
     split_by_experiment,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 some_run = st.builds(ExpRun, st.integers(0, 3), st.integers(0, 6))
 run_lists = st.lists(some_run, max_size=12)
 
 
+@settings(deadline=None)
 @given(some_run)
 def test_a_run_comes_back_from_text_and_json(run: ExpRun) -> None:
     assert ExpRun.parse(str(run)) == run
@@ -61,6 +63,7 @@ def test_runs_from_pairs_and_texts() -> None:
             as_runs(wrong)  # type: ignore[arg-type]  # the point of this test
 
 
+@settings(deadline=None)
 @given(run_lists)
 def test_lists_of_runs(runs: list[ExpRun]) -> None:
     ordered = sorted_runs(runs)
@@ -72,6 +75,7 @@ def test_lists_of_runs(runs: list[ExpRun]) -> None:
     assert list(split) == sorted(split)
 
 
+@settings(deadline=None)
 @given(run_lists)
 def test_intervals_of_runs(runs: list[ExpRun]) -> None:
     around = iov_of_runs(runs)
@@ -84,12 +88,14 @@ def test_intervals_of_runs(runs: list[ExpRun]) -> None:
     assert {run for run in universe if any(run in iov for iov in exact)} == set(runs)
 
 
+@settings(deadline=None)
 @given(run_lists, some_run, some_run)
 def test_runs_in_an_interval_keep_their_order(runs: list[ExpRun], one: ExpRun, other: ExpRun) -> None:
     low, high = sorted([one, other])
     assert runs_overlapping(runs, IoV(*low, *high)) == tuple(run for run in runs if low <= run <= high)
 
 
+@settings(deadline=None)
 @given(run_lists, run_lists)
 def test_every_run_belongs_to_the_last_boundary_at_or_before_it(
     runs: list[ExpRun], boundaries: list[ExpRun]
@@ -111,6 +117,7 @@ def test_a_run_before_the_first_boundary_is_an_error() -> None:
     assert runs_by_boundaries([], []) == {}
 
 
+@settings(deadline=None)
 @given(run_lists)
 def test_intervals_between_boundaries_share_nothing_and_miss_nothing(boundaries: list[ExpRun]) -> None:
     iovs = iovs_from_boundaries(boundaries)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from attrs import define, field
+
 from caf_core.calibration.asking import Asking, carry_out_parts, combined
 from caf_core.calibration.plans import Past, Plan
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, iov_of_runs, runs_by_boundaries, split_by_experiment
-
 from caf_strategies.parameters import interval, switch
 from caf_strategies.units import Runs, execute_units
 from caf_strategies.words import NO_RUNS

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from attrs import define, field
+
 from caf_core.calibration.asking import Asking, find_boundaries
 from caf_core.iov import ExpRun
-
 from caf_strategies.parameters import boundaries
 from caf_strategies.sequential import Sequential, cut
 from caf_strategies.units import Runs

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from attrs import define, field
-from caf_core.calibration.asking import Asking
 
+from caf_core.calibration.asking import Asking
 from caf_strategies.parameters import number_of_runs
 from caf_strategies.sequential import Sequential
 from caf_strategies.units import Runs

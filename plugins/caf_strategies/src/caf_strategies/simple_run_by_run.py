@@ -5,11 +5,11 @@ from itertools import pairwise
 from typing import ClassVar
 
 from attrs import define
+
 from caf_core.calibration.asking import carry_out_parts, execute
 from caf_core.calibration.plans import Commit, Gap, Past, Plan, Result, Verdict
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.iov import ExpRun, IoV
-
 from caf_strategies.words import NO_RUNS, said
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from attrs import define, field
+
 from caf_core.calibration.asking import execute
 from caf_core.calibration.plans import Commit, Past, Plan
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.iov import ExpRun, IoV, iov_of_runs
-
 from caf_strategies.parameters import interval
 from caf_strategies.words import NO_RUNS, ending
 

@@ -6,10 +6,10 @@ A *unit* is a group of consecutive runs that are never torn apart.
 from collections.abc import Sequence
 
 from attrs import frozen
+
 from caf_core.calibration.asking import execute
 from caf_core.calibration.plans import Commit, Executed, Plan, Result, Verdict
 from caf_core.iov import ExpRun, IoV
-
 from caf_strategies.words import ending, named, said
 
 Runs = tuple[ExpRun, ...]

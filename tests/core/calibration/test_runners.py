@@ -263,6 +263,27 @@ def test_a_failed_part_drops_those_after_it_but_waits_for_those_before() -> None
     assert [commit.key for commit in runner.commits_of(0)] == ["good"]
 
 
+def test_what_is_dropped_is_not_asked_for() -> None:
+    runner = ParallelRunner()
+    recorded = {"0/0.1/0": Executed("bad", Result.FAILURE)}
+    asks = runner.start([planned(0, runs_in_parts(*RUNS))], recorded)
+    assert [ask.key for ask in asks] == ["0/0.0/0"]
+
+
+def test_the_parts_of_a_dropped_part_are_dropped_too() -> None:
+    def part_of_parts() -> Plan:
+        inner = map(plan_of, [(Step(2),), (Group(((Step(3),), (Step(4),)), True),)])
+        verdicts = yield from carry_out_parts([one_run(RUNS[0]), one_run(RUNS[1]), *inner])
+        return combined(verdicts)
+
+    runner = ParallelRunner()
+    asks = runner.start([planned(0, part_of_parts)])
+    assert [ask.key for ask in asks] == ["0/0.0/0", "0/0.1/0", "0/0.2/0", "0/0.3/0.0/0", "0/0.3/0.1/0"]
+    runner.answer("0/0.1/0", Executed("bad", Result.FAILURE))
+    assert [ask.key for ask in runner.outstanding] == ["0/0.0/0"]
+    assert runner.answer("0/0.3/0.0/0", Executed("late", Result.OK)) == []
+
+
 def test_answers_that_are_not_needed_change_nothing() -> None:
     runner = ParallelRunner()
     runner.start([planned(0, runs_in_parts(*RUNS))])

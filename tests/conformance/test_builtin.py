@@ -1,6 +1,7 @@
 """What the core brings passes the suites that plugin authors use."""
 
 import pytest
+
 from caf_core.calibration.runner import ParallelRunner, SequentialRunner
 from caf_core.jobs.arguments import ArgumentsGenerator, range_arguments
 from caf_core.jobs.splitters import ArgumentsSplitter, MaxFilesSplitter, MaxSubjobsSplitter

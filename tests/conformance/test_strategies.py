@@ -1,6 +1,7 @@
 """The strategies of caf-strategies pass the suite that plugin authors use."""
 
 import pytest
+
 from caf_core.plugins.registry import Registry
 from caf_core.testing import StrategyConformance
 

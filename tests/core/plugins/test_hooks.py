@@ -4,6 +4,7 @@ import inspect
 
 import click
 import pytest
+
 from caf_core import hookimpl
 from caf_core.iov import IoV
 from caf_core.plugins import hooks

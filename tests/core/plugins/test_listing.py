@@ -4,14 +4,14 @@ import io
 import json
 
 import click
+from rich.console import Console
+
 from caf_core import hookimpl
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.plugins import builtin
 from caf_core.plugins.listing import as_json, as_table, notes, plugin_rows
 from caf_core.plugins.plugin import Source
 from caf_core.plugins.registry import Registry
-from rich.console import Console
-
 
 MISSPELT = (
     "there is no hook 'caf_register_strategy' (did you mean caf_register_strategies?); it is never called."

@@ -5,6 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+
 from caf_core import hookimpl
 from caf_core.plugins.observers import Observers
 from caf_core.plugins.registry import Registry

@@ -6,6 +6,7 @@ import sys
 
 import click
 import pytest
+
 from caf_core import hookimpl
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import (
@@ -17,7 +18,9 @@ from caf_core.errors import (
 )
 from caf_core.iov import IoV
 from caf_core.jobs.backend import Backend
-from caf_core.plugins.plugin import Source
+from caf_core.plugins import builtin
+from caf_core.plugins.known import BROUGHT_BY
+from caf_core.plugins.plugin import Kind, Source
 from caf_core.plugins.registry import Registry
 
 
@@ -350,3 +353,28 @@ def test_loading_imports_no_heavy_module():
         "caf_core.calibration",
     }
     assert not heavy.intersection(modules)
+
+
+def test_everything_that_the_core_registers_is_there():
+    registry = Registry([builtin])
+    registrations = registry.plugins[0].registrations
+    assert {one.kind for one in registrations} == set(Kind) - {Kind.BACKEND, Kind.STRATEGY}
+    for one in registrations:
+        assert callable(registry.get(one.kind, one.name)), one
+    for codec in registry.codecs():
+        assert codec.name in registry.names("payload codec")
+
+
+def test_well_known_names_are_those_of_our_distributions():
+    """What the table says of a distribution that is installed is true, and nothing of it is missing."""
+    registry = Registry.load()
+    brought = {
+        (one.kind, one.name): one.source.distribution
+        for plugin in registry.plugins
+        for one in plugin.registrations
+        if one.source.distribution != "caf-core"
+    }
+    installed = {plugin.source.distribution for plugin in registry.plugins}
+    assert {key: home for key, home in BROUGHT_BY.items() if home in installed} == {
+        key: home for key, home in brought.items() if home in set(BROUGHT_BY.values())
+    }

@@ -5,6 +5,7 @@ import random
 
 import pytest
 from attrs import define
+
 from caf_core.calibration.asking import carry_out_parts, combined, execute
 from caf_core.calibration.plans import Commit, Result, Verdict
 from caf_core.calibration.runner import AlgorithmsRunner, SequentialRunner

@@ -1,8 +1,8 @@
 """Carrying jobs out: the shell around the trackers.
 
 A ``JobService`` belongs to one thread. Whatever may block happens in worker threads, one a backend and one for
-reading records; what comes of it is posted to the owner's inbox, and the owner hands it to ``handle``.
-No scheduler command is given before its intent is in the ledger.
+reading records; what comes of it is posted to the owner's inbox, and the owner gives it to ``handle``. No command
+is given before its intent is in the ledger.
 """
 
 import logging
@@ -231,8 +231,6 @@ class JobService:
                 if entry is not None:
                     self._take_news(entry, event, now)
                     self._advance(entry, now)
-            case _:
-                pass
         self._do_due(now)
         full = sum(entry.tracker.changed for entry in self._unwritten.values()) >= ENOUGH
         return self._flush() if now >= self._flush_at or full else []

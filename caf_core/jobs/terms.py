@@ -2,12 +2,16 @@
 
 from attrs import field, frozen
 
+from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Capabilities
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
 
 QUIET_SCAN = 30.0
 """How often records are read although the backend tells of every ending itself [s]: a word may be lost."""
+
+QUIET_SEARCH = 300.0
+"""How often a backend that tells of every ending itself is asked what it still has [s], for the same reason."""
 
 
 @frozen
@@ -34,6 +38,11 @@ class Terms:
     def scan_every(self) -> float:
         """How often the records of a submission are read [s]."""
         return self.scan_interval if self.capabilities.poll_interval is not None else QUIET_SCAN
+
+    @property
+    def search_every(self) -> float:
+        """How often the backend is asked what it still has of a submission [s]."""
+        return NEVER if self.capabilities.poll_interval is not None else QUIET_SEARCH
 
     @property
     def held_for(self) -> float:

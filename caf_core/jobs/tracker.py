@@ -75,7 +75,8 @@ class Tracker(TaskBook):
             return
         out.phase = Phase.ISSUED
         out.ids = dict(ids) if isinstance(ids, Mapping) else tuple(ids)
-        out.search_at = out.issue_at = NEVER
+        out.issue_at = NEVER
+        out.search_at = now + self.terms.search_every
         out.scan_at = min(out.scan_at, now + self.terms.scan_every)
         self._effects.append(Settle(token, IntentState.ISSUED, known_ids(ids)))
         rows = self.rows
@@ -130,7 +131,8 @@ class Tracker(TaskBook):
         if out is None:
             return
         if out.phase is Phase.ISSUED:
-            # After a restart: what the backend no longer has must have a record, or is lost.
+            # What the backend no longer has must have a record, or is lost.
+            out.search_at = now + self.terms.search_every
             self._left_out(out, ids, now)
         elif out.phase is Phase.DOUBTFUL:
             if ids:

@@ -67,6 +67,10 @@ class Environment:
         """Execute its Python."""
         return execute(self.python, *arguments, cwd=self.path, **options)
 
+    def caf(self, *arguments, **options):
+        """Execute its ``caf``."""
+        return execute(self.path / "bin" / "caf", *arguments, cwd=self.path, **options)
+
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):

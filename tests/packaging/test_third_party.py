@@ -10,12 +10,6 @@ PROJECT = Path(__file__).parents[1] / "third_party" / "caf_example"
 
 pytestmark = pytest.mark.slow
 
-LISTING = """
-from caf_core.plugins.listing import as_json, plugin_rows
-from caf_core.plugins.registry import Registry
-print(as_json(plugin_rows(Registry.load())))
-"""
-
 ASK = """
 import sys
 from caf_core.errors import PluginError
@@ -27,6 +21,34 @@ for question in sys.argv[1:]:
         print(registry.get(kind, name).__qualname__)
     except PluginError as error:
         print(type(error).__name__, error)
+"""
+
+
+CALIBRATE = """
+from pathlib import Path
+from caf_core import CAF, Calibration, Collection, ExpRun, Outcome
+
+def collect(context):
+    for path in context.input_files:
+        number = int(Path(path).read_text())
+        context.put(ExpRun(1, number), float(number), entries=1)
+
+def mean(context):
+    values = [value for run, value in context.data().chunks()]
+    return Outcome("ok", {"mean": sum(values) / len(values)})
+
+for number in range(1, 9):
+    Path(f"run-{number}").write_text(str(number))
+calibration = Calibration("mean", algorithms=[mean])
+files = [f"run-{number}" for number in range(1, 9)]
+calibration.add_collection("default", Collection(collect, input_files=files, splitter="DealingSplitter"))
+calibration.strategies = "EveryFewRuns"
+calibration.runner = "pairs"
+caf = CAF()
+caf.backend = "example"
+caf.output_dir = "out"
+caf.add_calibration(calibration)
+caf.run()
 """
 
 
@@ -46,7 +68,8 @@ def environment(new_environment, core, wheel):
 
 
 def listing(environment, **options):
-    rows = json.loads(environment.execute("-c", LISTING, **options).stdout)
+    """What ``caf plugins --json`` says, by distribution."""
+    rows = json.loads(environment.caf("plugins", "--json", **options).stdout)
     return {row["distribution"]: row for row in rows}
 
 
@@ -74,6 +97,7 @@ def test_it_is_listed_and_used_by_name(environment):
         "splitter": ["DealingSplitter"],
         "strategy": ["EveryFewRuns"],
         "runner": ["pairs"],
+        "command": ["example"],
     }
     questions = ("backend:example", "splitter:DealingSplitter", "strategy:EveryFewRuns", "runner:pairs")
     assert ask(environment, *questions) == [
@@ -82,6 +106,21 @@ def test_it_is_listed_and_used_by_name(environment):
         "EveryFewRuns",
         "PairsRunner",
     ]
+
+
+def test_its_command_is_one_of_caf(environment):
+    assert environment.caf("example").stdout == "hello from caf-example\n"
+    assert "Say hello from a plugin." in environment.caf("--help").stdout
+
+
+def test_a_calibration_uses_all_of_it_by_name(environment):
+    (environment.path / "calibrate.py").write_text(CALIBRATE)
+    environment.execute("calibrate.py")
+    written = (environment.path / "out" / "outputdb" / "database.txt").read_text()
+    iovs = [line.split()[2] for line in written.splitlines()]
+    assert iovs == ["1,1,1,3", "1,4,1,6", "1,7,1,8"], "three runs a payload"
+    subjobs = list(environment.path.glob("out/mean/0/collector_output/default/*/attempt-1"))
+    assert len(subjobs) == 4, "the splitter deals to four subjobs"
 
 
 def test_it_passes_the_conformance_suites(environment):
@@ -95,10 +134,14 @@ def test_it_passes_the_conformance_suites(environment):
 
 def test_broken_at_its_door_it_is_shown_and_the_core_goes_on(environment):
     damage(environment, "__init__.py")
-    rows = listing(environment)
+    rows = listing(environment, check=False)
     assert rows["caf-example"]["status"] == "broken"
     assert "SyntaxError" in rows["caf-example"]["error"]
     assert rows["caf-core"]["status"] == "ok"
+    for_people = environment.caf("plugins", check=False)
+    assert for_people.returncode == 1
+    assert "SyntaxError" in for_people.stdout
+    assert environment.caf("--help").returncode == 0
     own, lost, other = ask(environment, "splitter:MaxFilesSplitter", "backend:example", "strategy:SingleIOV")
     assert own == "MaxFilesSplitter"
     assert lost.startswith("PluginLoadError there is no backend called 'example' among those")

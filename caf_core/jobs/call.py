@@ -1,4 +1,4 @@
-"""Calling the Python function of a task: ``python -m caf_core.jobs.call call.json`` in the attempt's folder."""
+"""The Python function of a task, called by ``python -m caf_core.jobs.call call.json`` in its folder."""
 
 import importlib
 import json
@@ -12,7 +12,8 @@ def execute_call(call: Mapping[str, Any]) -> None:
     """Import the function and call it.
 
     Args:
-        call: ``entry`` (``package.module:function``), ``arguments`` (keywords), ``path`` (for the front of ``sys.path``).
+        call: ``entry`` (``package.module:function``), ``arguments`` (keywords), and ``path`` (for the
+            front of ``sys.path``).
     """
     sys.path[:0] = [folder for folder in call.get("path") or () if folder not in sys.path]
     module, _, name = call["entry"].partition(":")

@@ -1,8 +1,11 @@
 """What happens on the node: one task of a submission is claimed, prepared, executed and recorded.
 
-This file, ``caf_core/processes/warden.py`` and ``tree.py`` travel to batch nodes in ``node.pyz``: they use nothing but the standard library of
-Python 3.8 or later. ``execute_task`` must be given a process of its own (see ``caf_core.processes.warden``).
+This file and the others that ``caf_core.jobs.pack`` names travel to batch nodes in ``node.pyz``: they use
+nothing but the standard library of Python 3.9 or later. ``execute_task`` must be given a process of its own.
 """
+
+# ruff: noqa: PTH100, PTH104, PTH110, PTH123
+# pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ import errno
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from caf_core.jobs import workspace
 from caf_core.processes import warden
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from typing import Any
 
 SCHEMA = 1
 INDEX_WIDTH = 21
@@ -35,8 +40,8 @@ def execute_task(
         directory: The submission's directory.
         position: The task's position in the manifest, from 0.
         scheduler_id: The scheduler's id of this job; a claim with the same id is taken up again.
-        in_process: Whether a Python call is made in a fork of this process (in the resident's wardens, where what it
-            needs is imported already) and not in a new interpreter.
+        in_process: Whether a Python call is made in a fork of this process (in the resident's wardens, where
+            what it needs is imported already) and not in a new interpreter.
     Returns:
         The exit record, which has been written to ``records/POSITION.json``; or, if there was nothing to do,
         ``{"schema", "position", "skipped"}`` with the reason.
@@ -54,7 +59,7 @@ def execute_task(
         "task": spec["task"],
         "attempt": spec["attempt"],
         "scheduler_id": scheduler_id,
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "pid": os.getpid(),
         "started": time.time(),
         "ended": 0.0,
@@ -67,7 +72,7 @@ def execute_task(
         "outputs": [],
         "leftovers": 0,
     }
-    attempt = os.path.join(spec["output_dir"], f"attempt-{spec['attempt']}")
+    attempt = f"{spec['output_dir']}/attempt-{spec['attempt']}"
     try:
         with workspace.Workspace(attempt, spec) as space:
             _carry_out(record, spec, space, directory, in_process)
@@ -81,17 +86,21 @@ def execute_task(
 
 def read_spec(directory: str, position: int) -> dict[str, Any]:
     """The line of the manifest for one task; only this line is read."""
-    with open(os.path.join(directory, "manifest.idx"), "rb", buffering=0) as index:
-        index.seek(position * INDEX_WIDTH)
-        offsets = index.read(2 * INDEX_WIDTH).split()
+    offsets = _read(f"{directory}/manifest.idx", position * INDEX_WIDTH, 2 * INDEX_WIDTH).split()
     if not offsets:
         raise IndexError(f"there is no task at position {position} of {directory}")
-    with open(os.path.join(directory, "manifest.jsonl"), "rb", buffering=0) as manifest:
-        begin = int(offsets[0])
-        manifest.seek(begin)
-        line = manifest.read(int(offsets[1]) - begin) if len(offsets) > 1 else manifest.readall()
-    spec: dict[str, Any] = json.loads(line)
+    begin = int(offsets[0])
+    size = int(offsets[1]) - begin if len(offsets) > 1 else None
+    spec: dict[str, Any] = json.loads(_read(f"{directory}/manifest.jsonl", begin, size))
     return spec
+
+
+def _read(path: str, offset: int, size: int | None) -> bytes:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(fd, os.fstat(fd).st_size - offset if size is None else size, offset)
+    finally:
+        os.close(fd)
 
 
 def claim(directory: str, position: int, scheduler_id: str) -> str:
@@ -100,8 +109,8 @@ def claim(directory: str, position: int, scheduler_id: str) -> str:
     Returns:
         Empty if it is ours; else why there is nothing to do.
     """
-    path = os.path.join(directory, "claims", str(position))
-    owner = scheduler_id or f"{socket.gethostname()}:{os.getpid()}"
+    path = f"{directory}/claims/{position}"
+    owner = scheduler_id or f"{os.uname().nodename}:{os.getpid()}"
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
@@ -109,7 +118,7 @@ def claim(directory: str, position: int, scheduler_id: str) -> str:
             other = stream.read()
         if not scheduler_id or other != scheduler_id:
             return f"claimed by {other or 'an unknown process'}"
-        if os.path.exists(os.path.join(directory, "records", f"{position}.json")):
+        if os.path.exists(f"{directory}/records/{position}.json"):
             return "it has its record already"
         return ""
     try:
@@ -121,14 +130,13 @@ def claim(directory: str, position: int, scheduler_id: str) -> str:
 
 def write_record(directory: str, position: int, record: Mapping[str, Any]) -> None:
     """Write an exit record so that it is there as a whole or not at all."""
-    folder = os.path.join(directory, "records")
-    new = os.path.join(folder, f".{position}.{os.getpid()}")
+    new = f"{directory}/records/.{position}.{os.getpid()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        os.write(fd, json.dumps(record).encode())
+        workspace.write_all(fd, json.dumps(record).encode())
     finally:
         os.close(fd)
-    os.rename(new, os.path.join(folder, f"{position}.json"))
+    os.rename(new, f"{directory}/records/{position}.json")
 
 
 def _carry_out(
@@ -139,6 +147,7 @@ def _carry_out(
     call = spec.get("call")
     limits: dict[str, Any] = {"cwd": space.path, "env": env, "stdout": space.stdout, "stderr": space.stderr}
     limits["walltime"] = spec.get("walltime_s")
+    limits["grace"] = spec.get("grace_s") or warden.GRACE
     if call and in_process:
         ended = warden.execute_python(_calling(call), **limits)
     else:
@@ -184,8 +193,8 @@ def _command(spec: dict[str, Any], call: dict[str, Any] | None) -> Sequence[str]
 def with_setup(setup_cmds: Sequence[str], argv: list[str]) -> list[str]:
     """The command with its setup lines before it, in one shell.
 
-    The command's words are the shell's positional parameters and never part of its text. They are put aside while the setup lines
-    are executed, because a script that is sourced there would take them for its own.
+    The command's words are the shell's positional parameters and never part of its text. They are put aside
+    while the setup lines are executed, because a script that is sourced there would take them for its own.
     """
     if not setup_cmds:
         return argv
@@ -207,7 +216,7 @@ def _calling(call: dict[str, Any]) -> Callable[[], None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Execute ``DIRECTORY POSITION [SCHEDULER_ID]``; the exit code is 0 if a record was written or nothing was to do."""
+    """Execute the task ``DIRECTORY POSITION [SCHEDULER_ID]``; what came of it is in the record."""
     directory, position = os.path.abspath(arguments[0]), int(arguments[1])
     record = execute_task(directory, position, arguments[2] if len(arguments) > 2 else "")
     if "skipped" in record:

@@ -1,12 +1,19 @@
-"""The folder in which an attempt works: made, filled, and searched for outputs. It is packed for the node, as ``node.py`` is."""
+"""The folder in which an attempt works: made, filled, searched for outputs; packed with ``node.py``."""
+
+# ruff: noqa: PTH102, PTH103, PTH112, PTH117, PTH118, PTH119, PTH120, PTH123, PTH207, PTH208
+# pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
 
+import functools
 import glob
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from typing import Any
 
 CALL_FILE = "call.json"
 INPUT_FILE = "input_files.json"
@@ -29,16 +36,22 @@ def environment(spec: dict[str, Any], directory: str) -> dict[str, str]:
         spec: Its line of the manifest.
         directory: The submission's directory.
     """
-    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    env.setdefault("PATH", DEFAULT_PATH)
-    if "LC_ALL" not in env:
-        env.setdefault("LANG", "C.UTF-8")
+    env = _inherited().copy()
     for name in THREAD_VARIABLES:
         env[name] = str(spec.get("cpus") or 1)
     env["CAF_TASK"] = str(spec["task"])
     env["CAF_ATTEMPT"] = str(spec["attempt"])
     env["CAF_JOB_DIR"] = directory
     env.update(spec.get("env") or {})
+    return env
+
+
+@functools.cache
+def _inherited() -> dict[str, str]:
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env.setdefault("PATH", DEFAULT_PATH)
+    if "LC_ALL" not in env:
+        env.setdefault("LANG", "C.UTF-8")
     return env
 
 
@@ -87,7 +100,7 @@ class Workspace:
         """What the task left that matches the patterns.
 
         Returns:
-            The sorted paths, relative to the directory; and, if a pattern matches nothing, a sentence that says so.
+            The sorted paths, relative to the directory; and a sentence if a pattern matches nothing.
         """
         found: set[str] = set()
         for pattern in patterns:
@@ -107,7 +120,7 @@ class Workspace:
 
     def _open(self, name: str) -> int:
         # Appending: the task may truncate or rotate its own log without leaving holes.
-        return os.open(os.path.join(self.path, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        return os.open(f"{self.path}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
 
     def _fill(self) -> None:
         spec = self._spec
@@ -128,12 +141,21 @@ class Workspace:
 
     def _write(self, name: str, value: object) -> None:
         self._own.add(name)
-        path = os.path.join(self.path, name)
+        path = f"{self.path}/{name}"
         if "/" in name:
             os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        with open(fd, "wb", buffering=0) as stream:
-            stream.write(json.dumps(value).encode())
+        try:
+            write_all(fd, json.dumps(value).encode())
+        finally:
+            os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``; a file system that fills up may take a part of it without complaint."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def is_full(path: str) -> bool:
@@ -146,7 +168,7 @@ _counter = -2
 
 
 def out_of_memory_count() -> int:
-    """How many processes of our control group the kernel has killed for lack of memory; 0 if it does not tell."""
+    """How many processes of our control group the kernel has killed for lack of memory, if it tells."""
     global _counter
     if _counter == -2:
         _counter = _open_counter()

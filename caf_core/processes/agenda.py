@@ -1,4 +1,4 @@
-"""What a resident process was given to do and what became of it: calls in groups, taken from the groups in turn.
+"""What a resident process was given to do and what became of it: calls in groups, which take turns.
 
 Taking turns keeps a group of one call from waiting behind a group of ten thousand. Nothing here does I/O.
 """
@@ -10,8 +10,13 @@ Home = tuple[str, tuple[str, ...], tuple[str, ...]]
 """The zygote that a call needs: the function's module, preloaded modules, additions to ``sys.path``."""
 
 
+def home_of(function: str, preload: Iterable[str], path: Iterable[str]) -> Home:
+    """The zygote that a function needs."""
+    return function.partition(":")[0], tuple(preload), tuple(path)
+
+
 class Call:
-    """One call and its state: ``queued``, ``executing``, or how it ended (``ended``, ``lost``, ``cancelled``)."""
+    """One call and its state: ``queued``, ``executing``, or its end: ``ended``, ``lost``, ``cancelled``."""
 
     __slots__ = (
         "arguments",
@@ -39,6 +44,11 @@ class Call:
         self.status: int | None = None
         self.value = "null"
         self.error = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in ("queued", "executing")
 
     def end(self, state: str, *, value: str = "null", error: str = "", status: int | None = None) -> None:
         """Write down how it ended; ``value`` is JSON."""
@@ -97,7 +107,7 @@ class Agenda:
     def forget(self, group: str) -> None:
         """Drop what has ended of a group."""
         calls = self._groups.get(group, {})
-        for key in [key for key, call in calls.items() if call.state not in ("queued", "executing")]:
+        for key in [key for key, call in calls.items() if call.final]:
             del calls[key]
             del self._where[key]
         if not calls:

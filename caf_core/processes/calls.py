@@ -29,7 +29,8 @@ class CallRequest:
     Args:
         key: Unique name; a key that the resident knows already is not executed again.
         group: Calls that belong together; groups take turns.
-        function: ``package.module:function``, which every Python of this installation can import without site-packages.
+        function: ``package.module:function``, which every Python of this installation can import without
+            site-packages.
         arguments: Its keyword arguments, plain JSON values.
         preload: Modules to import once, before the processes that execute such calls are forked.
         path: Folders for the front of ``sys.path``.
@@ -64,8 +65,8 @@ class CallEvent:
 
     Args:
         key: The call.
-        kind: ``queued`` and ``executing``; ``ended``: the function returned or raised; ``lost``: the process that
-            executed it died; ``cancelled``: it was ended before or while it executed.
+        kind: ``queued`` and ``executing``; ``ended``: the function returned or raised; ``lost``: the process
+            that executed it died; ``cancelled``: it was ended before or while it executed.
         pid: The process that executes or executed it; 0 if none yet.
         status: Wait status of that process, if it died.
         value: What the function returned, also where it was cancelled and returned all the same.

@@ -3,17 +3,15 @@
 import contextlib
 import json
 import os
-import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from caf_core.processes import registration, resident
+from caf_core.processes import launch, registration
 from caf_core.processes.calls import CallEvent, CallKind, CallRequest, ResidentError
 from caf_core.processes.protocol import Channel, dumps
 
@@ -21,24 +19,22 @@ _KINDS = {kind.value: kind for kind in CallKind}
 
 
 class ResidentClient:
-    """A conversation with a resident process; ``start`` or ``attach`` make one. Its methods may be called from any thread.
+    """A conversation with a resident process, made by ``start`` or ``attach``; any thread may use it.
 
     Args:
-        channel: Connection to the resident process.
-        door: Path of its socket.
-        pid: Its process id.
-        child: Whether it is a child of this process, and has to be collected when it ends.
+        found: The process that was found or started.
     """
 
-    def __init__(self, channel: Channel, door: str, pid: int, *, child: bool) -> None:
-        self.pid = pid
-        self._door = door
-        self._child = child
-        self._channel = channel
+    def __init__(self, found: launch.Found) -> None:
+        self.pid = found.pid
+        self._door = found.door
+        self._child = found.started_here
+        self._channel = found.channel
         self._asking = threading.Lock()
         self._events: Channel | None = None
         self._listener: threading.Thread | None = None
         self._closing = False
+        self._unanswered = 0
 
     @classmethod
     def start(
@@ -52,23 +48,27 @@ class ResidentClient:
             runtime_dir: Where it is registered; made if needed.
             slots: How many calls it executes at the same time.
             idle_timeout: How long it stays when it has nothing to do and no client [s].
-            take_over: Start one even if another host's is registered here, because that one is known to be dead.
+            take_over: Start one even if another host's is registered, because that one is known to be dead.
         Raises:
             ResidentError: If it cannot be started, or one of another host is registered.
         """
         if not sys.platform.startswith("linux"):
+            raise ResidentError(f"caf executes tasks under Linux only, and this is {sys.platform}.")
+        try:
+            runtime_dir.mkdir(parents=True, exist_ok=True)
+            directory = str(runtime_dir.resolve())
+            with registration.lock(directory):
+                found = launch.find(directory, take_over=take_over)
+                if found is None:
+                    return cls(launch.launch(directory, slots, idle_timeout))
+        except OSError as error:
             raise ResidentError(
-                f"caf executes tasks on this machine only under Linux, and this is {sys.platform}."
-            )
-        runtime_dir.mkdir(parents=True, exist_ok=True)
-        directory = str(runtime_dir.resolve())
-        with registration.lock(directory):
-            found = cls._attach(directory, take_over=take_over)
-            if found is None:
-                return cls._spawn(directory, slots, idle_timeout)
-        found._ask({"op": "renew"})
-        found.set_slots(slots)
-        return found
+                f"the resident process of {runtime_dir} cannot be started: {error}."
+            ) from error
+        client = cls(found)
+        client._ask({"op": "renew"})
+        client.set_slots(slots)
+        return client
 
     @classmethod
     def attach(cls, runtime_dir: Path) -> Self | None:
@@ -81,74 +81,8 @@ class ResidentClient:
         if registration.read(directory) is None:
             return None
         with registration.lock(directory):
-            return cls._attach(directory, take_over=False)
-
-    @classmethod
-    def _attach(cls, directory: str, *, take_over: bool) -> Self | None:
-        entry = registration.read(directory)
-        if entry is None:
-            return None
-        if not registration.is_local(entry) and not take_over:
-            raise ResidentError(
-                f"the resident process of {directory} is on host {entry['host']} (pid {entry['pid']}); continue "
-                "there, or take over if it is dead.",
-                host=str(entry["host"]),
-            )
-        if registration.is_alive(entry):
-            if entry.get("protocol") != registration.PROTOCOL:
-                raise ResidentError(
-                    f"the resident process {entry['pid']} of {directory} belongs to another version of caf; "
-                    "let it finish, or end it."
-                )
-            with contextlib.suppress(OSError):
-                return cls(_connect(entry["socket"]), entry["socket"], int(entry["pid"]), child=False)
-            raise ResidentError(
-                f"the resident process {entry['pid']} of {directory} lives, but its socket {entry['socket']} "
-                "does not answer; end the process."
-            )
-        registration.remove(directory, int(entry["pid"]))
-        return None
-
-    @classmethod
-    def _spawn(cls, directory: str, slots: int, idle_timeout: float) -> Self:
-        folder = tempfile.mkdtemp(prefix="caf-")  # nobody else may enter it
-        door = os.path.join(folder, "door")
-        log = os.open(os.path.join(directory, "resident.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-                listener.bind(door)
-                os.chmod(door, 0o600)
-                listener.listen(64)
-                # Without -I and -E: what PYTHONPATH says holds for the tasks' Python too.
-                argv = [
-                    sys.executable,
-                    "-S",
-                    "-P",
-                    resident.__file__,
-                    directory,
-                    str(slots),
-                    str(idle_timeout),
-                ]
-                actions = [
-                    (os.POSIX_SPAWN_DUP2, listener.fileno(), 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                ]
-                pid = os.posix_spawn(
-                    sys.executable,
-                    argv,
-                    os.environ,
-                    file_actions=actions,
-                    setsid=True,  # a Ctrl-C at the terminal is for the client alone
-                    setsigmask=(),
-                    setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGXFSZ),
-                )
-                registration.write(directory, pid, door)
-                return cls(_connect(door), door, pid, child=True)
-        except OSError as error:
-            raise ResidentError(f"the resident process of {directory} cannot be started: {error}.") from error
-        finally:
-            os.close(log)
+            found = launch.find(directory)
+        return cls(found) if found else None
 
     def listen(
         self, callback: Callable[[list[CallEvent]], None], lost: Callable[[], None] = lambda: None
@@ -156,16 +90,23 @@ class ResidentClient:
         """Hear of every change from now on; what happened before is in ``states``.
 
         Args:
-            callback: Called with batches, in one daemon thread of its own. Of several changes of a call within one
-                batch only the last is told.
+            callback: Called with batches, in one daemon thread of its own. Of several changes of a call
+                within one batch only the last is told.
             lost: Called in that thread if the resident process dies.
         """
-        self._events = _connect(self._door)
-        self._request(self._events, {"op": "listen"})
+        self._events = launch.connect(self._door)
+        self._events.send(dumps({"op": "listen"}))  # a new resident is not waited for
         self._listener = threading.Thread(
             target=self._hear, args=(self._events, callback, lost), name="caf-resident-events", daemon=True
         )
         self._listener.start()
+
+    def prepare(self, function: str, *, preload: Sequence[str] = (), path: Sequence[str] = ()) -> None:
+        """Have the resident import what such calls will need, while the client does something else."""
+        with self._asking, contextlib.suppress(OSError):  # the next request will tell that it is dead
+            message = {"op": "prepare", "function": function, "preload": list(preload), "path": list(path)}
+            self._channel.send(dumps(message))
+            self._unanswered += 1
 
     def submit(self, calls: Sequence[CallRequest]) -> None:
         """Hand calls over; they are the resident's when this returns."""
@@ -242,12 +183,14 @@ class ResidentClient:
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         with self._asking:
-            return self._request(self._channel, message)
+            return self._request(message)
 
-    def _request(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
-            channel.send(dumps(message))
-            body = channel.receive()
+            self._channel.send(dumps(message))
+            while self._unanswered and self._channel.receive() is not None:
+                self._unanswered -= 1
+            body = self._channel.receive()
         except OSError as error:
             raise ResidentError(f"the resident process {self.pid} cannot be reached: {error}.") from error
         if body is None:
@@ -264,6 +207,7 @@ class ResidentClient:
         self, events: Channel, callback: Callable[[list[CallEvent]], None], lost: Callable[[], None]
     ) -> None:
         with contextlib.suppress(OSError):
+            events.receive()  # the answer to "listen"
             while (body := events.receive()) is not None:
                 callback([_event(row) for row in json.loads(body)])
         if not self._closing:
@@ -274,13 +218,3 @@ class ResidentClient:
 def _event(row: list[Any]) -> CallEvent:
     key, kind, pid, status, value, error = row
     return CallEvent(key, _KINDS[kind], pid, status, value, error)
-
-
-def _connect(door: str) -> Channel:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(door)
-    except OSError:
-        connection.close()
-        raise
-    return Channel(connection)

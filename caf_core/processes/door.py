@@ -12,7 +12,7 @@ from caf_core.processes.agenda import Call
 from caf_core.processes.protocol import Frames, frame
 
 BATCH_SECONDS = 0.02
-"""Events follow one another at least this far apart, in batches; the first one goes at once [s]."""
+"""Endings are told at once, in batches at least this far apart; other news may wait this long [s]."""
 
 MAX_BACKLOG = 1 << 26
 """A listener that leaves this many bytes unread is shown out; it may come back and ask for the states."""
@@ -52,13 +52,18 @@ class Door:
         self._listener = listener
         self._answer = answer
         self._news: dict[str, Call] = {}
+        self._due = float("inf")
         self._flushed = 0.0
         listener.setblocking(False)
         selector.register(listener, selectors.EVENT_READ, (self._accept, listener))
 
     def announce(self, call: Call) -> None:
-        """Note that the state of a call changed; of a call's changes within one batch only the last is told."""
+        """Note that the state of a call changed; of its changes within one batch only the last is told."""
         self._news[call.key] = call
+        if call.final:
+            self._due = min(self._due, self._flushed + BATCH_SECONDS)
+        else:
+            self._due = min(self._due, time.monotonic() + BATCH_SECONDS)
 
     @staticmethod
     def row(call: Call) -> str:
@@ -71,15 +76,18 @@ class Door:
 
     def next_deadline(self) -> float | None:
         """When ``flush`` has something to do."""
-        return self._flushed + BATCH_SECONDS if self._news else None
+        return self._due if self._news else None
 
     def flush(self, now: float) -> None:
         """Send what happened to the listeners, if it is time to."""
-        if not self._news or now < self._flushed + BATCH_SECONDS:
+        if now < self._due or not self._news:
             return
+        final = any(call.final for call in self._news.values())
         body = ("[" + ",".join(map(self.row, self._news.values())) + "]").encode("ascii")
         self._news.clear()
-        self._flushed = time.monotonic()
+        self._due = float("inf")
+        if final:
+            self._flushed = time.monotonic()
         for visitor in [visitor for visitor in self.visitors if visitor.listening]:
             self._send(visitor, body)
 

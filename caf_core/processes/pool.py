@@ -1,74 +1,26 @@
 """The wardens of a resident process: ordering them from zygotes, giving them calls, noticing their deaths.
 
-A call that has been taken from the agenda occupies a slot until it has ended. It goes to an idle warden of its home, or waits for one
-that is being forked.
+A call that has been taken from the agenda occupies a slot until it has ended. It goes to an idle warden of
+its home, or waits for one that is being forked.
 """
 
 import contextlib
 import os
 import selectors
 import signal
-import socket
 import time
-from collections import deque
 from collections.abc import Callable
 
-from caf_core.processes import tree, warden, zygote
+from caf_core.processes import subreaper, tree
 from caf_core.processes.agenda import Agenda, Call, Home
-from caf_core.processes.protocol import Frames, frame
+from caf_core.processes.nursery import Line, Nursery
+from caf_core.processes.protocol import frame
 
-CANCEL_LIMIT = warden.GRACE + 10.0
+CANCEL_LIMIT = subreaper.GRACE + 10.0
 """How long a warden may take to end a cancelled call before it is killed itself [s]."""
 
 MAX_BIRTHS = 3
 """How many times in a row a warden may die before it says a word; then its calls are given up."""
-
-
-class Nursery:
-    """One zygote, the calls that wait for a warden of it, and the wardens that are being forked."""
-
-    __slots__ = ("failures", "home", "line", "orders", "pid", "waiting")
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.pid = 0
-        self.line: socket.socket | None = None
-        self.waiting: deque[Call] = deque()
-        self.orders: set[Line] = set()
-        self.failures = 0
-
-    def order(self) -> socket.socket:
-        """Have a warden forked, from a new zygote if there is none."""
-        for _ in range(2):
-            if self.line is None:
-                module, preload, path = self.home
-                # A module that kills the process that imports it shall kill the task and not every zygote.
-                self.pid, self.line = zygote.start(module, preload if self.failures < 2 else (), path)
-            try:
-                return zygote.order_warden(self.line)
-            except OSError:
-                self.close()
-        raise OSError("the process that forks wardens dies at once")
-
-    def close(self) -> None:
-        """Let the zygote end."""
-        if self.line is not None:
-            self.line.close()
-            self.line = None
-
-
-class Line:
-    """The resident's end of the line to one warden."""
-
-    __slots__ = ("call", "connection", "deadline", "frames", "nursery", "pid")
-
-    def __init__(self, connection: socket.socket, nursery: Nursery) -> None:
-        self.connection = connection
-        self.nursery = nursery
-        self.frames = Frames()
-        self.pid = 0
-        self.call: Call | None = None
-        self.deadline: float | None = None
 
 
 class Pool:
@@ -96,6 +48,12 @@ class Pool:
         self._lost: list[tuple[Call, int]] = []
         self._hunting = False
 
+    def prepare(self, home: Home) -> None:
+        """Fork the zygote that calls will need, so that it can import meanwhile."""
+        nursery = self._nurseries.setdefault(home, Nursery(home))
+        nursery.prepare()
+        self._zygotes[nursery.pid] = nursery
+
     def dispatch(self) -> None:
         """Fill the free slots."""
         while self.busy < self.slots and (call := self._agenda.take()) is not None:
@@ -106,8 +64,7 @@ class Pool:
                     self._give(line, call)
                     break
             else:
-                nursery = self._nurseries.get(call.home) or Nursery(call.home)
-                self._nurseries[call.home] = nursery
+                nursery = self._nurseries.setdefault(call.home, Nursery(call.home))
                 nursery.waiting.append(call)
                 self._order(nursery)
 
@@ -244,13 +201,11 @@ class Pool:
         call.state = "executing"
         call.pid = line.pid
         text = '{"function":"' + call.function + '","arguments":' + call.arguments + "}"
-        line.connection.setblocking(True)
-        try:
+        line.connection.settimeout(None)  # the warden waits for nothing else, so this cannot take long
+        # A warden that died this moment is noticed in ``reap``, which reports the call as lost.
+        with contextlib.suppress(OSError):
             line.connection.sendall(frame(text.encode("ascii")))
-        except OSError:
-            pass  # the warden died this moment: ``reap`` reports the call as lost
-        finally:
-            line.connection.setblocking(False)
+        line.connection.setblocking(False)
         self._report(call)
 
     def _finished(self, line: Line, body: bytes) -> None:

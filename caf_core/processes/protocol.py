@@ -1,7 +1,8 @@
 """How the resident process, its wardens and its clients talk: messages over Unix stream sockets.
 
-A message is four bytes of length and that many bytes of body; bodies are JSON unless said otherwise. JSON is written in ASCII, so that file names
-that are not valid Unicode survive. Only the standard library is used: the resident must start fast and stay small.
+A message is four bytes of length and that many bytes of body; bodies are JSON unless said otherwise. JSON is
+written in ASCII, so that file names that are not valid Unicode survive. Only the standard library is used:
+the resident must start fast and stay small.
 """
 
 import json

@@ -1,9 +1,15 @@
 """Where a resident process is registered, so that clients find it, and one that is dead is recognised.
 
-``resident.json`` in the runtime directory holds the socket's path, and the host, process id and start time of the process. The socket lies
-in a private directory of its own, because a socket's path may not be longer than some hundred bytes. That directory is under the directory for
-temporary files and not under ``$XDG_RUNTIME_DIR``, which is emptied when its user logs out, and the resident stays.
+``resident.json`` in the runtime directory holds the socket's path, and the host, process id and start time of
+the process. The socket lies in a private directory of its own, because a socket's path may not be longer than
+some hundred bytes. That directory is under the directory for temporary files and not under
+``$XDG_RUNTIME_DIR``, which is emptied when its user logs out, and the resident stays.
 """
+
+# ruff: noqa: PTH105, PTH106, PTH108, PTH118, PTH120, PTH123
+# pathlib takes longer to import than all else here together, and os serves as well.
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -11,9 +17,12 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 from caf_core.processes import tree
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from typing import Any
 
 PROTOCOL = 1
 _FILE = "resident.json"
@@ -62,7 +71,7 @@ def is_local(entry: dict[str, Any]) -> bool:
 
 
 def is_alive(entry: dict[str, Any]) -> bool:
-    """Whether the registered process lives on this machine; another one with its number is not mistaken for it."""
+    """Whether the registered process lives on this machine; another one with its number does not count."""
     started = tree.start_time(int(entry["pid"]))
     return is_local(entry) and started is not None and started == entry["started"]
 

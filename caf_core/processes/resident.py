@@ -1,8 +1,14 @@
-"""The resident process of a machine: executes calls with a number of wardens, whoever asked for them and whether or not they still live.
+"""The resident process: executes calls for clients, and goes on when they are gone.
 
-It is started by ``ResidentClient.start`` with a listening Unix socket as its standard input: ``resident.py RUNTIME_DIR SLOTS IDLE_TIMEOUT``.
-It is one thread, imports nothing but the standard library, and ends by itself when it is idle and alone.
+``ResidentClient.start`` starts it as ``resident.py RUNTIME_DIR SLOTS IDLE_TIMEOUT``, with a listening Unix
+socket as its standard input. It is one thread, imports nothing but the standard library, and ends by itself
+when idle and alone.
 """
+
+# ruff: noqa: PTH100, PTH120
+# pathlib takes longer to import than all else here together, and os serves as well.
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -13,18 +19,21 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 if (
     __name__ == "__main__"
 ):  # started by path, without site-packages, to be there in a few hundredths of a second
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from caf_core.processes import registration, warden
-from caf_core.processes.agenda import Agenda, Call
+from caf_core.processes import registration, subreaper
+from caf_core.processes.agenda import Agenda, Call, home_of
 from caf_core.processes.door import Door, Visitor
 from caf_core.processes.pool import Pool
 from caf_core.processes.protocol import dumps
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Resident:
@@ -53,6 +62,7 @@ class Resident:
             "forget": self._forget,
             "slots": self._slots,
             "listen": self._listen,
+            "prepare": self._prepare,
             "renew": self._renew,
             "shutdown": self._shutdown,
         }
@@ -78,6 +88,7 @@ class Resident:
             self._door.flush(now)
             if self._door.visitors or self._occupied():
                 self._idle_since = now
+        signal.set_wakeup_fd(-1)
         self._pool.close()
 
     def _woken(self, wake: socket.socket) -> None:
@@ -120,7 +131,7 @@ class Resident:
     def _submit(self, _: Visitor, message: dict[str, Any]) -> bytes:
         for batch in message["batches"]:
             function, group = batch["function"], batch["group"]
-            home = (function.partition(":")[0], tuple(batch["preload"]), tuple(batch["path"]))
+            home = home_of(function, batch["preload"], batch["path"])
             self._agenda.add(Call(key, group, function, arguments, home) for key, arguments in batch["calls"])
         self._pool.dispatch()
         return b"{}"
@@ -152,6 +163,10 @@ class Resident:
         visitor.listening = True
         return b"{}"
 
+    def _prepare(self, _: Visitor, message: dict[str, Any]) -> bytes:
+        self._pool.prepare(home_of(message["function"], message["preload"], message["path"]))
+        return b"{}"
+
     def _renew(self, _: Visitor, __: dict[str, Any]) -> bytes:
         self._pool.renew()
         self._pool.dispatch()
@@ -177,7 +192,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(null, 0)
     os.close(null)
     os.chdir("/")
-    warden.prctl(warden.SET_CHILD_SUBREAPER, 1)
+    subreaper.prctl(subreaper.SET_CHILD_SUBREAPER, 1)
     Resident(door, runtime_dir, int(slots), float(idle_timeout)).serve()
 
 

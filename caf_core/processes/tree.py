@@ -3,6 +3,9 @@
 Only the standard library is used, so that this works on a batch node too. Linux only: it reads ``/proc``.
 """
 
+# ruff: noqa: PTH123, PTH208
+# pathlib takes longer to import than all else here together, and os serves as well.
+
 from __future__ import annotations
 
 import contextlib
@@ -10,7 +13,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 POLL_SECONDS = 0.02
 
@@ -29,10 +31,15 @@ def parents() -> dict[int, int]:
 def stat_fields(pid: int) -> list[str]:
     """The fields of ``/proc/PID/stat`` from the third (the state) on; empty if there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes().decode("ascii", "replace")
+        text = _read(f"/proc/{pid}/stat").decode("ascii", "replace")
     except OSError:
         return []
     return text[text.rindex(")") + 2 :].split()  # the name before it may hold spaces and brackets
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as stream:
+        return stream.read()
 
 
 def start_time(pid: int) -> int | None:
@@ -46,7 +53,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     except OSError:  # it is gone, or the kernel keeps no lists of children
         return [child for child, parent in parents().items() if parent == pid]
     return found

@@ -1,8 +1,11 @@
-"""The process from which wardens are forked: modules are imported in it once, and every task finds them there.
+"""The process from which wardens are forked: what it has imported, every task finds there.
 
-A zygote gets sockets from the resident process, one a warden, and forks twice for each: the warden becomes a child of the resident, which
-alone collects exit statuses.
+A zygote gets sockets from the resident process, one a warden, and forks twice for each: the warden becomes a
+child of the resident, which alone collects exit statuses.
 """
+
+# ruff: noqa: PTH208
+# pathlib takes longer to import than all else here together, and os serves as well.
 
 import contextlib
 import gc
@@ -12,9 +15,8 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from caf_core.processes import warden
+from caf_core.processes import subreaper
 from caf_core.processes.serving import serve
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -37,11 +39,11 @@ def start(module: str, preload: Sequence[str], path: Sequence[str]) -> tuple[int
         return pid, ours
     code = 1
     try:
-        _close_all_but(its.fileno())
         signal.set_wakeup_fd(-1)
+        _close_all_but(its.fileno())
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        warden.follow_parent()
+        subreaper.follow_parent()
         _import(module, preload, path)
         _wait_for_orders(its)
         code = 0
@@ -85,7 +87,8 @@ def _import(module: str, preload: Sequence[str], path: Sequence[str]) -> None:
         # A task that needs the module imports it again and shows the error where its user looks.
         with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(name)
-    gc.collect()
+    if preload:
+        gc.collect()
     gc.freeze()  # the collector would touch, and so copy, the pages that are shared with the tasks
 
 
@@ -94,14 +97,20 @@ def _wait_for_orders(orders: socket.socket) -> None:
         data, fds, _, _ = socket.recv_fds(orders, 1, 1)
         if not data:
             return
+        adopted, adopting = os.pipe()
         between = os.fork()
         if between == 0:
             if os.fork():
                 os._exit(0)
             orders.close()
+            os.close(adopting)
+            # Until the process between is gone, its end would pass for the end of the resident.
+            os.read(adopted, 1)
+            os.close(adopted)
             serve(socket.socket(fileno=fds[0]))
         os.waitpid(between, 0)
-        os.close(fds[0])
+        for fd in (adopting, adopted, fds[0]):
+            os.close(fd)
 
 
 def _close_all_but(keep: int) -> None:

@@ -1,0 +1,90 @@
+"""What travels to a batch node: the bootstrap script and the zip file, executed as a node would."""
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from caf_core.jobs import pack
+
+
+@pytest.fixture
+def submission(house):
+    def make(**spec) -> Path:
+        directory = house.submission(
+            {"argv": ["true"]}, {"argv": ["sh", "-c", "echo hello; touch a b"]} | spec
+        )
+        pack.write_node(directory)
+        return directory
+
+    return make
+
+
+def execute(directory: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(directory / "task.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_a_task_is_executed_from_the_zip_alone(submission, tmp_path: Path) -> None:
+    directory = submission(output_patterns=["[ab]"])
+    done = execute(directory, "1", "77.1", cwd="/", env={"PATH": os.defpath})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    record = json.loads((directory / "records" / "1.json").read_text())
+    assert (record["exit_code"], record["outputs"], record["scheduler_id"]) == (0, ["a", "b"], "77.1")
+    assert (directory / "claims" / "1").read_text() == "77.1"
+    assert (directory / "out" / "1" / "attempt-0" / "stdout").read_text() == "hello\n"
+    again = execute(directory, "1", "78")
+    assert (again.returncode, again.stderr) == (0, f"caf: task 1 of {directory}: claimed by 77.1\n")
+
+
+def test_a_python_call_gets_an_interpreter_of_its_own(submission) -> None:
+    directory = submission(
+        argv=[], call={"entry": "os:mkdir", "arguments": {"path": "x"}}, output_patterns=["x"]
+    )
+    execute(directory, "1")
+    assert json.loads((directory / "records" / "1.json").read_text())["outputs"] == ["x"]
+
+
+def test_a_node_without_python_writes_the_record_itself(submission, tmp_path: Path) -> None:
+    directory = submission(argv=["echo", '"token": "no", \\"task\\": 9'])
+    (tmp_path / "bin").mkdir()
+    for tool in ("dirname", "tr", "uname", "sed", "grep", "head", "date", "cat", "mv"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
+    script = (directory / "task.sh").read_text()
+    script = script.replace("/usr/bin/python3", "/no/python3").replace(
+        pack.script.__globals__["sys"].executable, "/no/python"
+    )
+    (directory / "task.sh").write_text(script)
+    done = execute(directory, "1", 'a"b', env={"PATH": str(tmp_path / "bin")})
+    assert (done.returncode, done.stderr) == (127, "caf: no Python 3.9 or later was found on this node\n")
+    record = json.loads((directory / "records" / "1.json").read_text())
+    assert (record["token"], record["task"], record["attempt"], record["position"]) == ("t1", 1, 0, 1)
+    assert (record["failure"], record["exit_code"], record["scheduler_id"]) == ("submission", 127, "ab")
+    assert (directory / "claims" / "1").read_text() == "ab"
+    (directory / "records" / "1.json").unlink()
+    assert execute(directory, "1", env={"PATH": str(tmp_path / "bin")}).returncode == 127
+    assert not list((directory / "records").iterdir())  # somebody else's claim
+
+
+def test_a_cancelled_job_ends_its_task_and_writes_the_record(submission, fifo) -> None:
+    line = fifo("line")
+    directory = submission(argv=["sh", "-c", f"echo on > '{line.path}'; sleep 1000"], grace_s=0.2)
+    job = subprocess.Popen(["/bin/sh", str(directory / "task.sh"), "1"])
+    line.read()
+    job.terminate()
+    assert job.wait(30) == 0
+    assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
+
+
+def test_the_zip_holds_the_same_bytes_every_time(tmp_path: Path) -> None:
+    first = pack.archive()
+    pack.archive.cache_clear()
+    assert pack.archive() == first
+    (tmp_path / "node.pyz").write_bytes(first)
+    with zipfile.ZipFile(tmp_path / "node.pyz") as packed:
+        assert "caf_core/jobs/node.py" in packed.namelist()
+        assert packed.testzip() is None

@@ -10,7 +10,7 @@ from attrs import define
 
 from caf_core.jobs.backend import Notify, Report, SchedulerState
 from caf_core.jobs.ledger import FailureKind
-from caf_core.processes.calls import CallEvent, CallKind, CallRequest
+from caf_core.processes.calls import CallEvent, CallKind, CallRequest, ResidentError
 from caf_core.processes.client import ResidentClient
 
 IDLE_TIMEOUT = 60.0
@@ -179,8 +179,6 @@ class Residence:
 
     def _forget(self, token: str) -> None:
         """What has ended is in records; the resident process need not remember it."""
-        from caf_core.processes.calls import ResidentError
-
         if self._client is not None:
             try:
                 self._client.forget(token)
@@ -191,8 +189,10 @@ class Residence:
     def _lost(self) -> None:
         """The resident process died: so did what it executed, unless there are records."""
         with self._lock:
-            self._client = None
+            client, self._client = self._client, None
             watched, self._watched = self._watched, {}
+        if client is not None:
+            client.close()
         lost = Report(
             SchedulerState.ENDED,
             failure=FailureKind.NODE_LOST,

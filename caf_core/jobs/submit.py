@@ -34,7 +34,7 @@ class Session:
 
     def __init__(self, backend: Backend) -> None:
         self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
-        self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.02)
+        self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.0)
         self._service.add_backend(_BACKEND, backend)
         self._jobs: dict[str, Job] = {}
         self._open: set[str] = set()
@@ -97,6 +97,9 @@ class Session:
         """Submit the failed tasks of a job again."""
         self._open.add(key)
         self._service.retry_failed(key)
+        for task in self._jobs[key].tasks():
+            if task.status is TaskState.FAILED:
+                task.set_status(TaskState.SUBMITTED)
         self.pump()
 
     def close(self) -> None:
@@ -128,6 +131,8 @@ class Session:
         )
         self._service.submit(request, (task.spec() for task in job.tasks()))
         job.attach(key, self)
+        for task in job.tasks():
+            task.set_status(TaskState.SUBMITTED)
         self._jobs[key] = job
         self._open.add(key)
         self.pump()
@@ -152,7 +157,11 @@ class Session:
         if change.state is TaskState.COMPLETED and task.output_dir is not None:
             change = self._deliver(job.key, task.output_dir, change)
         task.result = change
-        task.set_status(change.state)
+        again = (
+            change.state is TaskState.FAILED
+            and self._service.task(job.key, change.index).state is TaskState.INIT
+        )
+        task.set_status(TaskState.SUBMITTED if again else change.state)
 
     def _deliver(self, key: str, target: Path, change: TaskChange) -> TaskChange:
         """Put the outputs where the user wants them; they stay in the attempt's folder too, without taking

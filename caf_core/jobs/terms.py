@@ -11,7 +11,9 @@ QUIET_SCAN = 30.0
 """How often records are read although the backend tells of every ending itself [s]: a word may be lost."""
 
 QUIET_SEARCH = 300.0
-"""How often a backend that tells of every ending itself is asked what it still has [s], for the same reason."""
+"""How often a backend that tells of every ending itself is asked what it still has [s], for the same
+reason.
+"""
 
 
 @frozen

@@ -20,7 +20,11 @@ def record(**fields):
 def test_a_record_of_this_attempt_ends_it():
     assert judge(evolve(RUNNING, record=record()), 0.0).state is TaskState.COMPLETED
     failed = judge(evolve(RUNNING, record=record(exit_code=7)), 0.0)
-    assert (failed.state, failed.failure, failed.reason) == (TaskState.FAILED, FailureKind.EXIT_CODE, "exit code 7")
+    assert (failed.state, failed.failure, failed.reason) == (
+        TaskState.FAILED,
+        FailureKind.EXIT_CODE,
+        "exit code 7",
+    )
 
 
 def test_a_record_of_an_older_attempt_never_counts():
@@ -42,7 +46,11 @@ def test_a_failure_kind_from_a_newer_version_is_still_a_failure():
 @pytest.mark.parametrize(
     ("own", "reported", "kind"),
     [
-        ({"exit_code": None, "signal": 9, "failure": "exit_code"}, "out_of_memory", FailureKind.OUT_OF_MEMORY),
+        (
+            {"exit_code": None, "signal": 9, "failure": "exit_code"},
+            "out_of_memory",
+            FailureKind.OUT_OF_MEMORY,
+        ),
         ({"exit_code": 1}, "walltime", FailureKind.WALLTIME),
         ({"exit_code": 0, "failure": "bad_output"}, "out_of_memory", FailureKind.BAD_OUTPUT),
         ({"exit_code": 0}, None, None),
@@ -86,7 +94,9 @@ def test_suspended_is_running_and_unknown_is_what_it_was():
 
 
 def test_held_waits_unless_the_hold_is_a_failure_or_lasts_too_long():
-    held = evolve(RUNNING, report=Report(SchedulerState.HELD, reason="by user"), held_since=0.0, held_for=100.0)
+    held = evolve(
+        RUNNING, report=Report(SchedulerState.HELD, reason="by user"), held_since=0.0, held_for=100.0
+    )
     assert judge(held, 99.0).state is TaskState.SUBMITTED
     late = judge(held, 100.0)
     assert (late.failure, late.remove, late.reason) == (FailureKind.HELD, True, "by user")
@@ -104,7 +114,9 @@ def test_what_the_user_cancelled_failed_for_that_reason():
 
 
 times = st.floats(0, 1e6)
-reports = st.builds(Report, st.sampled_from(SchedulerState), failure=st.sampled_from([None, "held", "node_lost"]))
+reports = st.builds(
+    Report, st.sampled_from(SchedulerState), failure=st.sampled_from([None, "held", "node_lost"])
+)
 evidences = st.builds(
     Evidence,
     attempt=st.integers(1, 3),

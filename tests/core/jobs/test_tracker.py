@@ -317,7 +317,9 @@ def test_after_a_crash_an_intent_is_searched_for_before_anything_else(tmp_path, 
 
 def test_after_a_crash_issued_tasks_are_read_and_asked_for(tmp_path, tokens):
     done = TaskChange(0, TaskState.COMPLETED, 1, "old")
-    ledger = JobRecord({0: done}, {"old": (intent("old", (0, 1), (1, 1), tmp_path), IntentState.ISSUED, ("a", "b"))})
+    ledger = JobRecord(
+        {0: done}, {"old": (intent("old", (0, 1), (1, 1), tmp_path), IntentState.ISSUED, ("a", "b"))}
+    )
     tracker = restored(2, ledger)
     assert ScanRecords("old") in tracker.take_effects()
     assert list(tracker.outstanding()) == [("old", 1, "b")]

@@ -71,7 +71,9 @@ class World:
         """What is not written down when the controller dies is forgotten."""
         for change in self.tracker.take_changes():
             old = self.ledger.tasks.get(change.index)
-            assert old is None or old.state is not TaskState.COMPLETED or change == old, "a completed task changed"
+            assert old is None or old.state is not TaskState.COMPLETED or change == old, (
+                "a completed task changed"
+            )
             self.ledger.tasks[change.index] = change
 
     def perform(self, effect):
@@ -116,7 +118,9 @@ class World:
             if fate in ("good", "silent, accepted"):
                 self.accept(token)
             if fate == "good":
-                tracker.issued(token, [f"{token}.{i}" for i in range(len(self.starts[token].tasks))], self.now)
+                tracker.issued(
+                    token, [f"{token}.{i}" for i in range(len(self.starts[token].tasks))], self.now
+                )
             elif fate == "refused":
                 tracker.refused(token, "no such queue", self.now)
             else:
@@ -132,7 +136,9 @@ class World:
 
     def scan(self, token, complete):
         known = self.submitted.get(token, {})
-        records = {p: task.record for p, task in known.items() if task.record and task.visible} if complete else {}
+        records = (
+            {p: task.record for p, task in known.items() if task.record and task.visible} if complete else {}
+        )
         self.tracker.recorded(token, records, {}, self.now if complete else None, self.now)
 
     def advance(self, token, position, how):
@@ -162,7 +168,11 @@ class World:
 
     def report(self, token, position, *, with_record=False):
         task = self.submitted[token][position]
-        states = {"queued": SchedulerState.QUEUED, "running": SchedulerState.RUNNING, "gone": SchedulerState.ENDED}
+        states = {
+            "queued": SchedulerState.QUEUED,
+            "running": SchedulerState.RUNNING,
+            "gone": SchedulerState.ENDED,
+        }
         record = task.record if with_record and task.visible else None
         return Report(states[task.state], record=record)
 
@@ -189,14 +199,22 @@ class World:
 
     def step(self):
         """One random thing happens."""
-        what = self.draw(st.sampled_from(["command", "task", "task", "task", "poll", "notify", "time", "tick", "crash"]))
+        what = self.draw(
+            st.sampled_from(["command", "task", "task", "task", "poll", "notify", "time", "tick", "crash"])
+        )
         places = [(token, position) for token, tasks in self.submitted.items() for position in tasks]
         if what == "command" and self.commands:
             kind, token = self.commands.pop(self.draw(st.integers(0, len(self.commands) - 1)))
-            fates = ["good", "good", "silent", "silent, accepted", "refused"] if kind == "start" else ["good", "bad"]
+            fates = (
+                ["good", "good", "silent", "silent, accepted", "refused"]
+                if kind == "start"
+                else ["good", "bad"]
+            )
             self.answer(kind, token, self.draw(st.sampled_from(fates)))
         elif what == "task" and places:
-            how = self.draw(st.sampled_from(["run", "requeue", "succeed", "fail", "vanish", "forget", "show"]))
+            how = self.draw(
+                st.sampled_from(["run", "requeue", "succeed", "fail", "vanish", "forget", "show"])
+            )
             self.advance(*self.draw(st.sampled_from(places)), how)
         elif what == "poll" and self.terms.capabilities.poll_interval is not None:
             self.poll(self.draw(st.booleans()))
@@ -236,7 +254,9 @@ class World:
 
 
 @pytest.mark.parametrize("capabilities", [POLLED, NOTIFYING], ids=["polled", "notifying"])
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(data=st.data())
 def test_random_history(capabilities, data):
     terms = Terms(capabilities, Resources(), RetryPolicy())
@@ -254,7 +274,9 @@ def test_random_history(capabilities, data):
         record = world.submitted.get(place[0], {}).get(place[1], SimpleNamespace(record=None)).record
         if change.state is TaskState.COMPLETED:
             assert record is not None and record["exit_code"] == 0 and record["attempt"] == change.attempt
-            assert not any(i == index and a > change.attempt for i, a in world.effective), "it was executed again"
+            assert not any(i == index and a > change.attempt for i, a in world.effective), (
+                "it was executed again"
+            )
         else:
             assert change.failure is not None
             # It failed for good only after as many attempts as the policy grants, or because it was refused.

@@ -28,8 +28,8 @@ from caf_core.iov import ExpRun, IoV
 SETTINGS = settings(
     max_examples=50,
     deadline=None,
-    # The fixtures give values that no test changes, every plugin executes the same inherited tests, and a busy
-    # machine is not the plugin's fault.
+    # The fixtures give values that no test changes, every plugin executes the same inherited tests, and a
+    # busy machine is not the plugin's fault.
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.differing_executors,

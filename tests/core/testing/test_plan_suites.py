@@ -125,6 +125,8 @@ def test_a_decent_strategy_passes():
     check(StrategyConformance, Decent())
 
 
+# Slow, because hypothesis looks for the smallest example of each fault.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy",
     [
@@ -185,6 +187,7 @@ class Generous(SequentialRunner):
             return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", [Forgetful, Backwards, Silent, Generous])
 def test_a_runner_that_breaks_the_rules_is_caught(runner: type[AlgorithmsRunner]):
     with pytest.raises((AssertionError, pytest.fail.Exception)):

@@ -25,7 +25,9 @@ _HOMES = {
     "TriggerLine": "trigger",
     "TriggerSkim": "trigger",
     "chi2_of_mean": "statistics",
+    "chi2_of_pulls": "statistics",
     "chi2_probability": "statistics",
+    "pair_mass": "kinematics",
     "read_chunks": "reading",
     "split_runs": "reading",
 }

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 import boost_histogram as bh
 import numpy as np
 from attrs import field, frozen
-from caf_core.errors import ConfigurationError
 from numpy.typing import ArrayLike, NDArray
 
+from caf_core.errors import ConfigurationError
 from caf_root.packing import Packed, pack, unpack
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun
 from numpy.typing import NDArray
 
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun
 from caf_root.reading import split_runs
 
 KEYS = ("experiment", "run", "event")

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import boost_histogram as bh
 import numpy as np
-from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun
 from numpy.typing import ArrayLike
 
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun
 from caf_root.counts import Axis, Counts, Integers, checked_axes
 from caf_root.packing import pack, unpack
 

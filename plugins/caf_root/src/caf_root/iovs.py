@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
+
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, iov_of_runs
-
 from caf_root.files import RootFileError, is_remote, is_root_file, open_root, reading, trees_of
 from caf_root.reading import find_tree
 

@@ -1,14 +1,15 @@
 """Fits of a resonance to a histogram: the position of the Z peak, for one."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
-from attrs import field, frozen
-from caf_core.errors import ConfigurationError
+from attrs import evolve, frozen
 
+from caf_core.errors import ConfigurationError
 from caf_root.counts import Counts
 from caf_root.lineshape import Floats, bin_probabilities
-from caf_root.statistics import chi2_probability
+from caf_root.statistics import chi2_probability, goodness_of_fit
 
 Z_MASS = 91.1876
 """Mass of the Z boson [GeV], world average (Particle Data Group, https://pdg.lbl.gov)."""
@@ -28,22 +29,22 @@ class PeakFit:
         background: The fraction of the events in the window that is flat background; 0 if none is fitted.
         background_error: Its statistical error.
         entries: Events in the window.
-        chi2: -2 ln of the likelihood ratio to a perfect description, distributed like chi2 where bins are
-            well filled.
-        ndf: Bins minus fitted parameters.
+        chi2: -2 ln of the likelihood ratio to a perfect description, after putting bins together until 5
+            events are expected in each.
+        ndf: The bins that are left minus fitted parameters, at least 0.
         valid: Whether the minimum was found and its errors can be trusted.
         message: What is wrong, if it is not valid.
     """
 
-    position: float
-    error: float
-    resolution: float
-    resolution_error: float
-    background: float
-    background_error: float
+    position: float = nan
+    error: float = nan
+    resolution: float = nan
+    resolution_error: float = nan
+    background: float = 0.0
+    background_error: float = 0.0
     entries: int
-    chi2: float
-    ndf: int
+    chi2: float = nan
+    ndf: int = 0
     valid: bool
     message: str = ""
 
@@ -73,7 +74,7 @@ class PeakFitter:
     mass: float = Z_MASS
     width: float = Z_WIDTH
     window: tuple[float, float] = (86.0, 96.0)
-    resolution: tuple[float, float] = field(default=(0.05, 3.7))
+    resolution: tuple[float, float] = (0.05, 3.7)
     background: bool = False
 
     def fit(self, spectrum: Counts) -> PeakFit:
@@ -88,9 +89,8 @@ class PeakFitter:
         """
         edges, counts = self._in_window(spectrum)
         entries = int(counts.sum())
-        ndf = len(counts) - 2 - int(self.background)
         if entries <= 2:
-            return self._failed(entries, ndf, f"there are {entries} entries in the window")
+            return PeakFit(entries=entries, valid=False, message=f"there are {entries} entries in the window")
         from iminuit import Minuit
 
         minuit = Minuit(
@@ -104,9 +104,10 @@ class PeakFitter:
         if minuit.valid:
             minuit.hesse()
         if not minuit.valid or not minuit.accurate:
-            return self._failed(entries, ndf, "the fit did not converge to a minimum with errors")
+            message = "the fit did not converge to a minimum with errors"
+            return PeakFit(entries=entries, valid=False, message=message)
         (position, resolution, background), errors = minuit.values, minuit.errors
-        return PeakFit(
+        fit = PeakFit(
             position=position,
             error=errors[0],
             resolution=resolution,
@@ -114,10 +115,10 @@ class PeakFitter:
             background=background,
             background_error=errors[2] if self.background else 0.0,
             entries=entries,
-            chi2=float(minuit.fval or 0.0),
-            ndf=ndf,
             valid=True,
         )
+        chi2, bins = goodness_of_fit(counts, self.expected(fit, edges))
+        return evolve(fit, chi2=chi2, ndf=max(0, bins - 2 - int(self.background)))
 
     def expected(self, fit: PeakFit, edges: Floats) -> Floats:
         """The fitted number of events in every bin, such as for a drawing.
@@ -154,8 +155,7 @@ class PeakFitter:
     def _deviance(self, edges: Floats, counts: Floats) -> Callable[[float, float, float], float]:
         """-2 ln of the likelihood ratio; the number of events is that of the data, so only the shape counts.
 
-        Source:
-            S. Baker and R. D. Cousins, https://doi.org/10.1016/0167-5087(84)90016-4.
+        Bins may be as narrow as one likes: empty ones do no harm to a likelihood.
         """
         total = counts.sum()
         flat = np.diff(edges) / (edges[-1] - edges[0])
@@ -168,19 +168,3 @@ class PeakFitter:
             return float(2 * (seen * np.log(seen / expected[filled])).sum())
 
         return deviance
-
-    def _failed(self, entries: int, ndf: int, message: str) -> PeakFit:
-        nan = float("nan")
-        return PeakFit(
-            position=nan,
-            error=nan,
-            resolution=nan,
-            resolution_error=nan,
-            background=nan,
-            background_error=nan,
-            entries=entries,
-            chi2=nan,
-            ndf=ndf,
-            valid=False,
-            message=message,
-        )

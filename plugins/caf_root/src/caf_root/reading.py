@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from caf_core.iov import ExpRun
 
+from caf_core.iov import ExpRun
 from caf_root.files import RootFileError, open_root, reading, trees_of
 
 Chunk = dict[str, Any]

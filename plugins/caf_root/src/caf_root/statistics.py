@@ -47,3 +47,32 @@ def chi2_of_pulls(pulls: Sequence[float]) -> tuple[float, int, float]:
     """The sum of squared pulls, their number, and the probability."""
     chi2 = float(sum(pull * pull for pull in pulls))
     return chi2, len(pulls), chi2_probability(chi2, len(pulls))
+
+
+def goodness_of_fit(counts: ArrayLike, expected: ArrayLike, *, at_least: float = 5.0) -> tuple[float, int]:
+    """How well expected numbers describe counts, whatever the width of the bins.
+
+    Neighbouring bins are put together until this many are expected in each, because only then -2 ln of the
+    likelihood ratio is distributed like chi2.
+
+    Args:
+        counts: Entries in each bin, shape (n_bins,).
+        expected: Expected entries, shape (n_bins,), all above 0.
+        at_least: How many to expect in a bin.
+    Returns:
+        -2 ln of the ratio of Poisson likelihoods, and the number of bins after putting them together.
+    Source:
+        S. Baker and R. D. Cousins, https://doi.org/10.1016/0167-5087(84)90016-4.
+    """
+    bins: list[list[float]] = [[0.0, 0.0]]
+    for seen, mean in zip(np.asarray(counts).tolist(), np.asarray(expected).tolist(), strict=True):
+        if bins[-1][1] >= at_least:
+            bins.append([0.0, 0.0])
+        bins[-1][0] += seen
+        bins[-1][1] += mean
+    if len(bins) > 1 and bins[-1][1] < at_least:
+        seen, mean = bins.pop()
+        bins[-1][0] += seen
+        bins[-1][1] += mean
+    terms = (mean - seen + (seen * log(seen / mean) if seen else 0.0) for seen, mean in bins)
+    return 2 * fsum(terms), len(bins)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 from attrs import field, frozen, validators
-from caf_core.errors import ConfigurationError
 from numpy.typing import ArrayLike, NDArray
 
+from caf_core.errors import ConfigurationError
 from caf_root.reading import matches
 
 Mask = NDArray[np.bool_]

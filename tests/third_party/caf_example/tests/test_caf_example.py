@@ -1,11 +1,12 @@
 """What a plugin author's own test file looks like."""
 
 import pytest
-from caf_core.testing import BackendConformance, RunnerConformance, SplitterConformance, StrategyConformance
 from caf_example.backend import ExampleBackend
 from caf_example.runner import PairsRunner
 from caf_example.splitter import DealingSplitter
 from caf_example.strategy import EveryFewRuns
+
+from caf_core.testing import BackendConformance, RunnerConformance, SplitterConformance, StrategyConformance
 
 
 class TestStrategy(StrategyConformance):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psutil
+
 from caf_core.errors import SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Report, SchedulerState
 

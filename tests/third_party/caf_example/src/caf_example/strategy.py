@@ -1,6 +1,7 @@
 """A payload for every few runs of an experiment."""
 
 from attrs import define
+
 from caf_core.calibration.asking import carry_out_parts, combined, execute
 from caf_core.calibration.plans import Commit, Verdict
 from caf_core.calibration.strategy import AlgorithmStrategy

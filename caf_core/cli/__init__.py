@@ -1,1 +1,16 @@
-"""The command line."""
+"""The command line: ``caf COMMAND``.
+
+This package imports nothing, so that every command pays only for what it uses: ``app`` knows the names of the
+commands and imports the module of the one that was asked for.
+"""
+
+
+def main() -> int:
+    """Execute the command line of this process.
+
+    Returns:
+        The exit code (see ``caf_core.cli.exits``).
+    """
+    from caf_core.cli.app import execute
+
+    return execute()

@@ -1,0 +1,41 @@
+"""What ``caf run --check`` found, for people and for machines."""
+
+import json
+from typing import TYPE_CHECKING
+
+import attrs
+
+from caf_core.cli.base import shown
+from caf_core.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from caf_core.control.checking import Checked
+
+
+def print_checked(found: "Checked", *, as_json: bool) -> None:
+    """Print what would be done."""
+    if as_json:
+        print(json.dumps(attrs.asdict(found), indent=2, default=str))
+        return
+    print_table(
+        ["calibration", "collection", "files", "left out", "missing", "tasks", "backend", "databases"],
+        [
+            [
+                part.calibration,
+                part.collection,
+                part.files,
+                part.unwanted,
+                part.missing,
+                part.tasks,
+                part.backend,
+                ", ".join(part.databases) or "-",
+            ]
+            for part in found.collections
+        ],
+        right=("files", "left out", "missing", "tasks"),
+    )
+    print()
+    for name in found.order:
+        print(f"{shown(name)}: {', '.join(found.strategies.get(name, ())) or 'its own run()'}")
+    print(f"output: {shown(found.output_dir)} ({found.free_mb / 1000:.1f} GB free)")
+    print("Nothing was submitted.")

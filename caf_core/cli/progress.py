@@ -1,0 +1,77 @@
+"""Showing how calibrations get on while the controller works."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from caf_core.cli.base import shown
+from caf_core.jobs.ledger import TaskState
+
+if TYPE_CHECKING:
+    from caf_core.control.report import Listener
+    from caf_core.control.step import Move
+    from caf_core.jobs.service import JobStatus
+
+_EVERY = 10.0
+"""Seconds between two lines about the tasks of a collection, unless they have all ended or another one failed."""
+
+
+def listener_for(stream: TextIO) -> "Listener":
+    """Bars if the stream is a terminal, lines otherwise."""
+    if stream.isatty():
+        from caf_core.cli.bars import Bars
+
+        return Bars(stream)
+    return Lines(stream)
+
+
+def counts_text(status: "JobStatus") -> str:
+    """``12/40 tasks done, 3 running, 1 failed``."""
+    counts = status.counts
+    text = f"{counts.get(TaskState.COMPLETED, 0)}/{status.total} tasks done"
+    for state in (TaskState.RUNNING, TaskState.FAILED):
+        if counts.get(state):
+            text += f", {counts[state]} {state}"
+    return text
+
+
+class Lines:
+    """A listener that writes plain lines.
+
+    Args:
+        stream: Where to.
+        clock: Seconds; steady.
+    """
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def begun(self, calibrations: Mapping[str, int]) -> None:
+        """See ``Listener``."""
+        self._write(f"{len(calibrations)} calibration(s): {', '.join(map(shown, calibrations))}")
+
+    def moved(self, move: "Move") -> None:
+        """See ``Listener``."""
+        reason = f" ({shown(move.reason)})" if move.reason else ""
+        self._write(f"{shown(move.name)}: iteration {move.iteration}, {move.new}{reason}")
+
+    def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
+        """See ``Listener``; not every change is worth a line."""
+        key, now = (calibration, collection), self._clock()
+        failed = status.counts.get(TaskState.FAILED, 0)
+        last, known = self._last.get(key, (float("-inf"), 0))
+        if now - last >= _EVERY or failed > known or status.ended:
+            self._last[key] = now, failed
+            self._write(f"{shown(calibration)}: {shown(collection)}: {counts_text(status)}")
+
+    def said(self, text: str) -> None:
+        """See ``Listener``."""
+        self._write(shown(text))
+
+    def ended(self) -> None:
+        """See ``Listener``."""
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)

@@ -1,0 +1,57 @@
+"""Tables: drawn on a terminal, aligned columns elsewhere."""
+
+import sys
+from collections.abc import Sequence
+
+from caf_core.cli.base import shown
+
+COLOURS = {
+    "completed": "green",
+    "failed": "bold red",
+    "collector_failed": "red",
+    "algorithms_failed": "red",
+    "running_collector": "cyan",
+    "running_algorithms": "cyan",
+}
+"""Colour of a cell with exactly this text."""
+
+Rows = Sequence[Sequence[object]]
+
+
+def print_table(columns: Sequence[str], rows: Rows, *, right: Sequence[str] = ()) -> None:
+    """Print a table to stdout.
+
+    Args:
+        columns: The heads.
+        rows: The cells.
+        right: Columns that are aligned to the right.
+    """
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console(highlight=False).print(_drawn(columns, rows, right))
+    else:
+        print("\n".join(aligned(columns, rows)))
+
+
+def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
+    """The table in plain lines, two blanks between columns: for pipes and files, whatever their width."""
+    cells = [list(columns), *([shown(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def _drawn(columns: Sequence[str], rows: Rows, right: Sequence[str]) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        texts = [shown(cell) for cell in row]
+        table.add_row(*(Text(text, COLOURS.get(text, "")) for text in texts))
+    return table

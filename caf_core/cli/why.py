@@ -1,0 +1,203 @@
+"""``caf why``: why something failed, and what was done about it."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caf_core.cli.base import Command, Settings, duration, json_option, path_option, shown
+from caf_core.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from caf_core.control.reading.causes import Attempt, Case
+    from caf_core.control.reading.overview import Reader
+
+_TAIL = 16_384
+_FULL = 3
+"""How many failures are told in full where no task is named; the others are alike more often than not."""
+
+
+@click.command("why", cls=Command)
+@path_option
+@json_option
+@click.option("--iteration", type=click.IntRange(min=0), help="Another iteration than the last.")
+@click.option(
+    "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="Last lines of stderr to show."
+)
+@click.option("--all", "everything", is_flag=True, help="Show every failure in full.")
+@click.argument("calibration")
+@click.argument("task", required=False)
+@click.pass_obj
+def command(
+    settings: Settings,
+    calibration: str,
+    task: str | None,
+    iteration: int | None,
+    lines: int,
+    everything: bool,
+) -> int:
+    """Tell why CALIBRATION failed, or what became of one TASK of it.
+
+    A task is named by its collection and number, such as default/3; an execution of an algorithm by the
+    algorithm and the name of its folder, such as Fit/0_0.0_2.
+    """
+    from caf_core.control.reading.causes import failed_work, read_case
+    from caf_core.control.reading.naming import check_calibration, find_work
+    from caf_core.control.reading.overview import reading
+
+    with reading(settings.path) as store:
+        check_calibration(store, calibration)
+        row = store.models.Calibration.get_or_none(store.models.Calibration.name == calibration)
+        if task is not None:
+            cases = [read_case(store, find_work(store, calibration, task, iteration))]
+        else:
+            number = iteration if iteration is not None else (row.iteration if row is not None else 0)
+            cases = [read_case(store, work) for work in failed_work(store, calibration, number)]
+        history = _history(store, calibration)
+    if settings.json:
+        print(json.dumps(_as_json(row, cases, lines), indent=2, default=str))
+        return Exit.OK
+    if task is None:
+        _print_calibration(calibration, row, history, len(cases))
+    shown_cases = cases if everything or task is not None else cases[:_FULL]
+    for case in shown_cases:
+        print()
+        print("\n".join(case_lines(case, lines, settings.path)))
+    if len(cases) > len(shown_cases):
+        rest = ", ".join(case.work.name for case in cases[_FULL : _FULL + 10])
+        print(
+            f"\nand {len(cases) - _FULL} more (--all shows them): {rest}{' ...' if len(cases) > _FULL + 10 else ''}"
+        )
+    return Exit.OK
+
+
+def _history(store: "Reader", calibration: str) -> list[tuple[float, int, str, str]]:
+    """The last moves that had a reason."""
+    query = (
+        "SELECT time, iteration, new, reason FROM transition WHERE calibration = ? AND reason != '' "
+        "ORDER BY id DESC LIMIT 4"
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in reversed(store.rows(query, (calibration,)))]
+
+
+def _print_calibration(
+    name: str, row: Any, history: list[tuple[float, int, str, str]], failures: int
+) -> None:
+    if row is not None:
+        print(f"{shown(name)}: {row.state}, iteration {row.iteration}, checkpoint {row.checkpoint}")
+    told = None
+    for when, iteration, new, reason in history:
+        if reason != told:
+            clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+            print(f"  {clock}  iteration {iteration}, {new}: {shown(reason)}")
+        told = reason
+    if not failures:
+        print("  no task or execution of this iteration has failed")
+
+
+def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
+    """Everything about one task or execution, for people."""
+    work = case.work
+    kind = "execution" if work.execution else "task"
+    text = [f"{kind} {shown(work.name)}, iteration {work.iteration}, on {work.backend}: {case.state}"]
+    if case.answer is not None:
+        text.append(f"  result: {case.answer.result}; IoV {case.answer.iov}; runs {case.answer.runs}")
+        if case.answer.message:
+            text.append(f"  message: {shown(case.answer.message)}")
+    elif case.files:
+        text.append(f"  input files: {case.files}")
+    for attempt, following in zip(case.attempts, [*case.attempts[1:], None], strict=True):
+        text.append(f"  attempt {attempt.number}: {attempt_text(attempt)}")
+        if attempt.state == "failed":
+            text.append(f"    {done_text(case, attempt, following)}")
+    if case.split:
+        text.append(f"  split in two: {', '.join(case.split)}")
+    last = case.last
+    if last is None:
+        return [*text, "  it has not been started"]
+    said = last_lines(last.directory / "stderr", lines)
+    if said:
+        text += ["  last lines of stderr:", *(f"    | {line}" for line in said)]
+    text.append(f"  logs: {shown(last.directory)}/stdout and stderr")
+    text.append(
+        f"  again, in the foreground: caf debug {_word(work.calibration)} {_word(work.name)} -p {_word(path)}"
+    )
+    return text
+
+
+def attempt_text(attempt: "Attempt") -> str:
+    """How an attempt ended, what it used, and where."""
+    how = attempt.state
+    if attempt.failure:
+        how = attempt.failure.replace("_", " ")
+    facts = []
+    if attempt.signal is not None:
+        facts.append(f"signal {attempt.signal}")
+    elif attempt.exit_code is not None:
+        facts.append(f"exit code {attempt.exit_code}")
+    if attempt.reason and attempt.reason not in facts:
+        facts.append(shown(attempt.reason))
+    if attempt.seconds is not None:
+        limit = f" of {duration(attempt.walltime_s)} asked for" if attempt.walltime_s else ""
+        facts.append(f"after {duration(attempt.seconds)}{limit}")
+    if attempt.peak_memory_mb:
+        asked = f"{attempt.memory_mb} MB asked for" if attempt.memory_mb else "no limit asked for"
+        facts.append(f"peak memory {attempt.peak_memory_mb:.0f} MB ({asked})")
+    if attempt.host:
+        facts.append(f"host {attempt.host}")
+    if attempt.scheduler_id:
+        facts.append(f"id {attempt.scheduler_id}")
+    return f"{how}: {', '.join(facts)}" if facts else how
+
+
+def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> str:
+    """What was done about a failed attempt."""
+    if following is not None:
+        more = []
+        if following.memory_mb != attempt.memory_mb:
+            more.append(f"{following.memory_mb} MB")
+        if following.walltime_s != attempt.walltime_s and following.walltime_s:
+            more.append(duration(following.walltime_s))
+        return "then: tried again" + (f" with {' and '.join(more)}" if more else "")
+    if case.split:
+        return "then: split in two, to isolate a bad file"
+    if case.state in ("init", "submitted"):
+        return "then: waits for another attempt"
+    return f"then: nothing; the retry policy gives {attempt.failure or 'this'} no (further) attempt"
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log that are not empty; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = [shown(line.rstrip().expandtabs()) for line in text.splitlines() if line.strip()]
+    return lines[-count:] if count else []
+
+
+def _word(text: object) -> str:
+    import shlex
+
+    return shlex.quote(str(text))
+
+
+def _as_json(row: Any, cases: "list[Case]", lines: int) -> dict[str, object]:
+    import attrs
+
+    return {
+        "state": row.state if row is not None else None,
+        "iteration": row.iteration if row is not None else None,
+        "reason": row.reason if row is not None else "",
+        "cases": [
+            {
+                **attrs.asdict(case),
+                "stderr": last_lines(case.last.directory / "stderr", lines) if case.last else [],
+            }
+            for case in cases
+        ],
+    }

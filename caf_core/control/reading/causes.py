@@ -1,0 +1,185 @@
+"""Why things failed: everything that is known of a task or an execution, in one place."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.control.reading.naming import Work, executions, runs_text, task
+from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
+from caf_core.jobs.files import read_splits, read_task, submission_resources
+from caf_core.jobs.records import read_record
+from caf_core.jobs.task import Resources
+
+
+@frozen
+class Attempt:
+    """One attempt of a task.
+
+    Args:
+        number: Counts from 1.
+        state: ``completed`` or ``failed``; ``running`` or ``submitted`` if it has not ended.
+        failure: The kind of the failure.
+        exit_code: Of its process.
+        signal: Which ended it.
+        reason: What the record or the scheduler says.
+        host: Where it executed.
+        seconds: How long it took.
+        peak_memory_mb: What it used.
+        memory_mb: What was asked for.
+        walltime_s: The time that was asked for.
+        scheduler_id: Its name at the scheduler.
+        directory: Its folder, with ``stdout`` and ``stderr``.
+    """
+
+    number: int
+    state: str
+    failure: str
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    host: str
+    seconds: float | None
+    peak_memory_mb: float | None
+    memory_mb: int | None
+    walltime_s: float | None
+    scheduler_id: str
+    directory: Path
+
+
+@frozen
+class Answer:
+    """What an execution answered: result, message, runs and IoV for which it was executed."""
+
+    result: str
+    message: str
+    runs: str
+    iov: str
+
+
+@frozen
+class Case:
+    """All that is known of one task or execution.
+
+    Args:
+        work: Which one.
+        state: Its state.
+        attempts: Oldest first.
+        files: Number of its input files.
+        answer: Of an execution that has one.
+        split: The tasks that took its place, if it was split in two.
+    """
+
+    work: Work
+    state: str
+    attempts: tuple[Attempt, ...]
+    files: int
+    answer: Answer | None = None
+    split: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> Attempt | None:
+        """The last attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it failed, as a task or by its answer."""
+        return self.state == "failed" or (self.answer is not None and self.answer.result == "failure")
+
+
+def read_case(store: Reader, work: Work) -> Case:
+    """Everything about one task or execution."""
+    models = store.models
+    line = read_task(work.directory, work.index)
+    now = models.Task.get_or_none((models.Task.job == work.job) & (models.Task.task == work.index))
+    rows = models.Attempt.select().where(
+        (models.Attempt.job == work.job) & (models.Attempt.task == work.index)
+    )
+    ended = {row.attempt: row for row in rows.order_by(models.Attempt.attempt)}
+    if now is not None and now.attempt and now.attempt not in ended:
+        ended[now.attempt] = now
+    split = [one for one in read_splits(work.directory) if one.parent == work.index]
+    prefix = work.name.rpartition("/")[0]
+    return Case(
+        work=work,
+        state=now.state if now is not None else "init",
+        attempts=tuple(_attempt(store, work, line, row) for row in ended.values()),
+        files=len(line["input_files"]),
+        answer=_answer(store, work) if work.execution else None,
+        split=tuple(f"{prefix}/{child}" for one in split for child in one.children),
+    )
+
+
+def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
+    """Tasks and executions of an iteration that failed, in order."""
+    jobs = store.models.Job
+    rows = jobs.select().where(
+        (jobs.calibration == calibration) & (jobs.iteration == iteration) & jobs.kind.in_(COLLECTOR_KINDS)
+    )
+    latest = {row.name: row for row in rows.order_by(jobs.created)}
+    found = []
+    for job in latest.values():
+        query = "SELECT task FROM task WHERE job = ? AND state = 'failed' ORDER BY task"
+        found += [task(job, index) for (index,) in store.rows(query, (job.key,))]
+    bad = {
+        f"{algorithm}/{ask.replace('/', '_')}": fingerprint
+        for algorithm, ask, fingerprint in store.rows(
+            "SELECT algorithm, ask, fingerprint FROM execution WHERE calibration = ? AND iteration = ? "
+            "AND result = 'failure'",
+            (calibration, iteration),
+        )
+    }
+    return found + [
+        work
+        for work in executions(store, calibration)
+        if work.iteration == iteration and work.name in bad and work.job.endswith(f"/{bad[work.name]}")
+    ]
+
+
+def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> Attempt:
+    intent = store.models.Intent.get_or_none(store.models.Intent.token == row.token)
+    asked, record = Resources(), {}
+    if intent is not None:
+        asked = submission_resources(Path(intent.directory), asked)
+        record = _record(Path(intent.directory), json.loads(intent.tasks), work.index)
+    seconds = row.ended - row.started if row.ended and row.started else None
+    return Attempt(
+        number=row.attempt,
+        state=row.state,
+        failure=row.failure or "",
+        exit_code=row.exit_code,
+        signal=record.get("signal"),
+        reason=row.reason or str(record.get("message") or ""),
+        host=row.host,
+        seconds=seconds,
+        peak_memory_mb=row.peak_memory_mb,
+        memory_mb=asked.memory_mb,
+        walltime_s=asked.walltime.total_seconds() if asked.walltime else None,
+        scheduler_id=row.scheduler_id,
+        directory=Path(line["output_dir"]) / f"attempt-{row.attempt}",
+    )
+
+
+def _record(submission: Path, tasks: list[int], index: int) -> Mapping[str, Any]:
+    """The exit record of a task; empty if there is none."""
+    if index not in tasks:
+        return {}
+    try:
+        return read_record(str(submission / "records" / f"{tasks.index(index)}.json"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _answer(store: Reader, work: Work) -> Answer | None:
+    rows = store.rows(
+        "SELECT result, message, runs, iov, algorithm, ask, fingerprint FROM execution "
+        "WHERE calibration = ? AND iteration = ?",
+        (work.calibration, work.iteration),
+    )
+    for result, message, runs, iov, algorithm, ask, fingerprint in rows:
+        if work.name == f"{algorithm}/{ask.replace('/', '_')}" and work.job.endswith(f"/{fingerprint}"):
+            return Answer(result, message, runs_text(runs), iov)
+    return None

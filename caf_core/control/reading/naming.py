@@ -1,0 +1,189 @@
+"""Tasks and executions by the names that people use: ``default/3``, ``Fit/0_0.0_2``."""
+
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
+from caf_core.errors import ConfigurationError
+from caf_core.jobs.files import read_job
+
+
+@frozen
+class Work:
+    """A task of a collection, or an execution of an algorithm: in either case one task of a job.
+
+    Args:
+        name: Collection and number, or algorithm and ask.
+        calibration: Its calibration.
+        iteration: Its iteration.
+        job: Key of its job.
+        index: Its number in the job.
+        directory: The job's directory.
+        backend: The job's backend.
+        execution: Whether it is an execution.
+    """
+
+    name: str
+    calibration: str
+    iteration: int
+    job: str
+    index: int
+    directory: Path
+    backend: str
+    execution: bool
+
+
+def known_calibrations(store: Reader) -> list[str]:
+    """Calibrations, and the names of jobs without one."""
+    table = store.models.Calibration
+    names = [row.name for row in table.select(table.name).order_by(table.position)]
+    jobs = store.rows("SELECT DISTINCT calibration FROM job WHERE kind = 'submission'")
+    return list(dict.fromkeys([*names, *(name for (name,) in jobs)]))
+
+
+def check_calibration(store: Reader, name: str) -> None:
+    """Refuse a calibration that does not exist.
+
+    Raises:
+        ConfigurationError: With those that do.
+    """
+    known = known_calibrations(store)
+    if name not in known:
+        raise ConfigurationError(
+            f"there is no calibration {name!r} in this output directory; there is: {', '.join(known) or 'none'}."
+        )
+
+
+def find_work(store: Reader, calibration: str, name: str, iteration: int | None = None) -> Work:
+    """The task or execution that a name means, in the last iteration that has it.
+
+    Args:
+        store: The checkpoint.
+        calibration: The calibration.
+        name: As ``Work.name``; the number alone will do where there is one collection, and the end of an ask
+            where it is clear.
+        iteration: The iteration that is meant.
+    Raises:
+        ConfigurationError: If there is none, or the name is not clear; it says which there are.
+    """
+    check_calibration(store, calibration)
+    everything = [work for work in executions(store, calibration) if iteration in (None, work.iteration)]
+    jobs = [job for job in _jobs(store, calibration) if iteration in (None, job.iteration)]
+    found = _task(jobs, name)
+    if found is None:
+        exact = [work for work in everything if work.name == name]
+        loose = {work.name: work for work in everything if _means(work.name, name)}
+        if not exact and len(loose) > 1:
+            raise ConfigurationError(
+                f"{name!r} can mean {', '.join(sorted(loose))}; write one of these names."
+            )
+        found = (exact or list(loose.values()) or [None])[-1]
+    if found is None:
+        raise ConfigurationError(_unknown(calibration, name, jobs, everything))
+    return found
+
+
+def task(job: Any, index: int) -> Work:
+    """A task of a stored job."""
+    return Work(
+        f"{job.name}/{index}",
+        job.calibration,
+        job.iteration,
+        job.key,
+        index,
+        Path(job.directory),
+        job.backend,
+        False,
+    )
+
+
+def executions(store: Reader, calibration: str) -> list[Work]:
+    """All executions of a calibration, oldest first."""
+    table = store.models.Job
+    rows = table.select().where((table.calibration == calibration) & (table.kind == "execution"))
+    return [
+        Work(
+            execution_name(row.name, _ask(row)),
+            calibration,
+            row.iteration,
+            row.key,
+            0,
+            Path(row.directory),
+            row.backend,
+            True,
+        )
+        for row in rows.order_by(table.iteration, table.created)
+    ]
+
+
+def execution_name(algorithm: str, ask: str) -> str:
+    """The name of an execution; its ask is written as the folder of its job is called."""
+    return f"{algorithm}/{ask.replace('/', '_')}"
+
+
+def _ask(job: Any) -> str:
+    """The ask of an execution's job, from its key ``calibration/iteration/algorithm/ask/fingerprint``."""
+    begin = len(f"{job.calibration}/{job.iteration}/{job.name}/")
+    return str(job.key[begin:]).rpartition("/")[0]
+
+
+def _jobs(store: Reader, calibration: str) -> list[Any]:
+    """The jobs of collections, oldest first."""
+    table = store.models.Job
+    rows = table.select().where((table.calibration == calibration) & table.kind.in_(COLLECTOR_KINDS))
+    return list(rows.order_by(table.iteration, table.created))
+
+
+def _task(jobs: Iterable[Any], name: str) -> Work | None:
+    collection, _, number = name.rpartition("/")
+    if not number.isdecimal():
+        return None
+    jobs = list(jobs)
+    names = {job.name for job in jobs}
+    if not collection and len(names) == 1:
+        collection = names.pop()
+    for job in reversed(jobs):
+        if job.name == collection and int(number) < _size(job):
+            return task(job, int(number))
+    return None
+
+
+def _size(job: Any) -> int:
+    """How many tasks a job has, halves of split ones included."""
+    index = Path(job.directory) / "tasks.idx"
+    files = read_job(Path(job.directory))
+    return max(files.size if files else 0, index.stat().st_size // 21 if index.exists() else 0)
+
+
+def _means(full: str, name: str) -> bool:
+    algorithm, _, ask = full.partition("/")
+    wanted, slash, end = name.replace(":", "/").partition("/")
+    end = end.replace("/", "_")
+    return (
+        bool(slash)
+        and wanted == algorithm
+        and (ask == end or ask.endswith(f"_{end}") or ask.replace(".0", "") == end)
+    )
+
+
+def _unknown(calibration: str, name: str, jobs: list[Any], everything: list[Work]) -> str:
+    sizes: Mapping[str, int] = {job.name: _size(job) for job in jobs}
+    tasks = [f"{collection}/0 to {collection}/{size - 1}" for collection, size in sizes.items() if size]
+    names = list(dict.fromkeys(work.name for work in everything))
+    close = get_close_matches(name, names, n=3) or names[:3]
+    others = f", ... ({len(names)} executions)" if len(names) > len(close) else ""
+    known = "; ".join([*tasks, *([", ".join(close) + others] if close else [])]) or "nothing yet"
+    return f"calibration {calibration!r} has no task or execution {name!r}; it has: {known}."
+
+
+def runs_text(runs: str) -> str:
+    """Runs of a stored execution as text: ``1,0 1,1``; many are cut."""
+    pairs = [f"{exp},{run}" for exp, run in json.loads(runs)]
+    return (
+        " ".join(pairs) if len(pairs) <= 8 else f"{' '.join(pairs[:4])} ... {pairs[-1]} ({len(pairs)} runs)"
+    )

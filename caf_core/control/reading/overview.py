@@ -1,0 +1,175 @@
+"""Where everything is: one row a calibration."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.control.lease import controller_lives
+from caf_core.control.store.opening import open_for_reading
+from caf_core.errors import CheckpointError
+from caf_core.jobs.files import read_job
+
+PRIVATE = ".caf"
+"""The private folder of an output directory (as in ``caf_core.control.session``, whose import is slow)."""
+
+COLLECTOR_KINDS = ("collector", "submission")
+"""Kinds of jobs whose tasks a user counts: those of collections, and of ``caf submit``."""
+
+
+@frozen
+class CalibrationRow:
+    """One calibration.
+
+    Args:
+        name: Its name.
+        state: Its state.
+        checkpoint: Where it goes on after a failure.
+        iteration: Counts from 0.
+        max_iterations: The last one that is allowed.
+        depends_on: The calibrations that it waits for.
+        tasks: Tasks of this iteration by state: ``init``, ``submitted``, ``running``, ``failed``, ``completed``.
+        executions: Algorithm executions of this iteration by result; ``running`` for those without one.
+        convergence: How it converged, once it has completed.
+        since: When it entered its state [s since the epoch].
+        reason: Why it is there, if that was written down.
+    """
+
+    name: str
+    state: str
+    checkpoint: str
+    iteration: int
+    max_iterations: int
+    depends_on: tuple[str, ...]
+    tasks: Mapping[str, int]
+    executions: Mapping[str, int]
+    convergence: str
+    since: float | None
+    reason: str
+
+
+@frozen
+class JobRow:
+    """A job without a calibration (``caf submit``)."""
+
+    name: str
+    tasks: Mapping[str, int]
+
+
+@frozen
+class Overview:
+    """An output directory.
+
+    Args:
+        directory: The directory.
+        calibrations: In the order of the script.
+        jobs: Jobs without a calibration.
+        controller: Host, pid, start and last sign of life of the controller that drives it now.
+        how: How the last controller ended; empty if it was killed, or is alive.
+        ended: When it ended [s since the epoch].
+    """
+
+    directory: Path
+    calibrations: tuple[CalibrationRow, ...]
+    jobs: tuple[JobRow, ...]
+    controller: Mapping[str, Any] | None
+    how: str
+    ended: float | None
+
+
+@frozen
+class Reader:
+    """A checkpoint that is open for reading.
+
+    Args:
+        models: Its tables (see ``caf_core.control.store.models``).
+        rows: Rows of an SQL query: ``rows("... WHERE a = ?", ("x",))``.
+    """
+
+    models: Any
+    rows: Callable[..., list[tuple[Any, ...]]]
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[Reader]:
+    """The tables of an output directory.
+
+    Raises:
+        CheckpointError: If there is no checkpoint, or it cannot be read.
+    """
+    database, models = open_for_reading(directory)
+    try:
+        yield Reader(models, lambda sql, values=(): database.execute_sql(sql, values).fetchall())
+    except sqlite3.DatabaseError as error:
+        raise CheckpointError(f"the checkpoint in {directory} cannot be read: {error}.") from error
+    finally:
+        database.close()
+
+
+def read_overview(directory: Path) -> Overview:
+    """Where everything is.
+
+    Raises:
+        CheckpointError: If there is no checkpoint, or it cannot be read.
+    """
+    with reading(directory) as store:
+        job = store.models.Job
+        jobs = list(job.select().where(job.kind.in_(COLLECTOR_KINDS)).order_by(job.created))
+        since = dict(store.rows(_SINCE))
+        table = store.models.Calibration
+        rows = [_row(store, row, jobs, since) for row in table.select().order_by(table.position)]
+        names = {row.name for row in rows}
+        loose = [
+            JobRow(one.calibration, _tasks(store, [one])) for one in jobs if one.calibration not in names
+        ]
+        how, ended = (store.rows(_LAST_PROCESS) or [("", None)])[0]
+    return Overview(directory, tuple(rows), tuple(loose), controller_lives(directory / PRIVATE), how, ended)
+
+
+_SINCE = "SELECT calibration, time FROM transition WHERE id IN (SELECT max(id) FROM transition GROUP BY calibration)"
+_LAST_PROCESS = "SELECT how, ended FROM process ORDER BY id DESC LIMIT 1"
+_STATES = "SELECT state, count(*) FROM task WHERE job = ? GROUP BY state"
+_RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND iteration = ? GROUP BY result"
+_UNANSWERED = """
+    SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint NOT IN
+    (SELECT fingerprint FROM execution WHERE calibration = ? AND iteration = ?)"""
+
+
+def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -> CalibrationRow:
+    mine = (row.name, row.iteration)
+    executions = dict(store.rows(_RESULTS, mine))
+    ((unanswered,),) = store.rows(_UNANSWERED, (*mine, *mine))
+    return CalibrationRow(
+        name=row.name,
+        state=row.state,
+        checkpoint=row.checkpoint,
+        iteration=row.iteration,
+        max_iterations=row.max_iterations,
+        depends_on=tuple(json.loads(row.depends_on)),
+        tasks=_tasks(store, [job for job in jobs if (job.calibration, job.iteration) == mine]),
+        executions={**executions, **({"running": unanswered} if unanswered else {})},
+        convergence=row.convergence,
+        since=since.get(row.name),
+        reason=row.reason,
+    )
+
+
+def _tasks(store: Reader, jobs: list[Any]) -> dict[str, int]:
+    """The tasks of some jobs by state; of a collection that was submitted again the last job counts."""
+    latest = {job.name: job for job in jobs}
+    counts: dict[str, int] = {}
+    for job in latest.values():
+        known = dict(store.rows(_STATES, (job.key,)))
+        files = read_job(Path(job.directory))
+        # Tasks that wait have no row yet; results of an earlier job that are used again have none here.
+        known["init"] = known.get("init", 0) + max(0, (files.size if files else 0) - sum(known.values()))
+        layout = json.loads(job.layout) if job.layout else None
+        known["completed"] = known.get("completed", 0) + sum(row is not None for row in layout or ())
+        for state, number in known.items():
+            if number:
+                counts[state] = counts.get(state, 0) + number
+    return counts

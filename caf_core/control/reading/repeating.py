@@ -1,0 +1,84 @@
+"""The same task or execution once more, in a folder of its own (``caf debug``)."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.control.reading.causes import Case
+from caf_core.errors import ConfigurationError
+from caf_core.jobs.files import read_task, submission_directory
+from caf_core.jobs.node import with_setup
+from caf_core.jobs.workspace import CALL_FILE, Workspace, environment
+
+SHOWN = ("TERM", "DISPLAY", "COLUMNS", "LINES")
+"""What a person at a terminal needs besides the environment of a task."""
+
+
+@frozen
+class Repetition:
+    """What is to be executed.
+
+    Args:
+        argv: The command.
+        directory: The folder that it works in; its inputs lie there.
+        environment: All of its environment.
+        python: Whether it is a Python call.
+    """
+
+    argv: tuple[str, ...]
+    directory: Path
+    environment: dict[str, str]
+    python: bool
+
+
+def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
+    """Lay the inputs of a task or execution out in a new folder; what was recorded stays untouched.
+
+    Args:
+        case: Which one.
+        scratch: An existing folder; a subfolder is made in it.
+        debugger: Whether a Python call ends in the debugger if it raises.
+    Raises:
+        ConfigurationError: If what it needs is no longer there, or a command should be debugged.
+    """
+    work, last = case.work, case.last
+    line = read_task(work.directory, work.index)
+    call = line["call"]
+    if debugger and not call:
+        raise ConfigurationError(
+            f"{work.name} is a command ({' '.join(line['argv'])}), and --pdb debugs Python; leave --pdb out, and "
+            f"debug the command with its own means."
+        )
+    _check_inputs(line)
+    spec = {**line, "attempt": last.number if last else 1, "cpus": 1}
+    folder = scratch / (f"attempt-{last.number}" if last else "attempt-1")
+    with Workspace(str(folder), spec):
+        pass
+    for log in ("stdout", "stderr"):
+        # This time they go to the terminal.
+        (folder / log).unlink()
+    env = environment(spec, str(submission_directory(work.directory, "debug")))
+    env |= {name: os.environ[name] for name in SHOWN if name in os.environ}
+    module = "caf_core.cli.postmortem" if debugger else "caf_core.jobs.call"
+    argv = (
+        [sys.executable, "-P", "-m", module, CALL_FILE]
+        if call
+        else with_setup(line["setup_cmds"], line["argv"])
+    )
+    return Repetition(tuple(argv), folder, env, bool(call))
+
+
+def _check_inputs(line: dict[str, Any]) -> None:
+    arguments = (line["call"] or {}).get("arguments", {})
+    needed = [arguments[name] for name in ("kit", "index") if name in arguments]
+    needed += [url for url in arguments.get("chain", ()) if url.startswith("/")]
+    needed += line["sandbox"]
+    for name in needed:
+        if not Path(name).exists():
+            raise ConfigurationError(
+                f"it cannot be executed again: {name}, which it needs, is no longer there; start the calibration "
+                f"again with keep_collector_output='all', or from an earlier state."
+            )

@@ -264,7 +264,7 @@ def step(system: System, event: Event) -> tuple[System, tuple[Effect, ...]]:
             _own_run_ended(work, event)
         case Failed(name, reason):
             _fail(work, name, reason)
-    _start_and_stop(work, begin=isinstance(event, Begin))
+    _start_and_stop(work)
     return work.system, tuple(work.effects)
 
 
@@ -361,7 +361,7 @@ def _fail(work: _Step, name: str, reason: str) -> None:
         work.move(name, trigger, reason)
 
 
-def _start_and_stop(work: _Step, *, begin: bool) -> None:
+def _start_and_stop(work: _Step) -> None:
     """Start what has become ready, skip what has lost its chance, and stop when all is over."""
     changed = True
     while changed:
@@ -382,9 +382,5 @@ def _start_and_stop(work: _Step, *, begin: bool) -> None:
             elif all(other.begun and other.state is State.COMPLETED for other in before):
                 work.change(name, begun=True)
                 work.then(Decide(name))
-    if all(stage.over for stage in work.system.values()) and (work.effects or begin) and not _deciding(work):
+    if all(stage.over for stage in work.system.values()):
         work.then(Stop())
-
-
-def _deciding(work: _Step) -> bool:
-    return any(isinstance(effect, Decide) for effect in work.effects)

@@ -152,6 +152,7 @@ class ResidentClient:
         Args:
             kill: Whether to cancel what is queued and executing; else it is finished first.
         """
+        self._closing = True  # its end is no loss
         with contextlib.suppress(ResidentError):
             self._ask({"op": "shutdown", "kill": kill})
             with self._asking, contextlib.suppress(OSError):
@@ -192,7 +193,9 @@ class ResidentClient:
                 self._unanswered -= 1
             body = self._channel.receive()
         except OSError as error:
-            raise ResidentError(f"the resident process {self.pid} cannot be reached: {error}.") from error
+            raise ResidentError(
+                f"the resident process {self.pid} cannot be reached ({error}); see resident.log, and start it again."
+            ) from error
         if body is None:
             self._collect()
             raise ResidentError(

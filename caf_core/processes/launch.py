@@ -16,7 +16,7 @@ from caf_core.processes import registration
 from caf_core.processes.calls import ResidentError
 from caf_core.processes.protocol import Channel
 
-_PROGRAM = str(Path(__file__).with_name("resident.py"))
+_PROGRAM = str(Path(__file__).with_name("__main__.py"))
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 

@@ -248,16 +248,19 @@ class Pool:
         """Kill the children that dead wardens left to us; then report their calls."""
         known = self._wardens.keys() | self._zygotes.keys()
         unborn = any(nursery.orders for nursery in self._nurseries.values())
-        prey = []
+        prey: list[int] = []
+        doubtful = False
         for child in tree.children(os.getpid()):
             if child not in known and tree.start_time(child) is not None:
                 with contextlib.suppress(ProcessLookupError):
                     # A task has a session of its own; a warden that has not said its first word has ours.
-                    if not (unborn and os.getsid(child) == os.getsid(0)):
+                    if unborn and os.getsid(child) == os.getsid(0):
+                        doubtful = True
+                    else:
                         prey += [child, *tree.descendants(child)]
         tree.send(prey, signal.SIGKILL)
-        if prey:
-            return
+        if prey or doubtful:
+            return  # ``reap`` and ``tick`` look again
         self._hunting = False
         lost, self._lost = self._lost, []
         for call, status in lost:

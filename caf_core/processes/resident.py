@@ -1,12 +1,9 @@
 """The resident process: executes calls for clients, and goes on when they are gone.
 
-``ResidentClient.start`` starts it as ``resident.py RUNTIME_DIR SLOTS IDLE_TIMEOUT``, with a listening Unix
+``ResidentClient.start`` starts it as ``__main__.py RUNTIME_DIR SLOTS IDLE_TIMEOUT``, with a listening Unix
 socket as its standard input. It is one thread, imports nothing but the standard library, and ends by itself
 when idle and alone.
 """
-
-# ruff: noqa: PTH100, PTH120
-# pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
 
@@ -16,14 +13,8 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-
-if (
-    __name__ == "__main__"
-):  # started by path, without site-packages, to be there in a few hundredths of a second
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from caf_core.processes import registration, subreaper
 from caf_core.processes.agenda import Agenda, Call, home_of
@@ -55,6 +46,7 @@ class Resident:
         self._pool = Pool(self._selector, self._agenda, slots, self._door.announce)
         self._idle_since = time.monotonic()
         self._leaving = False
+        self._told = False
         self._operations: dict[str, Callable[[Visitor, dict[str, Any]], bytes]] = {
             "submit": self._submit,
             "cancel": self._cancel,
@@ -74,7 +66,7 @@ class Resident:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self._leave(kill=True))
+        signal.signal(signal.SIGTERM, self._told_to_end)
         self._selector.register(wake, selectors.EVENT_READ, (self._woken, wake))
         while not self._finished():
             for key, events in self._selector.select(self._patience()):
@@ -83,6 +75,9 @@ class Resident:
                     function(argument, events)
                 else:
                     function(argument)
+            if self._told:
+                self._told = False
+                self._leave(kill=True)
             now = time.monotonic()
             self._pool.tick(now)
             self._door.flush(now)
@@ -90,6 +85,9 @@ class Resident:
                 self._idle_since = now
         signal.set_wakeup_fd(-1)
         self._pool.close()
+
+    def _told_to_end(self, *_: object) -> None:
+        self._told = True  # a signal comes at any moment, so the loop has to do the rest
 
     def _woken(self, wake: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -194,7 +192,3 @@ def main(arguments: list[str]) -> None:
     os.chdir("/")
     subreaper.prctl(subreaper.SET_CHILD_SUBREAPER, 1)
     Resident(door, runtime_dir, int(slots), float(idle_timeout)).serve()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

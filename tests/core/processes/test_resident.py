@@ -312,6 +312,18 @@ def test_shutdown_may_cancel_everything(house, fifo) -> None:
     line.read()
     house.client.shutdown(kill=True)
     assert {house.events[key].kind for key in keys} == {"cancelled"}
+    assert not house.lost.is_set()
+
+
+def test_a_resident_that_is_told_to_end_cancels_and_cleans_up(house, fifo, dies) -> None:
+    line, go = fifo("line"), fifo("go")
+    keys = house.submit(*[held(line, go)] * 3)
+    line.read()
+    os.kill(house.client.pid, signal.SIGTERM)
+    assert {event.kind for event in house.wait(*keys)} == {"cancelled"}
+    assert dies(house.client.pid)
+    assert house.lost.wait(20)
+    assert not (house.folder / "resident" / "resident.json").exists()
 
 
 def test_modules_are_imported_once_for_all_calls_and_afresh_for_a_new_client(house) -> None:

@@ -92,13 +92,7 @@ class _Walker:
     def _class(self, kind: type) -> tuple[str, Iterable[object]]:
         if not _own(kind.__module__):
             return f"library:{kind.__module__}.{kind.__qualname__}", ()
-        body = {
-            name: _unwrap(item)
-            for name, item in vars(kind).items()
-            if name not in _IGNORED
-            and not inspect.isgetsetdescriptor(item)
-            and not inspect.ismemberdescriptor(item)
-        }
+        body = {name: _unwrap(item) for name, item in vars(kind).items() if _counts(name, item)}
         return f"class:{kind.__qualname__}", (kind.__bases__, body)
 
     def _code(self, code: CodeType) -> tuple[str, Iterable[object]]:
@@ -123,33 +117,17 @@ class _Walker:
         return "instance", (kind, state)
 
 
-_IGNORED = frozenset(
-    {
-        "__dict__",
-        "__weakref__",
-        "__module__",
-        "__doc__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__annotations__",
-    }
-    | {
-        "__attrs_attrs__",
-        "__attrs_own_setattr__",
-        "__attrs_props__",
-        "__slots__",
-        "__match_args__",
-        "_abc_impl",
-    }
-    | {
-        "__annotations_cache__",
-        "__annotate_func__",
-        "__annotate__",
-        "__abstractmethods__",
-        "__getstate__",
-        "__setstate__",
-    }
-)
+def _counts(name: str, item: object) -> bool:
+    """Whether an attribute of a class says what it does.
+
+    Of the names with two underscores only functions do: Python, pickle and attrs keep notes of their own
+    in the others, some of them only
+    after the class was used.
+    """
+    if inspect.isgetsetdescriptor(item) or inspect.ismemberdescriptor(item) or name == "_abc_impl":
+        return False
+    special = name.startswith("__") and name.endswith("__")
+    return not special or isinstance(item, FunctionType | staticmethod | classmethod | property)
 
 
 def _unwrap(item: Any) -> Any:

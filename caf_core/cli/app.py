@@ -1,7 +1,9 @@
 """The ``caf`` command: finds commands, and turns every error into one sentence and an exit code.
 
-The module of a command is imported when that command is called. Plugins are loaded only for ``caf --help`` and for
-a command that is not one of these, because their commands may be anything; a plugin's entry module is cheap to
+The module of a command is imported when that command is called. Plugins are loaded only for ``caf --help``
+and for
+a command that is not one of these, because their commands may be anything; a plugin's entry module is
+cheap to
 import, so this stays within what ``caf --help`` may cost.
 """
 
@@ -28,7 +30,8 @@ COMMANDS = {
     "plugins": "List the installed plugins and what they bring.",
     "submit": "Execute a command many times, without a calibration.",
 }
-"""Command -> its line in ``caf --help``. The command ``x`` is ``command`` in the module ``caf_core.cli.x``."""
+"""Command -> its line in ``caf --help``. The command ``x`` is ``command`` in the module
+``caf_core.cli.x``."""
 
 _MODULES = {"plugins": "plugin_list"}
 
@@ -38,7 +41,7 @@ class Commands(click.Group):
 
     _asked_plugins = False
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The core's commands in the order of their use, then those of plugins."""
         self._ask_plugins()
         return [*COMMANDS, *sorted(self.commands)]
@@ -111,7 +114,8 @@ def make_app() -> Commands:
             ),
         ],
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        epilog="Exit codes: 0 done; 1 something failed; 2 wrong usage or configuration; 3 output directory in use "
+        epilog="Exit codes: 0 done; 1 something failed; 2 wrong usage or configuration; 3 output directory "
+        "in use "
         "or unusable; 4 other errors; 130 stopped.",
     )
 

@@ -84,7 +84,8 @@ def json_option(function: Function) -> Function:
 
 
 def shown(text: object) -> str:
-    """A text as one line that can be printed anywhere: line breaks, control characters and undecodable bytes of
+    """A text as one line that can be printed anywhere: line breaks, control characters and undecodable
+    bytes of
     file names are escaped.
     """
     plain = str(text)

@@ -33,8 +33,10 @@ def command(
 ) -> None:
     """Execute one TASK or EXECUTION of CALIBRATION again, in the foreground.
 
-    It gets the same inputs, constants and environment, in a folder of its own; what was recorded stays as it is.
-    A task is named by its collection and number, such as default/3; an execution by its algorithm and the name
+    It gets the same inputs, constants and environment, in a folder of its own; what was recorded stays as
+    it is.
+    A task is named by its collection and number, such as default/3; an execution by its algorithm and the
+    name
     of its folder, such as Fit/0_0.0_2 (`caf why CALIBRATION` tells the names). The exit code is its own.
     """
     from caf_core.control.reading.causes import read_case
@@ -44,10 +46,9 @@ def command(
 
     with reading(settings.path) as store:
         case = read_case(store, find_work(store, calibration, task, iteration))
-    if scratch is None:
-        scratch = Path(tempfile.mkdtemp(prefix="caf-debug-"))
-    scratch.mkdir(parents=True, exist_ok=True)
-    again = prepare(case, Path(tempfile.mkdtemp(prefix="again-", dir=scratch)), debugger=debugger)
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+    again = prepare(case, Path(tempfile.mkdtemp(prefix="caf-debug-", dir=scratch)), debugger=debugger)
     click.echo(
         f"caf: {shown(case.work.name)}, iteration {case.work.iteration}, in {shown(again.directory)}",
         err=True,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from caf_core.jobs.service import JobStatus
 
 _EVERY = 10.0
-"""Seconds between two lines about the tasks of a collection, unless they have all ended or another one failed."""
+"""Seconds between two lines about the tasks of a collection, unless they have all ended or another one
+failed."""
 
 
 def listener_for(stream: TextIO) -> "Listener":

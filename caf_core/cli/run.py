@@ -108,7 +108,8 @@ def _ended(script: Path, options: "Options") -> int:
     """What the normal end of a script means."""
     if options.check_only:
         raise ConfigurationError(
-            f"{shown(script)} ended without reaching CAF.run(), so there was nothing to check; call run() in it."
+            f"{shown(script)} ended without reaching CAF.run(), so there was nothing to check; call run() "
+            f"in it."
         )
     if not options.reports:
         click.echo(f"caf: {shown(script)} ended without calling CAF.run(); nothing was calibrated.", err=True)

@@ -28,7 +28,7 @@ def execute_script(script: Path, arguments: Sequence[str]) -> None:
         ScriptError: If it is no Python.
     """
     try:
-        code = compile(script.read_bytes(), str(script), "exec")
+        code = compile(script.read_bytes(), str(script.absolute()), "exec")
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         place = f"{shown(script)}, line {line}" if line else shown(script)
@@ -39,7 +39,8 @@ def execute_script(script: Path, arguments: Sequence[str]) -> None:
 
 @contextmanager
 def _as_main(script: Path, arguments: Sequence[str]) -> Iterator[dict[str, object]]:
-    """Let ``sys`` look as if the script had been started; classes in it belong to ``__main__`` and can be sent
+    """Let ``sys`` look as if the script had been started; classes in it belong to ``__main__`` and can be
+    sent
     to other processes by value.
     """
     file = str(script.absolute())
@@ -73,5 +74,7 @@ def script_error(script: Path, error: Exception) -> ScriptError:
 
 def _line(script: Path, trace: TracebackType | None) -> int | None:
     """The deepest line of the script in a traceback."""
-    lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == str(script)]
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == str(script.absolute())
+    ]
     return lines[-1] if lines else None

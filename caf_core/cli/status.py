@@ -68,7 +68,8 @@ def update(settings: Settings, calibration: str, column: str, value: str, take_o
 
     before, after = overrule(settings.path, calibration, column, value, take_over=take_over)
     print(
-        f"{shown(calibration)}: {column} was {before} and is {after} now; the next caf run goes on from there."
+        f"{shown(calibration)}: {column} was {before} and is {after} now; the next caf run goes on from "
+        f"there."
     )
     return Exit.OK
 
@@ -149,7 +150,8 @@ def controller_text(found: "Overview", now: float) -> str:
         return f"controller: none; the last one ended {duration(now - found.ended)} ago: {found.how}."
     if not found.calibrations:
         return "controller: none."
-    return "controller: none; the last one was killed. Start the script again with this output directory: it goes on."
+    again = "start the script again with this output directory, and it goes on"
+    return f"controller: none; the last one was killed: {again}."
 
 
 def as_json(found: "Overview") -> dict[str, object]:

@@ -62,13 +62,15 @@ def command(
     if task is None:
         _print_calibration(calibration, row, history, len(cases))
     shown_cases = cases if everything or task is not None else cases[:_FULL]
-    for case in shown_cases:
-        print()
+    for number, case in enumerate(shown_cases):
+        if number or task is None:
+            print()
         print("\n".join(case_lines(case, lines, settings.path)))
     if len(cases) > len(shown_cases):
         rest = ", ".join(case.work.name for case in cases[_FULL : _FULL + 10])
         print(
-            f"\nand {len(cases) - _FULL} more (--all shows them): {rest}{' ...' if len(cases) > _FULL + 10 else ''}"
+            f"\nand {len(cases) - _FULL} more (--all shows them): "
+            f"{rest}{' ...' if len(cases) > _FULL + 10 else ''}"
         )
     return Exit.OK
 
@@ -101,7 +103,8 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     """Everything about one task or execution, for people."""
     work = case.work
     kind = "execution" if work.execution else "task"
-    text = [f"{kind} {shown(work.name)}, iteration {work.iteration}, on {work.backend}: {case.state}"]
+    where = "" if work.execution else f", on {work.backend}"
+    text = [f"{kind} {shown(work.name)}, iteration {work.iteration}{where}: {case.state}"]
     if case.answer is not None:
         text.append(f"  result: {case.answer.result}; IoV {case.answer.iov}; runs {case.answer.runs}")
         if case.answer.message:
@@ -120,7 +123,10 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     said = last_lines(last.directory / "stderr", lines)
     if said:
         text += ["  last lines of stderr:", *(f"    | {line}" for line in said)]
-    text.append(f"  logs: {shown(last.directory)}/stdout and stderr")
+    there = (last.directory / "stderr").exists()
+    text.append(
+        f"  logs: {shown(last.directory)}/" + ("stdout and stderr" if there else " (nothing was written)")
+    )
     text.append(
         f"  again, in the foreground: caf debug {_word(work.calibration)} {_word(work.name)} -p {_word(path)}"
     )
@@ -129,9 +135,8 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
 
 def attempt_text(attempt: "Attempt") -> str:
     """How an attempt ended, what it used, and where."""
-    how = attempt.state
-    if attempt.failure:
-        how = attempt.failure.replace("_", " ")
+    # The exit code itself follows.
+    how = attempt.state if attempt.failure in ("", "exit_code") else attempt.failure.replace("_", " ")
     facts = []
     if attempt.signal is not None:
         facts.append(f"signal {attempt.signal}")

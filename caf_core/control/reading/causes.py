@@ -141,7 +141,8 @@ def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
 
 def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> Attempt:
     intent = store.models.Intent.get_or_none(store.models.Intent.token == row.token)
-    asked, record = Resources(), {}
+    asked = Resources()
+    record: Mapping[str, Any] = {}
     if intent is not None:
         asked = submission_resources(Path(intent.directory), asked)
         record = _record(Path(intent.directory), json.loads(intent.tasks), work.index)

@@ -55,7 +55,8 @@ def check_calibration(store: Reader, name: str) -> None:
     known = known_calibrations(store)
     if name not in known:
         raise ConfigurationError(
-            f"there is no calibration {name!r} in this output directory; there is: {', '.join(known) or 'none'}."
+            f"there is no calibration {name!r} in this output directory; there is: "
+            f"{', '.join(known) or 'none'}."
         )
 
 
@@ -82,7 +83,7 @@ def find_work(store: Reader, calibration: str, name: str, iteration: int | None 
             raise ConfigurationError(
                 f"{name!r} can mean {', '.join(sorted(loose))}; write one of these names."
             )
-        found = (exact or list(loose.values()) or [None])[-1]
+        found = next(reversed(exact or list(loose.values())), None)
     if found is None:
         raise ConfigurationError(_unknown(calibration, name, jobs, everything))
     return found

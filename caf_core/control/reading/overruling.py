@@ -92,7 +92,8 @@ def _state(value: str, column: str) -> State:
 def _check_iteration(stored: StoredCalibration, value: str) -> None:
     if not value.isdecimal() or int(value) > stored.iteration:
         raise ConfigurationError(
-            f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to {stored.iteration}, so it "
+            f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to "
+            f"{stored.iteration}, so it "
             f"can be set to 0 to {stored.iteration}."
         )
 
@@ -108,6 +109,7 @@ def _check_output(directory: Path, stored: StoredCalibration, state: State) -> N
         return
     if not needed.exists():
         raise ConfigurationError(
-            f"{stored.name!r} cannot be {state} in iteration {stored.iteration}, because {needed} is not there; set "
+            f"{stored.name!r} cannot be {state} in iteration {stored.iteration}, because {needed} is not "
+            f"there; set "
             f"it to init instead."
         )

@@ -32,7 +32,8 @@ class CalibrationRow:
         iteration: Counts from 0.
         max_iterations: The last one that is allowed.
         depends_on: The calibrations that it waits for.
-        tasks: Tasks of this iteration by state: ``init``, ``submitted``, ``running``, ``failed``, ``completed``.
+        tasks: Tasks of this iteration by state: ``init``, ``submitted``, ``running``, ``failed``,
+            ``completed``.
         executions: Algorithm executions of this iteration by result; ``running`` for those without one.
         convergence: How it converged, once it has completed.
         since: When it entered its state [s since the epoch].
@@ -103,7 +104,8 @@ def reading(directory: Path) -> Iterator[Reader]:
     """
     database, models = open_for_reading(directory)
     try:
-        yield Reader(models, lambda sql, values=(): database.execute_sql(sql, values).fetchall())
+        execute: Any = database.execute_sql  # peewee is untyped
+        yield Reader(models, lambda sql, values=(): list(execute(sql, values)))
     except sqlite3.DatabaseError as error:
         raise CheckpointError(f"the checkpoint in {directory} cannot be read: {error}.") from error
     finally:
@@ -130,12 +132,15 @@ def read_overview(directory: Path) -> Overview:
     return Overview(directory, tuple(rows), tuple(loose), controller_lives(directory / PRIVATE), how, ended)
 
 
-_SINCE = "SELECT calibration, time FROM transition WHERE id IN (SELECT max(id) FROM transition GROUP BY calibration)"
+_SINCE = """
+    SELECT calibration, time FROM transition
+    WHERE id IN (SELECT max(id) FROM transition GROUP BY calibration)"""
 _LAST_PROCESS = "SELECT how, ended FROM process ORDER BY id DESC LIMIT 1"
 _STATES = "SELECT state, count(*) FROM task WHERE job = ? GROUP BY state"
 _RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND iteration = ? GROUP BY result"
 _UNANSWERED = """
-    SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint NOT IN
+    SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint
+    NOT IN
     (SELECT fingerprint FROM execution WHERE calibration = ? AND iteration = ?)"""
 
 

@@ -1,0 +1,209 @@
+"""Jobs without a calibration that can be restarted: a checkpoint, a ledger in it, and the job service."""
+
+import os
+import queue
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from attrs import field, frozen
+
+from caf_core.control.lease import HEARTBEAT, Lease
+from caf_core.control.session import make_private
+from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.store import CheckpointStore, StoredJob
+from caf_core.errors import ConfigurationError
+from caf_core.jobs.backend import Backend
+from caf_core.jobs.files import task_line
+from caf_core.jobs.ledger import TaskChange
+from caf_core.jobs.local import ResidentBackend
+from caf_core.jobs.requests import JobRequest, JobStatus
+from caf_core.jobs.residence import Residence
+from caf_core.jobs.service import JobService, Tick
+from caf_core.jobs.task import Resources, TaskSpec
+
+KIND = "submission"
+COLLECTION = "tasks"
+"""Tasks are named ``tasks/3``, as those of a collection are."""
+_BACKEND = "backend"
+_STOPPING = 5.0
+"""How long to wait for the endings of tasks that were stopped [s]."""
+
+
+@frozen(kw_only=True)
+class Wish:
+    """What is to be executed.
+
+    Args:
+        name: The job's name.
+        directory: Where everything lies.
+        tasks: The tasks, in order.
+        backend: Carries them out.
+        resources: What each of them needs.
+        min_fraction: The part of them that must succeed.
+    """
+
+    name: str
+    directory: Path
+    tasks: Sequence[TaskSpec]
+    backend: Backend
+    resources: Resources = field(factory=Resources)
+    min_fraction: float = 1.0
+
+
+@frozen
+class Result:
+    """What came of it.
+
+    Args:
+        status: The job in numbers.
+        changes: The last word on every task.
+        interrupted: Whether it was stopped before its end.
+    """
+
+    status: JobStatus
+    changes: tuple[TaskChange, ...]
+    interrupted: bool
+
+
+@frozen
+class _Stop:
+    """Somebody wants it to stop."""
+
+
+Show = Callable[[JobStatus], None]
+
+
+def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = False) -> Result:
+    """Execute the tasks, or go on with them; returns when all have ended or Ctrl-C was pressed.
+
+    Args:
+        wish: What is to be executed; if the directory holds the same job already, that one goes on.
+        show: Told how it gets on.
+        retry: Whether tasks that failed at an earlier time are executed again.
+        take_over: Whether a controller on another host is declared dead.
+    Raises:
+        ConfigurationError: If the directory holds another job.
+        CheckpointError: If it cannot be used.
+    """
+    private = make_private(wish.directory)
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with ExitStack() as stack:
+        lease = Lease(private, take_over=take_over)
+        stack.callback(lease.release)
+        store = CheckpointStore(wish.directory)
+        stack.callback(store.close)
+        process = store.begin_process(socket.gethostname(), os.getpid(), version("caf-core"))
+        residence = Residence(private / "resident")
+        if isinstance(wish.backend, ResidentBackend):
+            wish.backend.residence = residence
+        service = JobService(StoreLedger(store), inbox.put)
+        stack.callback(service.close)
+        service.add_backend(_BACKEND, wish.backend)
+        key = _begin(wish, store, service, retry=retry)
+        with _signals(inbox):
+            interrupted = _drive(service, key, inbox, lease, show)
+        if interrupted:
+            _stop(service, residence, inbox)
+        status = service.status(key)
+        store.end_process(
+            process, "interrupted" if interrupted else "completed" if status.success else "failed"
+        )
+        return Result(status, tuple(service.tasks(key)), interrupted)
+
+
+def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bool) -> str:
+    """Submit the job, or take it up again."""
+    fingerprint = _fingerprint(wish.tasks)
+    known = store.jobs(wish.name, 0, KIND)
+    others = [row for row in store.models.Job.select() if row.kind != KIND or row.calibration != wish.name]
+    if others or (known and known[-1].fingerprint != fingerprint):
+        raise ConfigurationError(
+            f"{wish.directory} holds something else already; choose another directory with -o, or give the "
+            f"same "
+            f"command, files and name to go on with it."
+        )
+    key = f"{wish.name}/0/{COLLECTION}"
+    request = JobRequest(
+        key=key,
+        name=wish.name,
+        directory=wish.directory / ".caf" / "job",
+        backend=_BACKEND,
+        resources=wish.resources,
+        min_fraction=wish.min_fraction,
+    )
+    if known and service.resume(request):
+        if retry and service.status(key).failures:
+            service.retry_failed(key)
+        return key
+    job = StoredJob(key, wish.name, 0, KIND, COLLECTION, request.directory, fingerprint, None)
+    store.begin_job(job, type(wish.backend).__name__.lower())
+    service.submit(request, wish.tasks)
+    return key
+
+
+def _fingerprint(tasks: Sequence[TaskSpec]) -> str:
+    found = sha256()
+    for index, task in enumerate(tasks):
+        found.update(repr(task_line(index, task)).encode(errors="surrogateescape"))
+    return found.hexdigest()[:16]
+
+
+def _drive(
+    service: JobService, key: str, inbox: "queue.SimpleQueue[object]", lease: Lease, show: Show
+) -> bool:
+    """Take events in until the job has ended; returns whether somebody wanted it to stop."""
+    show(service.status(key))
+    beat = time.time() + HEARTBEAT
+    while not service.status(key).ended:
+        wake = min(beat, service.next_deadline() or beat)
+        try:
+            event = inbox.get(timeout=max(0.0, wake - time.time()))
+        except queue.Empty:
+            event = Tick()
+        if isinstance(event, _Stop):
+            return True
+        if service.handle(event, time.time()):
+            show(service.status(key))
+        if time.time() >= beat:
+            lease.beat()
+            beat = time.time() + HEARTBEAT
+    return False
+
+
+def _stop(service: JobService, residence: Residence, inbox: "queue.SimpleQueue[object]") -> None:
+    """End what executes on this machine and write it down; jobs of batch systems go on."""
+    client = residence.attach()
+    if client is None:
+        return
+    client.shutdown(kill=True)
+    end = time.time() + _STOPPING
+    while not inbox.empty() and time.time() < end:
+        event = inbox.get()
+        if not isinstance(event, _Stop):
+            service.handle(event, time.time())
+    service.handle(Tick(), time.time() + 1.0)
+
+
+@contextmanager
+def _signals(inbox: "queue.SimpleQueue[object]") -> Iterator[None]:
+    """Ctrl-C and SIGTERM once stop cleanly; a second one ends the process at once."""
+    seen: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            os._exit(128 + number)
+        inbox.put(_Stop())
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

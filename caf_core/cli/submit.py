@@ -1,0 +1,275 @@
+"""``caf submit``: a command, executed many times, without a calibration."""
+
+import glob
+import inspect
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caf_core.cli.base import Command, Settings, json_option, shown
+from caf_core.cli.exits import Exit
+from caf_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from caf_core.cli.submission import Result, Show
+    from caf_core.jobs.backend import Backend
+    from caf_core.jobs.task import TaskSpec
+
+
+@click.command("submit", cls=Command, context_settings={"allow_interspersed_args": False})
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("caf_job"),
+    show_default=True,
+    help="Where everything lies.",
+)
+@click.option("-b", "--backend", metavar="NAME", default="local", show_default=True, help="What executes it.")
+@click.option(
+    "-j",
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Tasks at the same time, on a backend that lets you choose.",
+)
+@click.option("-n", "--array", type=click.IntRange(min=1), help="So many tasks.")
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="PATTERN",
+    help="Input files: names, globs, URIs; may be given several times.",
+)
+@click.option("--max-files", type=click.IntRange(min=1), help="Input files a task at most.  [default: 1]")
+@click.option("--max-tasks", type=click.IntRange(min=1), help="Share the input files among so many tasks.")
+@click.option(
+    "--outputs", multiple=True, metavar="GLOB", help="What a task must leave; may be given several times."
+)
+@click.option(
+    "--setup",
+    multiple=True,
+    metavar="LINE",
+    help="Shell line before the command; may be given several times.",
+)
+@click.option("--cpus", type=click.IntRange(min=1), default=1, help="For each task.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), metavar="MB", help="For each task.")
+@click.option(
+    "--walltime",
+    "minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="For each task.",
+)
+@click.option(
+    "--backend-arg",
+    "backend_args",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="For the backend, such as a queue.",
+)
+@click.option("--name", default="job", show_default=True, help="The job's name.")
+@click.option("--take-over", is_flag=True, help="Declare a controller on another host dead.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@json_option
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@click.pass_obj
+def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **options: Any) -> int:
+    """Execute COMMAND many times, and wait: caf submit -n 10 -- prog --seed {index}
+
+    In the words of the command {index} is the task's number, from 0; {file} its input file; {files}, as a
+    word of
+    its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr are
+    too.
+    The same command with the same output directory again goes on where it was, executes what failed once
+    more,
+    and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p OUTPUT_DIR. The
+    exit code is 1 if a task failed.
+    """
+    from caf_core.calibration.calibration import check_name
+    from caf_core.cli.submission import Wish, carry_out
+    from caf_core.jobs.task import Resources
+
+    check_name(options["name"], "a job")
+    minutes = options["minutes"]
+    wish = Wish(
+        name=options["name"],
+        directory=output_dir.absolute(),
+        tasks=make_tasks(words, output_dir.absolute(), options),
+        backend=_backend(options["backend"], options["processes"], _pairs(options["backend_args"])),
+        resources=Resources(
+            options["cpus"], options["memory_mb"], timedelta(minutes=minutes) if minutes else None
+        ),
+    )
+    show, close = _shower(options["name"], quiet=options["quiet"])
+    try:
+        result = carry_out(wish, show, take_over=options["take_over"])
+    finally:
+        close()
+    return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
+
+
+def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]) -> "list[TaskSpec]":
+    """The tasks of a command line.
+
+    Raises:
+        ConfigurationError: If the options contradict each other, or input files are missing.
+    """
+    from caf_core.jobs.task import TaskSpec
+
+    files = find_inputs(options["inputs"])
+    if files and options["array"]:
+        raise ConfigurationError("--array and --input both say how many tasks there are; give one of them.")
+    if not files and (options["max_files"] or options["max_tasks"] or any("{file" in word for word in words)):
+        raise ConfigurationError("there are no input files to share out; give some with --input.")
+    groups = _shared_out(files, options) if files else [[] for _ in range(options["array"] or 1)]
+    return [
+        TaskSpec(
+            output_dir=directory / str(index),
+            argv=tuple(_words(words, index, group)),
+            input_files=tuple(group),
+            setup_cmds=tuple(options["setup"]),
+            output_patterns=tuple(options["outputs"]),
+        )
+        for index, group in enumerate(groups)
+    ]
+
+
+def find_inputs(patterns: Iterable[str]) -> list[str]:
+    """The input files that are meant, each once.
+
+    Raises:
+        ConfigurationError: If a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if "://" in pattern:
+            found[pattern] = None
+            continue
+        path = str(Path(pattern).expanduser().absolute())
+        matches = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - absolute patterns
+        if not matches:
+            raise ConfigurationError(f"no input file matches {pattern!r}; correct it.")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _shared_out(files: list[str], options: Mapping[str, Any]) -> list[list[str]]:
+    from caf_core.jobs.model import Job
+    from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter
+
+    if options["max_files"] and options["max_tasks"]:
+        raise ConfigurationError("--max-files and --max-tasks contradict each other; give one of them.")
+    number = options["max_tasks"]
+    splitter = MaxSubjobsSplitter(number) if number else MaxFilesSplitter(options["max_files"] or 1)
+    job = Job("job", cmd=["true"], input_files=files, splitter=splitter)
+    splitter.create_subjobs(job)
+    return [list(subjob.input_files) for subjob in job.subjobs.values()]
+
+
+def _words(words: Sequence[str], index: int, files: list[str]) -> list[str]:
+    """The command of one task; braces that mean nothing here stay."""
+    found: list[str] = []
+    for word in words:
+        if word == "{files}":
+            found += files
+            continue
+        if "{file}" in word:
+            if len(files) != 1:
+                raise ConfigurationError(
+                    f"task {index} has {len(files)} input files, so {{file}} is not clear; write "
+                    f"{{files}}, or "
+                    f"leave out --max-files and --max-tasks."
+                )
+            word = word.replace("{file}", files[0])
+        found.append(word.replace("{index}", str(index)))
+    return found
+
+
+def _backend(name: str, processes: int | None, arguments: dict[str, str]) -> "Backend":
+    from caf_core.plugins.registry import Registry
+
+    kind = Registry.load().backend(name)
+    wanted: dict[str, Any] = {"backend_args": arguments} if arguments else {}
+    if processes is not None:
+        if "max_processes" not in inspect.signature(kind).parameters:
+            raise ConfigurationError(
+                f"the backend {name!r} decides itself how much it executes; leave --processes out."
+            )
+        wanted["max_processes"] = processes
+    return kind(**wanted)
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for key, sign, _ in pairs:
+        if not key or not sign:
+            raise ConfigurationError(f"--backend-arg {key!r} has no value; write KEY=VALUE.")
+    return {key: value for key, _, value in pairs}
+
+
+def _shower(name: str, *, quiet: bool) -> "tuple[Show, Any]":
+    """What shows the progress, and what ends that."""
+    if quiet:
+        return (lambda _status: None), (lambda: None)
+    if sys.stderr.isatty():
+        from caf_core.cli.bars import Bars
+
+        bars = Bars(sys.stderr)
+        bars.begun({name: None})
+        return (lambda status: bars.jobs(name, "tasks", status)), bars.ended
+    from caf_core.cli.progress import Lines
+
+    lines = Lines(sys.stderr)
+    return (lambda status: lines.jobs(name, "tasks", status)), lines.ended
+
+
+def _report(
+    name: str, directory: Path, tasks: "Sequence[TaskSpec]", result: "Result", *, as_json: bool
+) -> int:
+    from caf_core.jobs.ledger import TaskState
+
+    failed = [change for change in result.changes if change.state is TaskState.FAILED]
+    if as_json:
+        print(json.dumps(_as_json(tasks, result), indent=2))
+    elif result.status.success:
+        click.echo(f"{result.status.total} tasks done; everything lies in {shown(directory)}", err=True)
+    if result.interrupted:
+        click.echo("caf: stopped; give the same command again and it goes on where it was.", err=True)
+        return Exit.INTERRUPTED
+    if failed:
+        first = failed[0]
+        click.echo(
+            f"caf: {len(failed)} of {result.status.total} tasks failed; tasks/{first.index}: "
+            f"{shown(first.reason or first.failure or f'exit code {first.exit_code}')}. Look closer with: "
+            f"caf why "
+            f"{shown(name)} -p {shown(directory)}; the same command again executes what failed once more.",
+            err=True,
+        )
+    return Exit.FAILED if failed else Exit.OK
+
+
+def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]:
+    return {
+        "success": result.status.success,
+        "interrupted": result.interrupted,
+        "tasks": [
+            {
+                "index": change.index,
+                "state": str(change.state),
+                "attempt": change.attempt,
+                "failure": str(change.failure) if change.failure else None,
+                "exit_code": change.exit_code,
+                "reason": change.reason,
+                "directory": str(tasks[change.index].output_dir / f"attempt-{change.attempt}")
+                if change.index < len(tasks) and change.attempt
+                else None,
+            }
+            for change in result.changes
+        ],
+    }

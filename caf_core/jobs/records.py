@@ -9,6 +9,8 @@ from attrs import define, field, frozen
 
 Record = dict[str, Any]
 
+_CHUNK = 1 << 16
+
 
 @frozen
 class Scan:
@@ -84,10 +86,22 @@ def read_record(path: str) -> Record:
         ValueError: If it is not one, or was written by a newer version.
         OSError: If it cannot be read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123 - half the time of Path.open, ten thousand times
-        record = json.loads(file.read())
+    record = json.loads(_content(path))
     if not isinstance(record, dict) or not isinstance(record.get("attempt"), int):
         raise ValueError("not an exit record")  # noqa: TRY004 - the content is wrong, not the caller's type
     if record.get("schema", 0) > 1:
         raise ValueError(f"written by a newer caf, schema {record['schema']}")
     return record
+
+
+def _content(path: str) -> bytes:
+    """A small file, in a third of the time that ``open`` takes: there may be a hundred thousand."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = os.read(descriptor, _CHUNK)
+        if len(content) == _CHUNK:
+            while more := os.read(descriptor, _CHUNK):
+                content += more
+    finally:
+        os.close(descriptor)
+    return content

@@ -1,8 +1,8 @@
 """Carrying jobs out: the shell around the trackers.
 
 A ``JobService`` belongs to one thread. Whatever may block happens in worker threads, one a backend and one
-for reading records; what comes of it is posted to the owner's inbox, and the owner gives it to ``handle``. No command
-is given before its intent is in the ledger.
+for reading records; what comes of it is posted to the owner's inbox, and the owner gives it to ``handle``.
+No command is given before its intent is in the ledger.
 """
 
 import logging

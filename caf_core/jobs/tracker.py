@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from caf_core.jobs.agenda import NEVER
-from caf_core.jobs.backend import Report
+from caf_core.jobs.backend import Report, SchedulerState
 from caf_core.jobs.book import TaskBook
 from caf_core.jobs.columns import COMPLETED, FAILED, INIT, RUNNING, SUBMITTED
 from caf_core.jobs.effects import (
@@ -28,6 +28,8 @@ from caf_core.jobs.ledger import FailureKind, IntentState
 from caf_core.jobs.terms import QUIET_SCAN, Terms
 
 __all__ = ["Terms", "Tracker"]
+
+_LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 
 
 class Tracker(TaskBook):
@@ -81,12 +83,10 @@ class Tracker(TaskBook):
         self._effects.append(Settle(token, IntentState.ISSUED, known_ids(ids)))
         rows = self.rows
         for index in out.tasks:
-            if (
-                rows.submission[index] == out.number
-                and rows.position[index] >= 0
-                and rows.state[index] == INIT
-            ):
-                rows.state[index] = SUBMITTED
+            if rows.submission[index] == out.number and rows.position[index] >= 0:
+                # What has ended already is told again, because its id is known now.
+                if rows.state[index] == INIT:
+                    rows.state[index] = SUBMITTED
                 self._mark(index)
         if isinstance(ids, Mapping):
             self._left_out(out, ids, now)
@@ -187,12 +187,20 @@ class Tracker(TaskBook):
         out = self.open.get(token)
         if out is None:
             return
+        rows, tasks = self.rows, out.tasks
         for position, report in answers.items():
             if not self._current(out, position):
                 continue
+            index = tasks[position]
             if report is None:
                 self._miss(out, position, now)
-            else:
+            elif (
+                _LIVE.get(report.state) != rows.state[index]
+                or rows.reasons.get(index, "") != report.reason
+                or position in out.gone
+                or position in out.held
+            ):
+                # Thousands of tasks are usually where they were; only news are worth a judgement.
                 self._hear(out, position, report, now)
         self._close_if_done(out)
 

@@ -1,6 +1,7 @@
 """How jobs are cut, and where subjobs get their arguments."""
 
 import logging
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_eleven_files_in_four_subjobs():
 def test_max_subjobs(files, number):
     job = split(MaxSubjobsSplitter(number), files)
     sizes = [len(part) for part in parts(job)]
-    assert sum(parts(job), []) == list(dict.fromkeys(files))
+    assert list(chain.from_iterable(parts(job))) == list(dict.fromkeys(files))
     assert len(sizes) == min(number, len(set(files)))
     assert sizes == sorted(sizes, reverse=True)
     assert not sizes or sizes[0] - sizes[-1] <= 1
@@ -42,7 +43,7 @@ def test_max_subjobs(files, number):
 @given(names, st.integers(1, 12))
 def test_max_files(files, number):
     job = split(MaxFilesSplitter(number), files)
-    assert sum(parts(job), []) == list(dict.fromkeys(files))
+    assert list(chain.from_iterable(parts(job))) == list(dict.fromkeys(files))
     assert all(len(part) == number for part in parts(job)[:-1])
     assert all(1 <= len(part) <= number for part in parts(job))
     assert list(job.subjobs) == list(range(len(job.subjobs)))

@@ -7,8 +7,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import caf_core
-
 PACKED = (
     *("jobs/node.py", "jobs/workspace.py"),
     *("processes/subreaper.py", "processes/tree.py", "processes/warden.py"),
@@ -70,7 +68,7 @@ def script(python: str) -> str:
 @functools.cache
 def archive() -> bytes:
     """The bytes of ``node.pyz``; equal sources give equal bytes."""
-    root = Path(caf_core.__file__).parent
+    root = Path(__file__).parents[1]
     files = {"__main__.py": _MAIN, "caf_core/__init__.py": ""}
     files |= {f"caf_core/{folder}/__init__.py": "" for folder in ("jobs", "processes")}
     files |= {f"caf_core/{name}": (root / name).read_text(encoding="utf-8") for name in PACKED}

@@ -124,7 +124,8 @@ class Workspace:
 
     def _fill(self) -> None:
         spec = self._spec
-        self._write(INPUT_FILE, spec.get("input_files") or [])
+        if spec.get("input_files"):
+            self._write(INPUT_FILE, spec["input_files"])
         for name, value in (spec.get("json_files") or {}).items():
             self._write(name, value)
         if spec.get("call"):

@@ -194,7 +194,7 @@ class ResidentClient:
             body = self._channel.receive()
         except OSError as error:
             raise ResidentError(
-                f"the resident process {self.pid} cannot be reached ({error}); see resident.log, and start it again."
+                f"the resident process {self.pid} cannot be reached ({error}); see resident.log."
             ) from error
         if body is None:
             self._collect()

@@ -104,7 +104,7 @@ class Pool:
     def read(self, line: Line) -> None:
         """Take in what a warden sent."""
         try:
-            data = line.connection.recv(1 << 16)
+            data = line.connection.recv(1 << 14)
         except BlockingIOError:
             return
         except ConnectionResetError:
@@ -201,11 +201,16 @@ class Pool:
         call.state = "executing"
         call.pid = line.pid
         text = '{"function":"' + call.function + '","arguments":' + call.arguments + "}"
-        line.connection.settimeout(None)  # the warden waits for nothing else, so this cannot take long
+        message = frame(text.encode("ascii"))
         # A warden that died this moment is noticed in ``reap``, which reports the call as lost.
         with contextlib.suppress(OSError):
-            line.connection.sendall(frame(text.encode("ascii")))
-        line.connection.setblocking(False)
+            sent = line.connection.send(message)
+            if sent < len(message):
+                line.connection.setblocking(
+                    True
+                )  # the warden waits for nothing else: it takes the rest at once
+                line.connection.sendall(message[sent:])
+                line.connection.setblocking(False)
         self._report(call)
 
     def _finished(self, line: Line, body: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -30,6 +31,7 @@ if kind == "hidden":
             "import os\\nopen(sys.argv[1],'w').write(f'{{os.getpid()}}\\\\n')\\nsignal.pause()", path], {{}})
     os._exit(0)
 import signal
+import subprocess
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
     signal.signal(number, signal.SIG_IGN)
 open(path, "w").write(f"{{os.getpid()}}\\n")
@@ -341,3 +343,24 @@ def test_ctrl_c_in_a_python_call_is_an_ordinary_interrupt(house, tmp_path: Path)
     )
     assert record["exit_code"] == 1
     assert "KeyboardInterrupt" in (attempt / "stderr").read_text()
+
+
+def test_a_kill_by_the_kernel_for_lack_of_memory_is_told_from_others(house, tmp_path: Path) -> None:
+    # A file stands for the kernel's counter; a task that counts in it, and is killed, for the kernel's work.
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom_kill 1\n")
+    killed = {"argv": ["sh", "-c", "kill -KILL $$"]}
+    exhausted = {"argv": ["sh", "-c", f"printf 'oom_kill 2\\n' > {shlex.quote(str(counter))}; kill -KILL $$"]}
+    directory = house.submission(killed, exhausted, killed)
+    program = """
+        import os, sys
+        from caf_core.jobs import node, workspace
+        workspace._counter = os.open(sys.argv[1], os.O_RDONLY)
+        for position in range(3):
+            node.execute_task(sys.argv[2], position)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(counter), str(directory)]
+    subprocess.run(command, check=True, timeout=60)
+    records = [json.loads((directory / "records" / f"{i}.json").read_text()) for i in range(3)]
+    assert [record["failure"] for record in records] == ["exit_code", "out_of_memory", "exit_code"]
+    assert "lack of memory" in records[1]["message"]

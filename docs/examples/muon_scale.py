@@ -12,6 +12,7 @@ this shape, so with real data the scale is an effective one.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hist import axis
 
@@ -87,7 +88,7 @@ class FitZPeak:
 
 
 def muon_scale(
-    files: Sequence[str | Path], ignored_runs: Sequence[ExpRun] = (), min_events: int = 150
+    files: Sequence[str | Path], ignored_runs: Sequence[ExpRun] = (), min_events: int = 150, **settings: Any
 ) -> Calibration:
     """The calibration.
 
@@ -95,8 +96,9 @@ def muon_scale(
         files: ROOT files with a tree ``events``, one entry a pair of muons.
         ignored_runs: Runs that are left out.
         min_events: How many pairs a constant needs at least.
+        settings: Anything else that a calibration can be told, such as ``max_files_per_collector_job``.
     """
-    calibration = Calibration(CONSTANT, collector=DimuonSpectra(), input_files=files)
+    calibration = Calibration(CONSTANT, collector=DimuonSpectra(), input_files=files, **settings)
     calibration.algorithms = [
         Algorithm(FitZPeak(), name="z_peak", params={"min_events": min_events, "keep_boundaries": True})
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import uproot
+from attrs import field, frozen
 
 from caf_core import ExpRun
 from caf_root.lineshape import breit_wigner
@@ -58,7 +59,7 @@ def z_decays(number: int, random: np.random.Generator) -> tuple[np.ndarray, np.n
 
 
 def measured_pairs(run: ExpRun, random: np.random.Generator, wanted: int) -> dict[str, np.ndarray]:
-    """Pairs of a run as the detector sees them: columns of at least ``wanted`` events."""
+    """Pairs of a run as the detector sees them: columns of ``wanted`` events."""
     columns: dict[str, np.ndarray] = {}
     number = 4 * wanted + 200
     for i, p in enumerate(z_decays(number, random), start=1):
@@ -74,10 +75,43 @@ def measured_pairs(run: ExpRun, random: np.random.Generator, wanted: int) -> dic
         & (np.abs(columns["eta2"]) < 2.4)
         & (np.minimum(columns["pt1"], columns["pt2"]) > 15)
     )
+    kept = accepted[:wanted]
     return {
-        name: column[accepted[:wanted]].astype(np.int64 if name[0] == "q" else np.float32)
-        for name, column in columns.items()
+        "experiment": np.full(len(kept), run.exp, np.int32),
+        "run": np.full(len(kept), run.run, np.int32),
+        "event": np.arange(1, len(kept) + 1),
+        **{name: columns[name][kept].astype(np.int64) for name in ("q1", "q2")},
+        **{name: columns[name][kept].astype(np.float32) for name in columns if name[0] != "q"},
     }
+
+
+@frozen
+class Truth:
+    """What is known of the runs in a folder; nothing, if it has no ``truth.json``.
+
+    Args:
+        scales: The true scale of every run.
+        events: How many pairs each of them has.
+        ignored: Runs that must be left out.
+    """
+
+    scales: dict[ExpRun, float] = field(factory=dict)
+    events: dict[ExpRun, int] = field(factory=dict)
+    ignored: tuple[ExpRun, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> "Truth":
+        """Read what ``make_toy`` wrote."""
+        path = folder / "truth.json"
+        if not path.exists():
+            return cls()
+        told = json.loads(path.read_text())
+        runs = {ExpRun(exp, run): (scale, events) for exp, run, scale, events in told["runs"]}
+        return cls(
+            {run: scale for run, (scale, _) in runs.items()},
+            {run: events for run, (_, events) in runs.items()},
+            tuple(ExpRun(*run) for run in told["ignored"]),
+        )
 
 
 def make_toy(folder: Path, seed: int = SEED) -> Path:
@@ -89,24 +123,20 @@ def make_toy(folder: Path, seed: int = SEED) -> Path:
     Returns:
         The folder.
     """
-    done = folder / "truth.json"
-    if done.exists() and json.loads(done.read_text())["seed"] == seed:
+    runs = [ExpRun(exp, number) for exp, numbers in RUNS.items() for number in numbers]
+    randoms = {run: np.random.default_rng([seed, *run]) for run in runs}
+    events = {run: number_of_events(run, randoms[run]) for run in runs}
+    truth = [[*run, true_scale(run), events[run]] for run in runs]
+    text = json.dumps({"seed": seed, "ignored": [list(IGNORED)], "runs": truth}, indent=1)
+    told = folder / "truth.json"
+    if told.exists() and told.read_text() == text:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    truth = []
-    for run in (ExpRun(exp, number) for exp, numbers in RUNS.items() for number in numbers):
-        random = np.random.default_rng([seed, *run])
-        events = number_of_events(run, random)
-        columns = measured_pairs(run, random, events)
-        columns |= {
-            "experiment": np.full(events, run.exp, np.int32),
-            "run": np.full(events, run.run, np.int32),
-        }
-        columns["event"] = np.arange(1, events + 1)
-        for part, start in enumerate(range(0, events, EVENTS_PER_FILE)):
+    for run in runs:
+        columns = measured_pairs(run, randoms[run], events[run])
+        for part, start in enumerate(range(0, events[run], EVENTS_PER_FILE)):
             piece = {name: column[start : start + EVENTS_PER_FILE] for name, column in columns.items()}
             with uproot.recreate(folder / f"e{run.exp:04d}_r{run.run:06d}_{part}.root") as file:
                 file.mktree("events", {name: column.dtype for name, column in piece.items()}).extend(piece)
-        truth.append([*run, true_scale(run), events])
-    done.write_text(json.dumps({"seed": seed, "ignored": [list(IGNORED)], "runs": truth}, indent=1))
+    told.write_text(text)
     return folder

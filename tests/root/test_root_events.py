@@ -4,11 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
-from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun
 from caf_root import Events
 
 ROWS = st.lists(

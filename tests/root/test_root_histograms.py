@@ -6,11 +6,11 @@ import boost_histogram as bh
 import hist
 import numpy as np
 import pytest
-from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun
 from caf_root import Counts, RunHistograms
 
 MASS = hist.axis.Regular(6, 60, 120, name="mass", label="m [GeV]")

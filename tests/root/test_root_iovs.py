@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV
-
 from caf_root import IoVReader, RootFileError, caf_iov_of_file
 
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 import boost_histogram as bh
 import numpy as np
 import pytest
-from caf_core.errors import ConfigurationError
 
+from caf_core.errors import ConfigurationError
 from caf_root import Counts, PeakFitter
 from caf_root.lineshape import bin_probabilities, breit_wigner
 from caf_root.peaks import Z_MASS, Z_WIDTH
-from caf_root.statistics import chi2_of_mean, chi2_of_pulls, chi2_probability
+from caf_root.statistics import chi2_of_mean, chi2_of_pulls, chi2_probability, goodness_of_fit
 
 AXIS = bh.axis.Regular(240, 60, 120)
 
@@ -166,3 +166,16 @@ def test_real_data(zmumu_files):
     assert all(fit.valid for fit in fits) and len(fits) == 19
     _, _, chi2, ndf = chi2_of_mean([fit.position for fit in fits], [fit.error for fit in fits])
     assert chi2_probability(chi2, ndf) > 0.05
+
+
+def test_goodness_of_fit_puts_bins_together():
+    narrow = np.full(400, 0.5)
+    counts = np.random.default_rng(2).poisson(narrow)
+    chi2, bins = goodness_of_fit(counts, narrow)
+    assert bins == 20 and chi2_probability(chi2, bins) > 0.001
+    assert goodness_of_fit(counts.reshape(20, 20).sum(axis=1), narrow.reshape(20, 20).sum(axis=1)) == (
+        pytest.approx(chi2),
+        bins,
+    )
+    assert goodness_of_fit([1, 0], [0.5, 0.5])[1] == 1
+    assert goodness_of_fit([15.0], [10.0])[0] == pytest.approx(2 * (15 * np.log(1.5) - 5))

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from caf_core.iov import IoV
-from caf_core.plugins.registry import Registry
 
 import caf_root
+from caf_core.iov import IoV
+from caf_core.plugins.registry import Registry
 
 
 def test_the_entry_module_imports_nothing_heavy():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caf_core.iov import ExpRun
 
+from caf_core.iov import ExpRun
 from caf_root import RootFileError, read_chunks, split_runs
 
 HOSTILE_NAMES = [

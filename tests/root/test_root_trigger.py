@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from caf_core.errors import ConfigurationError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core.errors import ConfigurationError
 from caf_root import TriggerLine, TriggerSkim, read_chunks
 from caf_root.trigger import event_hash
 

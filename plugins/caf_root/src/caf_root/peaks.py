@@ -29,7 +29,7 @@ class PeakFit:
         background: The fraction of the events in the window that is flat background; 0 if none is fitted.
         background_error: Its statistical error.
         entries: Events in the window.
-        chi2: -2 ln of the likelihood ratio to a perfect description, after putting bins together until 5
+        chi2: -2 ln of the likelihood ratio to a perfect description, after putting bins together until 10
             events are expected in each.
         ndf: The bins that are left minus fitted parameters, at least 0.
         valid: Whether the minimum was found and its errors can be trusted.

@@ -49,7 +49,7 @@ def chi2_of_pulls(pulls: Sequence[float]) -> tuple[float, int, float]:
     return chi2, len(pulls), chi2_probability(chi2, len(pulls))
 
 
-def goodness_of_fit(counts: ArrayLike, expected: ArrayLike, *, at_least: float = 5.0) -> tuple[float, int]:
+def goodness_of_fit(counts: ArrayLike, expected: ArrayLike, *, at_least: float = 10.0) -> tuple[float, int]:
     """How well expected numbers describe counts, whatever the width of the bins.
 
     Neighbouring bins are put together until this many are expected in each, because only then -2 ln of the

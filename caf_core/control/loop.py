@@ -183,8 +183,8 @@ class Controller:
                 return self._gather(name)
             case step.StartAlgorithms(name):
                 return self._start_algorithms(name)
-            case step.Tidy(name, iteration):
-                tidy(self._catalogue[name], iteration, last=False)
+            case step.Tidy(name, iteration, last):
+                tidy(self._catalogue[name], iteration, last=last)
             case step.Finish(name):
                 return self._finish(name)
             case step.StartOwnRun(name):
@@ -220,16 +220,9 @@ class Controller:
 
     def _submit(self, name: str) -> list[step.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
-        jobs: set[str] = set()
-        ended: list[step.Event] = []
-        for part, key in collecting.submit(self._shop, self._catalogue, one, iteration).items():
-            self._jobs[key] = (name, part)
-            jobs.add(key)
-            status = self._shop.service.status(key)
-            if status.ended:
-                reason = "" if status.success else self._complaint(key, part)
-                ended.append(step.JobEnded(name, key, status.success, reason))
-        return [step.Submitted(name, frozenset(jobs)), *ended]
+        jobs = collecting.submit(self._shop, self._catalogue, one, iteration)
+        self._jobs.update({key: (name, collection) for collection, key in jobs.items()})
+        return [step.Submitted(name, frozenset(jobs.values()))]
 
     def _gather(self, name: str) -> list[step.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
@@ -296,7 +289,6 @@ class Controller:
             convergence = self._convergence[name]
             committing.finish(self._shop, one, iteration, convergence)
             self._shop.store.update(name, convergence=str(convergence))
-            tidy(one, iteration, last=True)
         return [step.Finished(name)]
 
     def _start_own(self, name: str) -> None:
@@ -316,7 +308,7 @@ def _run_own(calibration: CalibrationBase, inbox: Inbox) -> None:
         event = step.OwnRunEnded(
             calibration.name, success, "" if success else "its run() set the state to failed"
         )
-    except Exception as error:
+    except BaseException as error:  # the controller waits for this thread, whatever ends it
         event = step.OwnRunEnded(calibration.name, False, f"its run() raised {type(error).__name__}: {error}")
     inbox.put(Posted(event))
 

@@ -1,0 +1,43 @@
+"""Whole runs in processes of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.fixture
+def run_numbers(tmp_path: Path) -> Path:
+    """A folder of input files: six runs of two experiments, one of them with few numbers."""
+    folder = tmp_path / "input"
+    folder.mkdir()
+    for exp, run, count in [(1, 1, 10), (1, 2, 10), (1, 3, 2), (1, 4, 8), (2, 1, 10), (2, 5, 3)]:
+        lines = "".join(f"{exp} {run} {run + exp / 10 + number / 100}\n" for number in range(count))
+        (folder / f"run{exp * 10 + run - 9}.txt").write_text(lines)
+    return folder
+
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def execute(program: str, *args: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Execute one of the programs to its end."""
+    return subprocess.run(
+        [sys.executable, str(PROGRAMS / program), *map(str, args)],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def database_content(folder: Path) -> dict[str, bytes]:
+    """The lines and the payload files of a database, without what says where they came from."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if "provenance" not in path.name}

@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
 
 .PHONY: help setup demo test lint test-slow benchmark docs clean
@@ -34,6 +35,13 @@ test: lint  ## Check the code and run the tests
 
 test-slow: $(STAMP)  ## The crash tests, builds and installs that take minutes
 	$(PY) -m pytest -n auto -m slow
+
+$(DOCS_STAMP): $(STAMP)
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --group docs
+	touch $@
+
+docs: $(DOCS_STAMP)  ## Build the documentation in docs/_build/html; warnings are errors
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --jobs auto -b html docs docs/_build/html
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) demo dist build

@@ -1,0 +1,27 @@
+"""How Sphinx builds this documentation: ``make docs``."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "_ext")]
+
+project = "caf"
+author = "The caf developers"
+project_copyright = "the caf developers"
+release = version = installed_version("caf-core")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "caf_docs"]
+exclude_patterns = ["_build", "examples", "how-to/files"]
+html_theme = "furo"
+html_title = f"caf {release}"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
+napoleon_custom_sections = [("Source", "notes_style")]
+napoleon_use_ivar = True

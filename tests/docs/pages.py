@@ -1,0 +1,132 @@
+"""Finds the code blocks of a page.
+
+Executed are, page by page, in order, in an empty directory:
+
+- ``python`` blocks, in one interpreter a page;
+- ``{code-block} python`` (or another language) with a ``:caption:``, which are written to the file that the caption names;
+- ``pycon`` blocks, as doctest does;
+- ``console`` blocks: what follows ``$`` is executed by a shell, the other lines are what it prints, ``...`` stands for anything.
+  A command may fail only if ``$ echo $?`` follows.
+
+Files that a page offers with the role ``{download}`` are in the directory. A block is left alone if
+``<!-- not executed: REASON -->`` stands before it. ``text`` and other languages are for reading.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
+_SKIP = re.compile(r"^\s*<!-- not executed: (?P<reason>.*\S) -->\s*$")
+_DOWNLOAD = re.compile(r"\{download\}`[^`]*<(?P<path>[^>]+)>`")
+_EXECUTED = ("python", "pycon", "console")
+
+
+@dataclass
+class Block:
+    """One fenced block.
+
+    Args:
+        page: The page.
+        line: The line of its opening fence, from 1.
+        language: What the fence says, such as ``python``.
+        text: Its content without options.
+        caption: The file that it stands for.
+        skipped: Why it is not executed.
+    """
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    caption: str = ""
+    skipped: str = ""
+
+    @property
+    def executed(self) -> bool:
+        """Whether the tests do something with it."""
+        return not self.skipped and bool(self.caption or self.language in _EXECUTED)
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(DOCS.parent)}:{self.line}"
+
+
+@dataclass
+class Command:
+    """One command of a console block with what it shall print."""
+
+    text: str
+    expected: list[str] = field(default_factory=list)
+
+
+def pages() -> list[Path]:
+    """Every page of the documentation."""
+    return sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), 1))
+    skipped = ""
+    for number, line in lines:
+        if found := _SKIP.match(line):
+            skipped = found["reason"]
+            continue
+        opening = _FENCE.match(line)
+        if opening is None:
+            skipped = skipped if not line.strip() else ""
+            continue
+        body = []
+        for _, inner in lines:
+            if inner.strip() == opening["fence"]:
+                break
+            body.append(inner.removeprefix(opening["indent"]))
+        yield _block(page, number, opening["info"].strip(), body, skipped)
+        skipped = ""
+
+
+def _block(page: Path, number: int, info: str, body: list[str], skipped: str) -> Block:
+    language, caption = info, ""
+    directive = re.match(r"\{code-block\}\s*(\S+)", info)
+    if directive:
+        language = directive[1]
+        while body and (option := re.match(r":([a-z-]+):\s*(.*)", body[0])):
+            caption = option[2] if option[1] == "caption" else caption
+            body.pop(0)
+        while body and not body[0].strip():
+            body.pop(0)
+    return Block(page, number, language, "\n".join(body) + "\n", caption, skipped)
+
+
+def downloads(page: Path) -> list[Path]:
+    """The files that a page offers."""
+    return [(page.parent / found["path"]).resolve() for found in _DOWNLOAD.finditer(page.read_text(encoding="utf-8"))]
+
+
+def commands(block: Block) -> list[Command]:
+    """The commands of a console block; ``>`` continues a command."""
+    found: list[Command] = []
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            found.append(Command(line[2:]))
+        elif line.startswith("> ") and found and not found[-1].expected:
+            found[-1].text += "\n" + line[2:]
+        elif found:
+            found[-1].expected.append(line)
+    return found
+
+
+def agrees(expected: list[str], printed: str) -> bool:
+    """Whether what was printed is what the page shows; spaces at the ends of lines and empty last lines do not count."""
+    want = "\n".join(line.rstrip() for line in expected).strip("\n")
+    have = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
+    # A line of dots alone stands for any number of lines, none included; dots within a line for any part of a line.
+    pattern = "\n".join(
+        r"(?:.*\n?)*?" if line.strip() == "..." else ".*?".join(map(re.escape, line.split("...")))
+        for line in want.split("\n")
+    )
+    pattern = pattern.replace(r"(?:.*\n?)*?" + "\n", r"(?:.*\n)*?").replace("\n" + r"(?:.*\n?)*?", r"(?:\n.*)*?")
+    return not want or re.fullmatch(pattern, have) is not None

@@ -15,6 +15,9 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core import Chain, ExpRun, IoV, LocalDatabase, Payload
+from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
+from caf_core.conditions.provenance import Provenance
 from caf_root import Counts, RootCodec
 
 CODEC = RootCodec()
@@ -172,3 +175,16 @@ def test_the_clock_runs_again_afterwards():
 def test_known_bytes_within_one_version_of_uproot():
     digests = {hashlib.sha256(CODEC.encode(histograms()["weights"])).hexdigest() for _ in range(3)}
     assert len(digests) == 1
+
+
+def test_a_histogram_through_a_database(tmp_path):
+    codecs = Codecs((CODEC, *BUILTIN_CODECS.codecs))
+    database = LocalDatabase(tmp_path / "db", codecs)
+    spectrum, iov = histograms()["counts"], IoV(1, 2, 1, -1)
+    for _ in range(2):
+        database.store([(Payload("spectrum", spectrum, iov), Provenance())])
+    (entry,) = database.entries()
+    assert database.path_of(entry).suffix == ".root"
+    assert database.load(entry).values(flow=True).tolist() == spectrum.values.tolist()
+    database.store([(Payload("columns", {"x": np.arange(3)}, iov, codec="root"), Provenance())])
+    assert Chain([database], codecs).get("columns", ExpRun(1, 5))["x"].tolist() == [0, 1, 2]

@@ -12,8 +12,30 @@ from caf_core.plugins.markers import hookimpl
 if TYPE_CHECKING:
     from caf_core.iov import IoV
     from caf_core.plugins.hooks import Register
+    from caf_root.codec import RootCodec as RootCodec
+    from caf_root.counts import Counts as Counts
+    from caf_root.events import Events as Events
+    from caf_root.files import RootFileError as RootFileError
+    from caf_root.histograms import RunHistograms as RunHistograms
+    from caf_root.history import Constant as Constant
+    from caf_root.history import constants as constants
+    from caf_root.history import mean_over_runs as mean_over_runs
+    from caf_root.history import plot_history as plot_history
+    from caf_root.iovs import IoVReader as IoVReader
+    from caf_root.kinematics import pair_mass as pair_mass
+    from caf_root.peaks import PeakFit as PeakFit
+    from caf_root.peaks import PeakFitter as PeakFitter
+    from caf_root.reading import read_chunks as read_chunks
+    from caf_root.reading import split_runs as split_runs
+    from caf_root.statistics import chi2_of_mean as chi2_of_mean
+    from caf_root.statistics import chi2_of_pulls as chi2_of_pulls
+    from caf_root.statistics import chi2_probability as chi2_probability
+    from caf_root.statistics import goodness_of_fit as goodness_of_fit
+    from caf_root.trigger import TriggerLine as TriggerLine
+    from caf_root.trigger import TriggerSkim as TriggerSkim
 
 _HOMES = {
+    "Constant": "history",
     "Counts": "counts",
     "Events": "events",
     "IoVReader": "iovs",
@@ -24,7 +46,6 @@ _HOMES = {
     "RunHistograms": "histograms",
     "TriggerLine": "trigger",
     "TriggerSkim": "trigger",
-    "Constant": "history",
     "chi2_of_mean": "statistics",
     "chi2_of_pulls": "statistics",
     "chi2_probability": "statistics",
@@ -36,6 +57,7 @@ _HOMES = {
     "read_chunks": "reading",
     "split_runs": "reading",
 }
+"""Building block -> its module; the block above tells type checkers the same."""
 
 __all__ = sorted(_HOMES)
 

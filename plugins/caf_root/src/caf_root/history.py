@@ -84,7 +84,9 @@ def plot_history(
     try:
         from matplotlib.figure import Figure
     except ImportError as missing:
-        raise CafError("plots need matplotlib, which is not installed: pip install matplotlib.") from missing
+        raise CafError(
+            "plots need matplotlib, which is not installed: pip install 'caf-root[plot]'."
+        ) from missing
     runs = split_by_experiment(run for step, _, _ in steps for run in step.runs)
     widths = [max(len(found), 8) for found in runs.values()]
     figure = Figure(figsize=(max(8.0, min(14.0, 0.2 * sum(widths))), 4.5), layout="constrained")

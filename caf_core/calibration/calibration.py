@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from caf_core.calibration.algorithm import Algorithm, AnyAlgorithm
 from caf_core.calibration.collection import Collection, Keep
@@ -29,22 +29,32 @@ DEFAULTS: dict[str, Any] = {
 DEFAULT_COLLECTION = "default"
 
 
-def check_name(name: str, what: str) -> None:
+_TAKEN = frozenset({"outputdb", "caf_state.db", "index.json", "missing.json"})
+"""Names that caf itself uses in the folders where those of the user stand."""
+
+
+def check_name(name: object, what: str) -> None:
     """Refuse a name that cannot be the name of a folder.
 
     Raises:
         ConfigurationError: Naming what is wrong with it.
     """
-    if (
-        not name
-        or name.startswith(".")
-        or any(c in "/\\\0\n\t" for c in name)
-        or name != name.strip()
-        or len(name) > 100
-    ):
+    fits = (
+        isinstance(name, str)
+        and name.isprintable()
+        and name == name.strip()
+        and not name.startswith(".")
+        and not set("/\\").intersection(name)
+        and 0 < len(name.encode()) <= 100
+    )
+    if not fits:
         raise ConfigurationError(
-            f"{name!r} cannot be the name of {what}: it names a folder, so it is not empty, has no slash, "
-            f"line break or leading dot, and at most 100 characters."
+            f"{name!r} cannot be the name of {what}: it names a folder, so it is a text that is not empty, "
+            f"has no slash, line break, outer blanks or leading dot, and at most 100 bytes."
+        )
+    if name in _TAKEN:
+        raise ConfigurationError(
+            f"{name!r} cannot be the name of {what}: caf uses it itself; choose another."
         )
 
 
@@ -118,6 +128,9 @@ def _runs(value: Iterable[tuple[int, int]] | None) -> list[ExpRun] | None:
     return None if value is None else [ExpRun(*run) for run in value]
 
 
+_COLLECTION_SETTINGS = frozenset(field.name for field in fields(Collection)) - {"database_chain"}
+
+
 class Calibration(CalibrationBase, DatabaseUser):
     """Collect, calibrate, iterate.
 
@@ -177,7 +190,7 @@ class Calibration(CalibrationBase, DatabaseUser):
         own = {*DEFAULTS, "backend_args", "save_payloads", "database_chain"}
         if key in own:
             setattr(self, key, value)
-        elif hasattr(Collection, key) and not key.startswith("_"):
+        elif key in _COLLECTION_SETTINGS:
             setattr(self.collections.setdefault(DEFAULT_COLLECTION, Collection()), key, value)
         else:
             raise ConfigurationError(
@@ -291,13 +304,4 @@ class Calibration(CalibrationBase, DatabaseUser):
             raise ConfigurationError(
                 f"the collections of calibration {self.name!r} differ in granularity ({granularities}); "
                 f"all of them have to agree."
-            )
-        if isinstance(self.strategies, list | tuple) and len(self.strategies) != len(self._algorithms):
-            raise ConfigurationError(
-                f"calibration {self.name!r} has {len(self._algorithms)} algorithm(s) and "
-                f"{len(self.strategies)} strategies; give one strategy, or one for each."
-            )
-        if self.max_iterations is not None and self.max_iterations < 0:
-            raise ConfigurationError(
-                f"calibration {self.name!r}: max_iterations is {self.max_iterations}; 0 executes it once."
             )

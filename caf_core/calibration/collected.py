@@ -116,7 +116,7 @@ class Collected:
     @property
     def entries(self) -> int:
         """How many entries the collectors counted in these runs."""
-        return sum(out.runs.get(run, 0) for out in self._outputs for run in self.runs)
+        return sum(n for out in self._outputs for run, n in out.runs.items() if run in self._wanted)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -1,13 +1,15 @@
 """A collection: one collector, its input files, and how the work is cut."""
 
 import glob
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attrs import define, field
 
-from caf_core.calibration.collector import AnyCollector, CommandCollector
+from caf_core.calibration.collector import AnyCollector, CommandCollector, collect_function
 from caf_core.calibration.databases import DatabaseUser
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV
@@ -15,6 +17,7 @@ from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
 
 Keep = Literal["all", "last", "failed"]
+KEEP: tuple[Keep, ...] = get_args(Keep)
 Granularity = Literal["run", "all"]
 
 DEFAULT_MAX_JOBS = 1000
@@ -94,6 +97,8 @@ class Collection(DatabaseUser):
         """
         if self.collector is None:
             raise ConfigurationError(f"{owner} has no collector; set collection.collector.")
+        if not self.is_command:
+            collect_function(self.collector)
         if self.granularity not in ("run", "all"):
             raise ConfigurationError(
                 f"{owner}: granularity is {self.granularity!r}; it can be 'run' or 'all'."
@@ -102,10 +107,10 @@ class Collection(DatabaseUser):
             raise ConfigurationError(
                 f"{owner}: on_missing is {self.on_missing!r}; it can be 'error' or 'skip'."
             )
-        if self.keep_collector_output not in (None, "all", "last", "failed"):
+        if self.keep_collector_output not in (None, *KEEP):
             raise ConfigurationError(
-                f"{owner}: keep_collector_output is {self.keep_collector_output!r}; it can be 'all', "
-                f"'last' or 'failed'."
+                f"{owner}: keep_collector_output is {self.keep_collector_output!r}; it can be "
+                f"{', '.join(map(repr, KEEP))}."
             )
         if not 0 < self.min_fraction <= 1:
             raise ConfigurationError(
@@ -146,11 +151,9 @@ def find_files(collection: Collection, owner: str) -> FileSelection:
         if is_uri(name):
             found[name] = None
             continue
-        path = Path(name).expanduser()
-        # A name that exists is taken as it is, so that brackets in file names are no trap.
-        matches = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns too
+        matches = _matches(name)
         missing += [] if matches else [name]
-        found.update(dict.fromkeys(str(Path(match).absolute()) for match in matches))
+        found.update(dict.fromkeys(matches))
     if missing and collection.on_missing == "error":
         raise ConfigurationError(
             f"{owner}: {len(missing)} input file(s) do not exist: {', '.join(map(repr, missing[:3]))}"
@@ -161,6 +164,24 @@ def find_files(collection: Collection, owner: str) -> FileSelection:
             f"{owner}: none of its {len(collection.input_files)} input file(s) exist; correct the names."
         )
     return FileSelection(tuple(found), tuple(missing))
+
+
+def absolute_path(name: str) -> str:
+    """A path as tasks need it, whatever their working directory; ``~`` is the home of a user, if there is
+    such a user."""
+    path = Path(name)
+    with suppress(RuntimeError):  # where there is none, the file's own name begins with a tilde
+        path = path.expanduser()
+    return str(path.absolute())
+
+
+def _matches(name: str) -> list[str]:
+    """The files that a name or glob stands for.
+
+    A name that exists is taken as it is, so that brackets in file names are no trap.
+    """
+    path = absolute_path(name)
+    return [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH110, PTH207 - they take any name
 
 
 def select_by_run(
@@ -192,6 +213,6 @@ def select_by_run(
             ExpRun(iov.exp_low, run) in ignored for run in range(iov.run_low, iov.run_high + 1)
         )
 
-    dropped = tuple(name for name in selection.files if unwanted(name))
-    kept = tuple(name for name in selection.files if name not in set(dropped))
-    return FileSelection(kept, selection.missing, dropped)
+    dropped = dict.fromkeys(name for name in selection.files if unwanted(name))
+    kept = tuple(name for name in selection.files if name not in dropped)
+    return FileSelection(kept, selection.missing, tuple(dropped))

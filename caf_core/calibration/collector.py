@@ -162,6 +162,10 @@ def collect_function(collector: Any) -> Callable[[CollectorContext], None]:
     Raises:
         ConfigurationError: If it is neither.
     """
+    if isinstance(collector, type):
+        raise ConfigurationError(
+            f"{collector.__name__} is a class; give an instance of it: {collector.__name__}()."
+        )
     method = getattr(collector, "collect", None)
     if callable(method):
         return method  # type: ignore[no-any-return]  # an attribute of a user's object

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
+from math import inf, isnan
 
-from attrs import frozen
+from attrs import field, frozen
 
+from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 
 
@@ -27,13 +29,18 @@ class Metric:
         tolerance: The size below which the distance no longer matters; positive.
     """
 
-    value: float
-    tolerance: float
+    value: float = field(converter=float)
+    tolerance: float = field(converter=float)
+
+    @tolerance.validator
+    def _positive(self, _attribute: object, tolerance: float) -> None:
+        if not tolerance > 0:
+            raise ConfigurationError(f"the tolerance of a metric is {tolerance}; it is above 0.")
 
     @property
     def ratio(self) -> float:
-        """The signed value in units of its tolerance."""
-        return self.value / self.tolerance if self.tolerance else float("inf") * (self.value or 1.0)
+        """The signed value in units of its tolerance; infinite if the value is no number."""
+        return inf if isnan(self.value) else self.value / self.tolerance
 
 
 MetricKey = tuple[int, str, ExpRun]

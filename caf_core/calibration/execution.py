@@ -100,7 +100,7 @@ def collect(
     """Execute a Python collector on the input files of this task."""
     shared: CollectKit = unpack(Path(kit))
     context = CollectorContext(
-        input_files=tuple(json.loads(Path("input_files.json").read_text(encoding="utf-8"))),
+        input_files=_input_files(),
         selection=RunSelection.from_json(selection),
         conditions=Doors(**doors).chain(chain),
         params=shared.params,
@@ -111,6 +111,11 @@ def collect(
     )
     collect_function(shared.collector)(context)
     context.finish()
+
+
+def _input_files() -> tuple[str, ...]:
+    path = Path("input_files.json")  # A task without input files has none.
+    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
 
 
 def calibrate(

@@ -4,14 +4,16 @@ before they are read."""
 import json
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import attrs
 import cloudpickle
 
+from caf_core.calibration.own_code import used_globals
 from caf_core.errors import ConfigurationError
 
 _SCHEMA = 1
@@ -63,25 +65,47 @@ def pack(value: object, what: str) -> bytes:
             that is known.
     """
     header = {"schema": _SCHEMA, "python": _python(), "what": what}
-    try:
-        with _by_value(modules_beside(script_folder())):
+    with _by_value(modules_beside(script_folder())):
+        try:
             body: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise ConfigurationError(
-            f"{what} cannot be sent to another process: {_culprit(value)}{error}; "
-            "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
-        ) from error
+        except Exception as error:
+            names, part = _culprit(value)
+            where = f"{'.'.join(names)} ({type(part).__name__}): " if names else ""
+            raise ConfigurationError(
+                f"{what} cannot be sent to another process: {where}{error}; "
+                "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
+            ) from error
     return json.dumps(header).encode() + b"\n" + body
 
 
-def _culprit(value: object) -> str:
-    """The attribute that cannot be pickled, as the beginning of a sentence."""
-    for name, part in getattr(value, "__dict__", {}).items():
+def _culprit(value: object, depth: int = 8) -> tuple[list[str], object]:
+    """Where in a value that cannot be pickled the fault lies: names that lead there, and what is there."""
+    for name, part in _parts(value) if depth else ():
         try:
             cloudpickle.dumps(part)
         except Exception:
-            return f"its attribute {name!r} ({type(part).__name__}): "
-    return ""
+            names, deepest = _culprit(part, depth - 1)
+            return [name, *names], deepest
+    return [], value
+
+
+def _parts(value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        yield from ((str(key), part) for key, part in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from ((str(number), part) for number, part in enumerate(value))
+    elif isinstance(value, MethodType):
+        yield from _parts(value.__self__)
+    elif isinstance(value, FunctionType):
+        cells = (cell.cell_contents for cell in value.__closure__ or ())
+        yield from zip(value.__code__.co_freevars, cells, strict=False)
+        yield from used_globals(value.__code__, value.__globals__)
+    else:
+        if attrs.has(type(value)):
+            yield from ((field.name, getattr(value, field.name, None)) for field in attrs.fields(type(value)))
+        yield from getattr(value, "__dict__", {}).items()
+        if not isinstance(value, type):
+            yield type(value).__name__, type(value)
 
 
 def unpack(path: Path) -> Any:

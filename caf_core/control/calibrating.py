@@ -74,7 +74,7 @@ class AlgorithmsStep:
         self._questions: dict[str, _Question] = {}
         self._constants: dict[int, tuple[list[str], str]] = {}
         self._code: dict[int, str] = {}
-        self.runner: AlgorithmsRunner = one.runner() if isinstance(one.runner, type) else one.runner
+        self.runner: AlgorithmsRunner = one.runner()
         self._planned = [
             PlannedAlgorithm(a.index, a.name, a.strategy, self.runs, Past(iteration, past.get(a.index, ())))
             for a in one.algorithms
@@ -240,6 +240,8 @@ class AlgorithmsStep:
                 answer = json.loads((directory / OUTCOME_FILE).read_text(encoding="utf-8"))
             else:
                 answer["message"] = why_it_failed(self._shop.service, question.job)
+        except FileNotFoundError:
+            answer["message"] = "it ended without returning an outcome (did something in it call exit?)"
         except (OSError, ValueError, StopIteration) as error:
             answer = {"result": str(Result.FAILURE), "message": f"its outcome cannot be read: {error}"}
         return StoredExecution(

@@ -6,6 +6,7 @@ from caf_core.jobs.ledger import TaskChange, TaskState
 from caf_core.jobs.service import JobService
 
 _TAIL = 4096
+_LONGEST = 300
 
 
 def last_lines(path: Path, count: int = 1) -> list[str]:
@@ -25,8 +26,14 @@ def explain(change: TaskChange, stderr: Path) -> str:
     what = change.reason or (
         f"exit code {change.exit_code}" if change.exit_code is not None else str(change.failure or "unknown")
     )
-    said = last_lines(stderr)
+    said = [_shortened(line) for line in last_lines(stderr)]
     return f"{what}: {said[0]}" if said and said[0] not in what else what
+
+
+def _shortened(line: str) -> str:
+    """A line that fits into a sentence, without what would confuse a terminal."""
+    plain = "".join(character if character.isprintable() else " " for character in line).strip()
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]} ..."
 
 
 def _stderr(service: JobService, key: str, index: int) -> Path:

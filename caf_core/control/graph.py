@@ -40,7 +40,8 @@ def nearest_first(graph: Graph, name: str) -> tuple[str, ...]:
     level: Iterable[str] = tuple(reversed(graph[name]))
     while level:
         found.update(dict.fromkeys(level))
-        level = [far for near in level for far in reversed(graph[near]) if far not in found]
+        next_level = (far for near in level for far in reversed(graph[near]) if far not in found)
+        level = tuple(dict.fromkeys(next_level))
     return tuple(found)
 
 

@@ -4,7 +4,9 @@ become errors.
 Everything that can be wrong with a configuration is found here, before anything starts.
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from caf_core.calibration.algorithm import Algorithm
 from caf_core.calibration.calibration import DEFAULTS, Calibration, CalibrationBase
 from caf_core.calibration.collection import (
     DEFAULT_MAX_JOBS,
+    KEEP,
     Collection,
     FileSelection,
+    absolute_path,
     find_files,
     is_uri,
     select_by_run,
@@ -71,7 +75,7 @@ class Resolved:
         chain: URLs of the user's databases for the algorithms, in the order of search.
         backend: Name of its backend, for the job service.
         settings: Every default filled in.
-        runner: The class of its runner.
+        runner: Makes its runner.
     """
 
     calibration: CalibrationBase
@@ -124,13 +128,13 @@ def dependency_graph(calibrations: Sequence[CalibrationBase]) -> dict[str, list[
                 f"two calibrations are called {calibration.name!r}; give each a name of its own."
             )
         found[calibration.name] = [dependency.name for dependency in calibration.dependencies]
-    for name, dependencies in found.items():
-        for dependency in dependencies:
-            if dependency not in found:
+    for calibration in calibrations:
+        for dependency in calibration.dependencies:
+            if not any(dependency is other for other in calibrations):
                 raise ConfigurationError(
-                    f"calibration {name!r} depends on {dependency!r}, which is not in this CAF; add it "
-                    f"with caf.add_calibration(...), "
-                    "or use its constants through use_local_database(...)."
+                    f"calibration {calibration.name!r} depends on {dependency.name!r}, which is not in this "
+                    f"CAF; add it with caf.add_calibration(...), or use its constants through "
+                    f"use_local_database(...)."
                 )
     graph.ordered(found)
     return found
@@ -177,13 +181,24 @@ def resolve(
             )
             one.nearest = nearest
         else:
-            if not calibration.is_valid():
-                raise ConfigurationError(
-                    f"calibration {name!r} says that it is not valid (is_valid() is false); complete it."
-                )
+            _check_own(calibration)
             one = Resolved(calibration, output_dir / name, nearest, {**DEFAULTS, **defaults})
         resolved[name] = one
     return resolved
+
+
+def _check_own(calibration: CalibrationBase) -> None:
+    try:
+        valid = calibration.is_valid()
+    except Exception as error:
+        raise ConfigurationError(
+            f"calibration {calibration.name!r} cannot say whether it is valid: is_valid() raised "
+            f"{type(error).__name__}: {error}; correct it."
+        ) from error
+    if not valid:
+        raise ConfigurationError(
+            f"calibration {calibration.name!r} says that it is not valid (is_valid() is false); complete it."
+        )
 
 
 def _standard(
@@ -196,6 +211,7 @@ def _standard(
 ) -> Resolved:
     calibration.check()
     settings = {key: _first(getattr(calibration, key), default) for key, default in defaults.items()}
+    _check_settings(calibration, settings)
     selection = RunSelection(settings["ignored_runs"], requested)
     algorithms = _algorithms(calibration, settings["strategies"], registry)
     return Resolved(
@@ -211,8 +227,37 @@ def _standard(
         selection=selection,
         chain=tuple(reversed(calibration.database_chain or ())),
         backend=backends.use(settings["backend"]),
-        runner=registry.resolve("runner", settings["runner"]),
+        # A runner holds the state of one iteration of one calibration, so an instance serves as a model.
+        runner=_maker(registry.resolve("runner", settings["runner"])),
     )
+
+
+def _maker(runner: Any) -> Callable[[], Any]:
+    return runner if isinstance(runner, type) else partial(copy.copy, runner)
+
+
+def _check_settings(calibration: Calibration, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot be, whether they are the calibration's own or the CAF's.
+
+    Raises:
+        ConfigurationError: Naming the setting, what it may be, and the remedy.
+    """
+    owner, last = f"calibration {calibration.name!r}", settings["max_iterations"]
+    if not isinstance(last, int) or isinstance(last, bool) or last < 0:
+        raise ConfigurationError(
+            f"{owner}: max_iterations is {last!r}; it is a whole number, and 0 executes everything once."
+        )
+    if settings["keep_collector_output"] not in KEEP:
+        raise ConfigurationError(
+            f"{owner}: keep_collector_output is {settings['keep_collector_output']!r}; it can be "
+            f"{', '.join(map(repr, KEEP))}."
+        )
+    strategies, count = settings["strategies"], len(calibration.algorithms)
+    if isinstance(strategies, list | tuple) and len(strategies) != count:
+        raise ConfigurationError(
+            f"{owner} has {count} algorithm(s) and {len(strategies)} strategies; give one strategy, or one "
+            f"for each."
+        )
 
 
 def _first(value: Any, default: Any) -> Any:
@@ -284,14 +329,19 @@ def _collection(
 
 def known_name(name: str) -> str:
     """An input file's name as the file selection has it: absolute, unless it is a URI."""
-    return name if is_uri(name) else str(Path(name).expanduser().absolute())
+    return name if is_uri(name) else absolute_path(name)
 
 
 def _splitter(collection: Collection, registry: Registry) -> SubjobSplitter:
     if collection.max_files_per_collector_job is not None:
         return MaxFilesSplitter(max_files_per_subjob=collection.max_files_per_collector_job)
     if collection.splitter is None:
-        return MaxSubjobsSplitter(max_subjobs=collection.max_collector_jobs or DEFAULT_MAX_JOBS)
+        return MaxSubjobsSplitter(max_subjobs=_first(collection.max_collector_jobs, DEFAULT_MAX_JOBS))
     kind = registry.resolve("splitter", collection.splitter)
-    splitter: SubjobSplitter = kind() if isinstance(kind, type) else kind
+    try:
+        splitter: SubjobSplitter = kind() if isinstance(kind, type) else kind
+    except TypeError as error:
+        raise ConfigurationError(
+            f"splitter {kind.__name__} cannot be made without arguments ({error}); give an instance of it."
+        ) from error
     return splitter

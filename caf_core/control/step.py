@@ -174,10 +174,17 @@ class StartAlgorithms:
 
 @frozen
 class Tidy:
-    """An iteration's collector output is no longer needed by later iterations."""
+    """An iteration has ended well, and this is written down: its collector output is no longer needed.
+
+    Args:
+        name: The calibration.
+        iteration: The iteration.
+        last: Whether the calibration has completed with it.
+    """
 
     name: str
     iteration: int
+    last: bool
 
 
 @frozen
@@ -260,6 +267,8 @@ def step(system: System, event: Event) -> tuple[System, tuple[Effect, ...]]:
             _algorithms_ended(work, event)
         case Finished(name):
             work.move(name, "finish")
+            if not work.system[name].own:
+                work.then(Tidy(name, work.system[name].iteration, last=True))
         case OwnRunEnded():
             _own_run_ended(work, event)
         case Failed(name, reason):
@@ -276,6 +285,8 @@ def _decided(work: _Step, event: Decided) -> None:
         work.then(StartOwnRun(event.name) if stage.own else SubmitCollectors(event.name))
     elif stage.state is State.RUNNING_COLLECTOR:
         work.then(StartOwnRun(event.name) if stage.own else SubmitCollectors(event.name))
+    elif stage.own and stage.state not in END_STATES:
+        _own_run_returned(work, event.name)
     elif stage.state is State.COLLECTOR_COMPLETED:
         work.move(event.name, "run_algorithms")
         work.then(StartAlgorithms(event.name))
@@ -317,9 +328,9 @@ def _algorithms_ended(work: _Step, event: AlgorithmsEnded) -> None:
         work.move(name, "complete_algorithms")
     stage = work.system[name]
     if event.result is Result.ITERATE and stage.iteration < stage.max_iterations:
-        work.then(Tidy(name, stage.iteration))
         work.move(name, "iterate")
         work.move(name, "submit_collector")
+        work.then(Tidy(name, stage.iteration, last=False))
         work.then(SubmitCollectors(name))
     elif event.convergence is not Convergence.CONVERGED and stage.require_convergence:
         work.move(
@@ -336,9 +347,19 @@ def _own_run_ended(work: _Step, event: OwnRunEnded) -> None:
     if not event.success:
         _fail(work, event.name, event.reason)
         return
-    for trigger in ("complete_collector", "run_algorithms", "complete_algorithms"):
-        work.move(event.name, trigger)
-    work.then(Finish(event.name))
+    _own_run_returned(work, event.name)
+
+
+def _own_run_returned(work: _Step, name: str) -> None:
+    """Take a user's own calibration along the table; a crash may have left it anywhere on the way."""
+    onward = {
+        State.RUNNING_COLLECTOR: "complete_collector",
+        State.COLLECTOR_COMPLETED: "run_algorithms",
+        State.RUNNING_ALGORITHMS: "complete_algorithms",
+    }
+    while (state := work.system[name].state) in onward:
+        work.move(name, onward[state])
+    work.then(Finish(name))
 
 
 def _fail(work: _Step, name: str, reason: str) -> None:

@@ -41,6 +41,7 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         CheckpointError: If the file is no checkpoint, is damaged, or was written by a newer caf.
     """
     path = directory / FILE_NAME
+    _check_directory(directory)
     database = peewee.SqliteDatabase(str(path), timeout=30)
     # The write-ahead log needs shared memory between processes, which network filesystems do not give.
     mode = "wal" if filesystem_type(directory) in _LOCAL_FILESYSTEMS else "delete"
@@ -50,6 +51,7 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         existing = database.table_exists("setting")
         if existing:
             _check_version(models, path)
+            _check_pages(database, path)
         elif database.get_tables():
             raise CheckpointError(
                 f"{path} is an SQLite file, but no checkpoint of caf; move it away or choose another "
@@ -99,9 +101,37 @@ def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         raise _unusable(path, error) from error
 
 
+def _check_directory(directory: Path) -> None:
+    """The checkpoint holds paths as text, so they have to be text.
+
+    Raises:
+        CheckpointError: If the output directory's name is none.
+    """
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            f"the output directory {str(directory)!r} has a name that is no valid UTF-8; choose another one."
+        ) from error
+
+
+def _check_pages(database: peewee.SqliteDatabase, path: Path) -> None:
+    """Find damage at once, and not in the middle of a run.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    problem = str(database.execute_sql("PRAGMA quick_check(1)").fetchone()[0])
+    if problem != "ok":
+        raise _unusable(path, ValueError(problem))
+
+
 def _check_version(models: Any, path: Path) -> None:
     row = models.Setting.get_or_none(models.Setting.key == "schema")
-    version = int(row.value) if row is not None else 0
+    try:
+        version = int(row.value) if row is not None else 0
+    except ValueError as error:
+        raise _unusable(path, error) from error
     if version > SCHEMA_VERSION:
         raise CheckpointError(
             f"{path} was written by a newer caf (schema {version}, this caf knows {SCHEMA_VERSION}); "

@@ -5,7 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,11 @@ class CheckpointStore:
     def close(self) -> None:
         """Leave a file that everybody who may read it can read (no write-ahead log)."""
         try:
-            self.database.execute_sql("PRAGMA journal_mode=DELETE")
-        except peewee.OperationalError:
-            # A reader holds the log open; the next controller or the last reader folds it in.
-            self.database.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        self.database.close()
+            with suppress(peewee.OperationalError):
+                # A reader holds the log open, or the disk is full: the next controller folds it in.
+                self.database.execute_sql("PRAGMA journal_mode=DELETE")
+        finally:
+            self.database.close()
 
     @contextmanager
     def batch(self) -> Iterator[None]:

@@ -75,7 +75,10 @@ def _iov(value: Any, name: object, file: Path) -> IoV:
     try:
         if isinstance(value, IoV):
             return value
-        return IoV.parse(value) if isinstance(value, str) else IoV(*value)
+        if isinstance(value, str):
+            return IoV.parse(value)
+        exp_low, run_low, exp_high, run_high = value
+        return IoV(exp_low, run_low, exp_high, run_high)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"the file map {file} gives {name!r} the interval {value!r}, which is none ({error}); correct it."

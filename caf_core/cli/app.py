@@ -152,6 +152,9 @@ def _complain(error: Exception, settings: Settings) -> int:
     match error:
         case click.exceptions.Abort():
             return _say("stopped.", Exit.INTERRUPTED)
+        case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+            click.echo(error.format_message(), err=True)
+            return Exit.CONFIGURATION
         case click.ClickException():
             return _say(_usage(error), Exit.CONFIGURATION)
         case BrokenPipeError():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from attrs import define, field
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _REFRESH = 4
 """How often it is drawn [1/s]."""
+_BAR = 3
+"""The column of the bar."""
+_NAME, _TASKS, _LEFT, _SHORTEST, _LONGEST = 24, 12, 9, 8, 40
+"""Widths: the widest name, the narrowest tasks and time left, the shortest and longest bar."""
 
 
 @define
@@ -53,6 +57,11 @@ class Bar:
         """How many tasks there are."""
         return sum(status.total for status in self.jobs.values())
 
+    def drawn(self, width: int) -> ProgressBar:
+        """The bar itself."""
+        done, pulse = self.count(TaskState.COMPLETED), self.state == State.RUNNING_ALGORITHMS
+        return ProgressBar(total=max(self.total, 1), completed=done, width=width, pulse=pulse)
+
     def left(self, now: float) -> float | None:
         """The time that the tasks of this iteration still need, as far as it can be told [s]."""
         done = self.count(TaskState.COMPLETED, TaskState.FAILED)
@@ -76,6 +85,7 @@ class Bars:
         self._console = Console(file=stream, highlight=False)
         self._clock = clock
         self._bars: dict[str, Bar] = {}
+        self._over = False
         self._live = Live(
             console=self._console, refresh_per_second=_REFRESH, get_renderable=self._draw, auto_refresh=live
         )
@@ -106,45 +116,62 @@ class Bars:
 
     def ended(self) -> None:
         """See ``Listener``."""
+        self._over = True
         self._live.stop()
 
-    def _draw(self) -> Group:
+    def _draw(self) -> Table:
         """One line a calibration; narrow terminals lose the bar before they lose a number."""
-        width, now = self._console.width, self._clock()
+        if not self._bars:
+            return Table.grid()
+        now = self._clock()
+        rows = {name: self._texts(name, bar, now) for name, bar in self._bars.items()}
+        widths = _widths(list(rows.values()), self._console.width)
         table = Table.grid(padding=(0, 1, 0, 0))
-        for number, column in enumerate(("name", "state", "iteration", "bar", "tasks", "left")):
-            table.add_column(
-                column,
-                no_wrap=True,
-                overflow="ellipsis",
-                ratio=None,
-                justify="right" if number == 2 else "left",
-            )
-        names = max((len(shown(name)) for name in self._bars), default=0)
-        space = max(8, min(40, width - min(names, 24) - 62))
-        for name, bar in self._bars.items():
-            table.add_row(*self._row(name, bar, space, now))
-        return Group(table)
+        for width in widths:
+            table.add_column(no_wrap=True, overflow="ellipsis", width=width)
+        for name, texts in rows.items():
+            bar = self._bars[name]
+            cells: list[Text | ProgressBar] = [*texts]
+            if len(widths) > len(texts):
+                cells.insert(_BAR, bar.drawn(widths[_BAR]))
+            table.add_row(*cells[: len(widths)])
+        return table
 
-    def _row(self, name: str, bar: Bar, space: int, now: float) -> list[Text | ProgressBar]:
-        title = shown(name)
-        last = "" if bar.last_iteration is None else f"/{bar.last_iteration}"
-        done, total = bar.count(TaskState.COMPLETED), bar.total
-        tasks = Text(f"{done}/{total}" if total else "")
-        for state, letter, colour in (
-            (TaskState.RUNNING, "running", "cyan"),
-            (TaskState.FAILED, "failed", "red"),
-        ):
+    def _texts(self, name: str, bar: Bar, now: float) -> list[Text]:
+        """The cells of a line but for the bar: name, state, iteration, tasks, time left."""
+        # A job of `caf submit` has neither states nor iterations.
+        single = bar.last_iteration is None
+        waiting = "" if single else "not started" if self._over else "waiting"
+        total = bar.total
+        tasks = Text(f"{bar.count(TaskState.COMPLETED)}/{total}" if total else "")
+        for state, colour in ((TaskState.RUNNING, "cyan"), (TaskState.FAILED, "red")):
             if number := bar.count(state):
-                tasks.append(f" {number} {letter}", colour)
+                tasks.append(f" {number} {state}", colour)
         left = bar.left(now)
         return [
-            Text(title if len(title) <= 24 else f"{title[:23]}…", "bold"),
-            Text(bar.state.replace("_", " ") or "waiting", COLOURS.get(bar.state, "")),
-            Text(f"{bar.iteration}{last}"),
-            ProgressBar(
-                total=max(total, 1), completed=done, width=space, pulse=bar.state == State.RUNNING_ALGORITHMS
-            ),
+            Text(shown(name), "bold"),
+            Text(bar.state.replace("_", " ") or waiting, COLOURS.get(bar.state, "")),
+            Text("" if single else f"{bar.iteration}/{bar.last_iteration}"),
             tasks,
             Text("" if left is None else f"{duration(left)} left", "dim"),
         ]
+
+
+def _widths(rows: list[list[Text]], available: int) -> list[int]:
+    """The widths of the columns; without the bar, and without the time left, where there is no room for
+    them."""
+    name, state, iteration, tasks, left = (
+        max(text.cell_len for text in column) for column in zip(*rows, strict=True)
+    )
+    if state:
+        # Of the widest state that comes by often, so that the bars stay where they are.
+        state = max(state, len("running algorithms"))
+    name, tasks, left = min(name, _NAME), max(tasks, _TASKS), max(left, _LEFT)
+    gaps = 6
+    bar = available - name - state - iteration - tasks - left - gaps
+    if bar >= _SHORTEST:
+        return [name, state, iteration, min(bar, _LONGEST), tasks, left]
+    if bar + gaps >= gaps - 1:
+        return [name, state, iteration, tasks, left]
+    rest = available - state - iteration - tasks - 4
+    return [max(1, min(name, rest)), state, iteration, tasks]

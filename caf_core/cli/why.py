@@ -24,7 +24,7 @@ _FULL = 3
 @json_option
 @click.option("--iteration", type=click.IntRange(min=0), help="Another iteration than the last.")
 @click.option(
-    "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="Last lines of stderr to show."
+    "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="Last lines of stderr to show."
 )
 @click.option("--all", "everything", is_flag=True, help="Show every failure in full.")
 @click.argument("calibration")

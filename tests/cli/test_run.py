@@ -1,0 +1,258 @@
+"""``caf run``."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+
+def test_a_run_tells_its_progress_in_lines_and_ends_with_0(good):
+    output, done = good
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "script: done"
+    assert done.stdout.splitlines()[0].endswith("--extra"), "options behind the script are the script's own"
+    assert "first: iteration 0, running_collector" in done.stderr
+    assert "first: default: 5/5 tasks done" in done.stderr
+    assert (
+        f"second: completed in iteration 0 (converged); constants in {output}/second/outputdb" in done.stderr
+    )
+
+
+def test_classes_of_the_script_travel_and_its_folder_is_known(good):
+    output, _ = good
+    assert (output / "outputdb" / "database.txt").read_text().count("mean_") == 2
+
+
+def test_a_second_run_has_nothing_to_do_and_says_so(good, script, good_input, run_caf):
+    output, _ = good
+    done = run_caf("run", "-o", output, "--json", script, good_input, "--extra")
+    assert done.returncode == 0
+    assert "it has completed before, and nothing has changed" in done.stderr
+    report = json.loads(done.stdout[done.stdout.index("[") :])
+    assert report[0]["calibrations"]["first"]["convergence"] == "converged"
+    assert report[0]["success"] is True
+
+
+def test_failed_calibrations_end_with_1_and_one_sentence(bad):
+    output, done = bad
+    assert done.returncode == 1
+    assert "script: done" not in done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("caf: 2 of 2 calibration(s) did not complete")
+    assert f"caf why NAME -p {output}" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_check_says_what_would_be_done_and_does_nothing(script, good_input, tmp_path, run_caf):
+    done = run_caf("run", "--check", "-o", tmp_path / "out", script, good_input)
+    assert done.returncode == 0, done.stderr
+    assert "first        default     5" in done.stdout
+    assert "first: SingleIOV" in done.stdout
+    assert not (tmp_path / "out").exists()
+    found = json.loads(
+        run_caf("run", "--check", "--json", "-q", script, good_input, cwd=tmp_path).stdout.partition("\n")[2]
+    )
+    assert found["order"] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("import sys; sys.exit(7)", 7, ""),
+        ("import sys; sys.exit('no luck')", 1, "no luck"),
+        ("x = 1\n1 / 0", 2, "line 2: ZeroDivisionError: division by zero"),
+        ("def f(:", 2, "line 1: invalid syntax"),
+        ("from caf_core.control.caf import CAF\nCAF().run()", 2, "this CAF has no calibrations"),
+        ("", 0, "without calling CAF.run()"),
+        ("raise KeyboardInterrupt", 130, "stopped"),
+        ("import __main__, sys; assert __name__ == '__main__'; assert vars(__main__) is globals()", 0, ""),
+        ("from helper import value; assert value == 3", 0, ""),
+        ("import nothing_like_this", 2, "ModuleNotFoundError"),
+    ],
+)
+def test_how_scripts_end(text, code, said, tmp_path, run_caf):
+    (tmp_path / "helper.py").write_text("value = 3")
+    script = tmp_path / "a script.py"
+    script.write_text(text)
+    done = run_caf("run", script)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback_of_the_script(tmp_path, run_caf):
+    script = tmp_path / "s.py"
+    script.write_text("def f():\n    return 1 / 0\nf()")
+    done = run_caf("run", "--debug", script)
+    assert done.returncode == 2
+    assert "line 2, in f" in done.stderr
+    assert "line 2: ZeroDivisionError" in done.stderr.splitlines()[-1]
+
+
+def test_usage_errors(caf, tmp_path):
+    assert caf("run", tmp_path / "nothing.py").code == 2
+    (tmp_path / "s.py").write_text("")
+    called = caf("run", "--iteration", "1", tmp_path / "s.py")
+    assert called.code == 2
+    assert "--from" in called.err
+    assert caf("run", "--check", tmp_path / "s.py").code == 2
+
+
+def test_an_unknown_backend_is_one_sentence(script, good_input, tmp_path, run_caf):
+    done = run_caf("run", "-o", tmp_path / "out", "-b", "htcondr", script, good_input)
+    assert done.returncode == 2
+    assert "there is no backend called 'htcondr'" in done.stderr
+    assert not (tmp_path / "out" / "caf_state.db").exists()
+
+
+def test_a_damaged_checkpoint_ends_with_3(script, good_input, tmp_path, run_caf):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "caf_state.db").write_bytes(b"this is no database" * 100)
+    done = run_caf("run", "-o", tmp_path / "out", script, good_input)
+    assert done.returncode == 3
+    assert done.stderr.startswith("caf: ")
+
+
+BLOCKING = """
+import sys
+from pathlib import Path
+from caf_core.calibration.algorithm import Outcome
+from caf_core.calibration.calibration import Calibration
+from caf_core.control.caf import CAF
+
+def collect(context):
+    folder = Path(context.params["folder"])
+    if not (folder / "go on").exists():
+        with open(folder / "door", "w") as door:
+            door.write("here I am")
+        import time
+        time.sleep(100)
+    context.put((1, 1), [1.0], entries=1)
+
+def fit(context):
+    return Outcome("ok", {"x": 1.0})
+
+cal = Calibration("slow", collect, [fit])
+cal.collections["default"].params = {"folder": sys.argv[1]}
+caf = CAF(output_dir=sys.argv[1] + "/out")
+caf.add_calibration(cal)
+caf.run()
+"""
+
+
+def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, caf_words, run_caf):
+    script = tmp_path / "slow.py"
+    script.write_text(BLOCKING)
+    os.mkfifo(tmp_path / "door")
+    process = subprocess.Popen(caf_words(["run", script, tmp_path]), stderr=subprocess.PIPE, text=True)
+    (tmp_path / "door").read_text()  # waits until the collector is there
+    status = run_caf("status", "-p", tmp_path / "out")
+    assert f"controller: alive on host {os.uname().nodename}, pid {process.pid}" in status.stdout
+    refused = run_caf("status", "update", "slow", "state", "init", "-p", tmp_path / "out")
+    assert refused.returncode == 3
+    assert f"pid {process.pid}" in refused.stderr
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "start it again with the same output directory" in said.splitlines()[-1]
+    (tmp_path / "go on").touch()
+    done = run_caf("run", script, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bars_on_a_terminal(script, good_input, tmp_path, caf_words):
+    """One bar a calibration, with its state."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    words = caf_words(["run", "-o", tmp_path / "out", script, good_input])
+    process = subprocess.Popen(words, stderr=theirs, stdout=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    drawn = _read_all(ours)
+    assert process.wait() == 0, drawn
+    assert "first" in drawn and "running collector" in drawn
+    assert "5/5" in drawn
+    assert "━" in drawn
+    last = drawn.replace("\r", "").split("\x1b[2K")[-1]
+    assert "completed" in last
+
+
+def _read_all(descriptor: int) -> str:
+    parts = []
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # what Linux says when the other side is closed
+            part = b""
+        if not part:
+            os.close(descriptor)
+            return b"".join(parts).decode()
+        parts.append(part)
+
+
+def test_time_left_follows_the_tasks_of_this_iteration():
+    from io import StringIO
+
+    from caf_core.calibration.states import State
+    from caf_core.cli.bars import Bars
+    from caf_core.control.step import Move
+    from caf_core.jobs.ledger import TaskState
+    from caf_core.jobs.service import JobStatus
+
+    now = [0.0]
+    bars = Bars(StringIO(), clock=lambda: now[0], live=False)
+    bars.begun({"a": 5})
+    bars.moved(Move("a", 0, State.INIT, State.RUNNING_COLLECTOR))
+    counts = {TaskState.COMPLETED: 10, TaskState.RUNNING: 2, TaskState.INIT: 28}
+    bars.jobs("a", "default", JobStatus(counts, {}, 40, 0.25, False, False))
+    assert bars._bars["a"].left(20.0) == pytest.approx(60.0)
+    bars.moved(Move("a", 1, State.ALGORITHMS_COMPLETED, State.INIT))
+    bars.moved(Move("a", 1, State.INIT, State.RUNNING_COLLECTOR))
+    assert bars._bars["a"].left(20.0) is None
+    bars.ended()
+
+
+def test_lines_are_not_written_for_every_change():
+    from io import StringIO
+
+    from caf_core.cli.progress import Lines
+    from caf_core.jobs.ledger import TaskState
+    from caf_core.jobs.service import JobStatus
+
+    stream, now = StringIO(), [0.0]
+    lines = Lines(stream, clock=lambda: now[0])
+    for done in range(105):
+        now[0] += 0.2
+        counts = {TaskState.COMPLETED: done, TaskState.INIT: 105 - done, TaskState.FAILED: int(done > 50)}
+        lines.jobs("a", "default", JobStatus(counts, {}, 100, 0.0, False, False))
+    text = stream.getvalue().splitlines()
+    assert len(text) == 3  # at once, at the failure, ten seconds later
+    assert "1 failed" in text[1]
+
+
+@pytest.mark.parametrize("columns", [70, 80, 120])
+def test_no_number_is_lost_on_a_narrow_terminal(columns, monkeypatch):
+    from io import StringIO
+
+    from caf_core.calibration.states import State
+    from caf_core.cli.bars import Bars
+    from caf_core.control.step import Move
+    from caf_core.jobs.ledger import TaskState
+    from caf_core.jobs.service import JobStatus
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream, now = StringIO(), [0.0]
+    bars = Bars(stream, clock=lambda: now[0], live=False)
+    bars.begun({"a_calibration_with_a_very_long_name": 5, "b": 5})
+    bars.moved(Move("b", 3, State.INIT, State.RUNNING_COLLECTOR))
+    now[0] = 600.0
+    counts = {TaskState.COMPLETED: 1000, TaskState.RUNNING: 16, TaskState.FAILED: 11, TaskState.INIT: 8973}
+    bars.jobs("b", "default", JobStatus(counts, {}, 10000, 0.1, False, False))
+    bars._console.print(bars._draw())
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    for word in ("running collector", "3/5", "1000/10000 16 running 11 failed"):
+        assert word in stream.getvalue(), lines
+    bars.ended()

@@ -1,0 +1,111 @@
+"""``caf status``: show, update, watch."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+
+@pytest.fixture
+def copy(good, tmp_path):
+    """An output directory that may be changed."""
+    return shutil.copytree(good[0], tmp_path / "copy")
+
+
+def test_show_is_what_happens_without_a_word(good, caf):
+    output, _ = good
+    called = caf("status", "-p", output)
+    assert called.code == 0
+    head, first, second, controller = called.out.splitlines()
+    assert head.split() == ["name", "state", "checkpoint", "iteration", "tasks", "convergence", "since"]
+    assert first.split()[:6] == ["first", "completed", "completed", "0/5", "5/5", "converged"]
+    assert second.startswith("second")
+    assert controller.startswith("controller: none; the last one ended")
+    assert caf("status", "show", "-p", output).out.splitlines()[:1] == [head]
+    assert caf("status", "-p", output, "show").code == 0
+
+
+def test_json(good, bad, caf):
+    found = json.loads(caf("status", "--json", "-p", good[0]).out)
+    assert found["controller"] is None
+    assert found["calibrations"][1]["depends_on"] == ["first"]
+    assert found["calibrations"][0]["executions"] == {"ok": 1}
+    found = json.loads(caf("status", "-p", bad[0], "show", "--json").out)
+    assert found["calibrations"][0]["tasks"] == {"completed": 1, "failed": 1}
+    assert found["calibrations"][0]["state"] == "failed"
+    assert found["last"]["how"] == "failed"
+
+
+def test_no_checkpoint(caf, tmp_path):
+    called = caf("status", "-p", tmp_path)
+    assert called.code == 3
+    assert (
+        called.err
+        == f"caf: there is no checkpoint in {tmp_path}; name the output directory of a calibration run.\n"
+    )
+
+
+def test_a_newer_checkpoint_is_refused(copy, caf):
+    with sqlite3.connect(copy / "caf_state.db") as store:
+        store.execute("UPDATE setting SET value = '99' WHERE key = 'schema'")
+    store.close()
+    for words in (("status",), ("why", "first"), ("status", "update", "first", "state", "init")):
+        called = caf(*words, "-p", copy)
+        assert called.code == 3
+        assert called.err.startswith("caf: ")
+
+
+def test_update_sets_a_state_and_writes_history(copy, caf):
+    called = caf("status", "update", "first", "state", "collector_completed", "-p", copy)
+    assert called.code == 0, called.err
+    assert "was completed and is collector_completed" in called.out
+    assert caf("status", "-p", copy).out.splitlines()[1].split()[:3] == [
+        "first",
+        *["collector_completed"] * 2,
+    ]
+    assert caf("status", "update", "first", "checkpoint", "init", "-p", copy).code == 0
+    assert caf("status", "-p", copy).out.splitlines()[1].split()[:3] == [
+        "first",
+        "collector_completed",
+        "init",
+    ]
+    assert "set to collector_completed by caf status update" in caf("why", "first", "-p", copy).out
+
+
+def test_after_an_update_the_next_run_goes_on_from_there(copy, caf, run_caf, script, good_input):
+    caf("status", "update", "first", "state", "collector_completed", "-p", copy)
+    done = run_caf("run", "-o", copy, script, good_input, "--extra")
+    assert done.returncode == 0, done.stderr
+    assert "first: iteration 0, running_algorithms" in done.stderr
+    assert "running_collector" not in done.stderr.split("second:")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("first", "colour", "blue"), "there are: state, checkpoint, iteration"),
+        (("first", "state", "happy"), "it can to: collector_completed, completed, init, failed"),
+        (("first", "checkpoint", "failed"), "it can to: collector_completed, completed, init"),
+        (("first", "iteration", "1"), "it has come to 0"),
+        (("first", "iteration", "-1"), "see caf status update --help"),
+        (("third", "state", "init"), "there is: first, second"),
+    ],
+)
+def test_update_refuses_nonsense(good, caf, words, said):
+    called = caf("status", "update", *words, "-p", good[0])
+    assert called.code == 2
+    assert said in called.err
+
+
+def test_update_refuses_a_state_that_promises_what_is_not_there(bad, caf):
+    called = caf("status", "update", "first", "state", "completed", "-p", bad[0])
+    assert called.code == 2
+    assert "outputdb is not there; set it to init instead" in called.err
+
+
+def test_watch_ends_with_the_controller(good, bad, caf):
+    assert caf("status", "watch", "-p", good[0]).code == 0
+    called = caf("status", "watch", "-p", bad[0])
+    assert called.code == 1
+    assert "1/2, 1 failed" in called.out

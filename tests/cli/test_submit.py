@@ -1,0 +1,127 @@
+"""``caf submit``: jobs without calibrations."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Fails in task 2 until the file in its second argument exists, and counts its executions in the file `count`.
+COUNTING = 'echo x >> "$1/count.$2"; [ "$2" != 2 ] || [ -e "$1/mended" ]'
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A folder with a hostile name for a job."""
+    return tmp_path / "my 'job'"
+
+
+def test_again_executes_only_what_failed(job, tmp_path, run_caf):
+    words = ("submit", "-o", job, "-n", 4, "-j", 2, "--", "sh", "-c", COUNTING, "sh", tmp_path, "{index}")
+    done = run_caf(*words)
+    assert done.returncode == 1
+    assert "1 of 4 tasks failed; tasks/2: exit code 1" in done.stderr.splitlines()[-1]
+    assert "3/4, 1 failed" in run_caf("status", "-p", job).stdout
+    assert "task tasks/2" in run_caf("why", "job", "-p", job).stdout
+    (tmp_path / "mended").touch()
+    done = run_caf(*words)
+    assert done.returncode == 0, done.stderr
+    done = run_caf(*words)
+    assert done.returncode == 0
+    counts = {path.name: path.read_text().count("x") for path in tmp_path.glob("count.*")}
+    assert counts == {"count.0": 1, "count.1": 1, "count.2": 2, "count.3": 1}
+
+
+def test_another_job_in_the_same_place_is_refused(job, run_caf):
+    assert run_caf("submit", "-o", job, "--", "true").returncode == 0
+    done = run_caf("submit", "-o", job, "--", "false")
+    assert done.returncode == 2
+    assert "holds something else already" in done.stderr
+
+
+def test_input_files_are_shared_out(job, tmp_path, run_caf):
+    names = ["a b.txt", "c'\".txt", "new\nline.txt"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    done = run_caf("submit", "-o", job, "--json", "-q", "-i", tmp_path / "*.txt", "--", "cat", "{file}")
+    assert done.returncode == 0, done.stderr
+    tasks = json.loads(done.stdout)["tasks"]
+    assert sorted(Path(task["directory"], "stdout").read_text() for task in tasks) == sorted(names)
+    done = run_caf(
+        "submit", "-o", f"{job}2", "-q", "-i", tmp_path / "*.txt", "--max-tasks", 1, "--", "cat", "{files}"
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "my 'job'2" / "0" / "attempt-1" / "stdout").read_text() == "".join(sorted(names))
+
+
+def test_a_task_must_leave_its_outputs(job, run_caf):
+    done = run_caf("submit", "-o", job, "--outputs", "*.root", "--", "true")
+    assert done.returncode == 1
+    assert "no output matches '*.root'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-b", "nothing", "--", "true"),
+        ("-n", "2", "-i", __file__, "--", "true"),
+        ("--", "cat", "{file}"),
+        ("-i", "nothing*", "--", "cat", "{file}"),
+        ("-i", __file__, "-i", "/etc/hostname", "--max-tasks", "1", "--", "cat", "{file}"),
+        ("--max-files", "2", "--", "true"),
+        ("--backend-arg", "queue", "--", "true"),
+        ("--name", "a/b", "--", "true"),
+        (),
+    ],
+)
+def test_wrong_wishes(job, caf, words):
+    called = caf("submit", "-o", job, *words)
+    assert called.code == 2
+    assert called.err.count("\n") == 1
+    assert not job.exists()
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(job, tmp_path, run_caf):
+    os.mkfifo(tmp_path / "door")
+    body = '[ -e "$0/go on" ] || { echo here > "$0/door"; sleep 100; }'
+    words = ["submit", "-o", str(job), "--", "sh", "-c", body, str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "caf_core.cli", *words], stderr=subprocess.PIPE, text=True
+    )
+    (tmp_path / "door").read_text()
+    second = run_caf(*words)
+    assert second.returncode == 3
+    assert f"pid {process.pid}" in second.stderr
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "give the same command again" in said
+    (tmp_path / "go on").touch()
+    done = run_caf(*words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_debug_repeats_a_command(job, tmp_path, run_caf):
+    run_caf(
+        "submit",
+        "-o",
+        job,
+        "-n",
+        2,
+        "--setup",
+        "export WORD=hello",
+        "--",
+        "sh",
+        "-c",
+        'echo "$WORD $0"; exit 3',
+        "{index}",
+    )
+    done = run_caf("debug", "job", "tasks/1", "-p", job, "--scratch", tmp_path / "scratch")
+    assert done.returncode == 3
+    assert done.stdout == "hello 1\n"
+    done = run_caf("debug", "--pdb", "job", "tasks/1", "-p", job)
+    assert done.returncode == 2
+    assert "is a command" in done.stderr

@@ -16,7 +16,7 @@ from caf_core.calibration.files import write_atomically
 from caf_core.calibration.plans import Commit, Execute, Executed, Past, Result
 from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
 from caf_core.control import prints
-from caf_core.control.collecting import index_path, script_path
+from caf_core.control.collecting import index_path, preloads, script_path
 from caf_core.control.context import EXECUTIONS, Catalogue, Workshop
 from caf_core.control.evidence import why_it_failed
 from caf_core.control.resolve import Resolved, ResolvedAlgorithm
@@ -221,10 +221,9 @@ class AlgorithmsStep:
             entry, arguments["iov"] = dotted(calibrate), str(ask.request.iov)
         else:
             entry = dotted(find_boundaries)
-        preload = ("caf_core.calibration.execution", *_preloads(self.one))
         return TaskSpec(
             output_dir=directory,
-            call=Call(entry, arguments, preload=preload, path=script_path()),
+            call=Call(entry, arguments, preload=preloads(self.one), path=script_path()),
             output_patterns=(OUTCOME_FILE,),
             fingerprint=fingerprint,
         )
@@ -240,8 +239,6 @@ class AlgorithmsStep:
                 answer = json.loads((directory / OUTCOME_FILE).read_text(encoding="utf-8"))
             else:
                 answer["message"] = why_it_failed(self._shop.service, question.job)
-        except FileNotFoundError:
-            answer["message"] = "it ended without returning an outcome (did something in it call exit?)"
         except (OSError, ValueError, StopIteration) as error:
             answer = {"result": str(Result.FAILURE), "message": f"its outcome cannot be read: {error}"}
         return StoredExecution(
@@ -256,16 +253,6 @@ class AlgorithmsStep:
             directory=directory,
             iteration=self.iteration,
         )
-
-
-def _preloads(one: Resolved) -> tuple[str, ...]:
-    """What all algorithms and collectors of a calibration want, in one set, so that one process serves
-    them all."""
-    modules = [
-        *(m for part in one.algorithms for m in part.algorithm.preload),
-        *(m for part in one.collections for m in part.collection.all_preload),
-    ]
-    return tuple(sorted(set(modules)))
 
 
 def _reply(execution: StoredExecution) -> Executed | tuple[ExpRun, ...]:

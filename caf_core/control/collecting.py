@@ -9,7 +9,7 @@ import attrs
 from attrs import evolve, frozen
 
 from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
-from caf_core.calibration.collector import RUNS_FILE, CommandCollector
+from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CommandCollector
 from caf_core.calibration.execution import CollectKit, dotted
 from caf_core.calibration.execution import collect as collect_entry
 from caf_core.calibration.files import write_atomically, write_json
@@ -20,7 +20,7 @@ from caf_core.control.resolve import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
-from caf_core.jobs.files import read_tasks
+from caf_core.jobs.files import read_splits, read_tasks
 from caf_core.jobs.ledger import TaskState
 from caf_core.jobs.model import Job, SubJob
 from caf_core.jobs.service import JobRequest
@@ -29,6 +29,11 @@ from caf_core.jobs.task import Call, TaskSpec
 KIND = "collector"
 INDEX_FILE = "index.json"
 MISSING_FILE = "missing.json"
+
+
+Layout = list[Any]
+"""For each task that a collection is cut into: [directory, files, fingerprint] of the completed attempt of an
+earlier job that is used again, or ``None`` for a task of the job itself."""
 
 
 @frozen
@@ -68,7 +73,7 @@ def _submit_one(
     whole = prints.combined(cut.fingerprint for cut in cuts)
     earlier = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name]
     if earlier and earlier[-1].fingerprint == whole:
-        request = _request(one, part, earlier[-1].key, earlier[-1].directory)
+        request = _request(one, part, earlier[-1].key, earlier[-1].directory, earlier[-1].layout)
         if shop.service.resume(request):
             if shop.service.status(request.key).failures:
                 shop.service.retry_failed(request.key)
@@ -83,7 +88,7 @@ def _submit_one(
                 f"{one.name}: the input of collection {part.name!r} has changed; {len(todo)} of "
                 f"{len(cuts)} task(s) are executed again."
             )
-        request = _new_request(one, part, iteration, len(earlier))
+        request = _new_request(one, part, iteration, len(earlier), layout)
         shop.store.begin_job(
             StoredJob(request.key, one.name, iteration, KIND, part.name, request.directory, whole, layout),
             request.backend,
@@ -96,15 +101,19 @@ def _todo(cuts: list[Cut], layout: Any) -> list[Cut]:
     return [cut for number, cut in enumerate(cuts) if layout is None or layout[number] is None]
 
 
-def _new_request(one: Resolved, part: ResolvedCollection, iteration: int, generation: int) -> JobRequest:
+def _new_request(
+    one: Resolved, part: ResolvedCollection, iteration: int, generation: int, layout: Layout | None
+) -> JobRequest:
     directory = collector_dir(one, iteration) / part.name
     key = f"{one.name}/{iteration}/{part.name}"
     if generation:
         directory, key = directory / f"again-{generation}", f"{key}/again-{generation}"
-    return _request(one, part, key, directory)
+    return _request(one, part, key, directory, layout)
 
 
-def _request(one: Resolved, part: ResolvedCollection, key: str, directory: Path) -> JobRequest:
+def _request(
+    one: Resolved, part: ResolvedCollection, key: str, directory: Path, layout: Layout | None
+) -> JobRequest:
     collection = part.collection
     return JobRequest(
         key=key,
@@ -114,8 +123,18 @@ def _request(one: Resolved, part: ResolvedCollection, key: str, directory: Path)
         resources=collection.resources,
         backend_args={**one.calibration.backend_args, **collection.backend_args},  # type: ignore[attr-defined]  # a standard calibration
         retry=collection.retry,
-        min_fraction=collection.min_fraction,
+        min_fraction=_min_fraction(collection.min_fraction, layout),
     )
+
+
+def _min_fraction(wanted: float, layout: Layout | None) -> float:
+    """The fraction of a job's own tasks that must succeed; those of an earlier job that are used again
+    have."""
+    rows = layout or []
+    todo = rows.count(None)
+    if todo in (0, len(rows)):
+        return wanted
+    return max(0.0, round((wanted * len(rows) - (len(rows) - todo)) / todo, 9))
 
 
 def _cut(part: ResolvedCollection, base: str) -> Iterator[Cut]:
@@ -177,10 +196,20 @@ def _template(
             "chain": chain,
             "doors": attrs.asdict(shop.doors),
         },
-        preload=("caf_core.calibration.execution", *collection.all_preload),
+        preload=preloads(one),
         path=script_path(),
     )
-    return TaskSpec(output_dir=directory, call=call, output_patterns=patterns)
+    return TaskSpec(output_dir=directory, call=call, output_patterns=(RUNS_FILE, *patterns))
+
+
+def preloads(one: Resolved) -> tuple[str, ...]:
+    """What all algorithms and collectors of a calibration want imported: one set, so that one process serves
+    them all."""
+    modules = {
+        *(name for part in one.algorithms for name in part.algorithm.preload),
+        *(name for part in one.collections for name in part.collection.all_preload),
+    }
+    return ("caf_core.calibration.execution", *sorted(modules))
 
 
 def script_path() -> tuple[str, ...]:
@@ -222,7 +251,7 @@ def _reusable(
 ) -> dict[str, list[Any]]:
     """What is left of an earlier job: fingerprint of a task -> [directory, files] of its completed
     attempt."""
-    request = _request(one, part, job.key, job.directory)
+    request = _request(one, part, job.key, job.directory, job.layout)
     if not shop.service.resume(request):
         return {}
     shop.service.cancel(request.key)
@@ -282,15 +311,21 @@ def missing(one: Resolved, iteration: int) -> tuple[str, ...]:
 
 def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
     """Directory and files of every task, in the canonical order."""
-    new = ((str(directory), list(files)) for _, directory, files in shop.service.outputs(job.key))
+    new = ((index, (str(directory), files)) for index, directory, files in shop.service.outputs(job.key))
     if job.layout is None:
-        yield from new
+        yield from (item for _, item in new)
         return
+    # A task that was split is known by its halves, which stand in its place.
+    whole = {half: split.parent for split in read_splits(job.directory) for half in split.children}
+    by_task: dict[int, list[tuple[str, list[str]]]] = {}
+    for index, item in new:
+        task = index
+        while task in whole:
+            task = whole[task]
+        by_task.setdefault(task, []).append(item)
+    tasks = iter(range(len(job.layout)))
     for row in job.layout:
-        if row is not None:
-            yield str(row[0]), list(row[1])
-        else:
-            yield from (item for item in [next(new, None)] if item is not None)
+        yield from by_task.get(next(tasks), []) if row is None else [(str(row[0]), list(row[1]))]
 
 
 def _task_output(
@@ -301,7 +336,8 @@ def _task_output(
         runs, chunks = read_runs_file(path)
     else:
         runs, chunks = _runs_of_files(shop, one, part, directory, files), ()
-    return TaskOutput(part.name, directory, files, runs, chunks)
+    own = tuple(name for name in files if name not in (RUNS_FILE, DATA_FILE))
+    return TaskOutput(part.name, directory, own, runs, chunks)
 
 
 def _runs_of_files(

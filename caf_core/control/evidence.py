@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from caf_core.jobs.ledger import TaskChange, TaskState
+from caf_core.calibration.collector import RUNS_FILE
+from caf_core.calibration.execution import OUTCOME_FILE
+from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.service import JobService
 
 _TAIL = 4096
@@ -23,11 +25,23 @@ def last_lines(path: Path, count: int = 1) -> list[str]:
 
 def explain(change: TaskChange, stderr: Path) -> str:
     """One task's failure: what ended it, and the last line that it printed to stderr."""
-    what = change.reason or (
-        f"exit code {change.exit_code}" if change.exit_code is not None else str(change.failure or "unknown")
-    )
+    what = _ended_early(change) or change.reason or _code(change)
     said = [_shortened(line) for line in last_lines(stderr)]
     return f"{what}: {said[0]}" if said and said[0] not in what else what
+
+
+def _code(change: TaskChange) -> str:
+    return (
+        f"exit code {change.exit_code}" if change.exit_code is not None else str(change.failure or "unknown")
+    )
+
+
+def _ended_early(change: TaskChange) -> str:
+    """What it means that a file is not there that is written last, after the user's function returned."""
+    for name in (RUNS_FILE, OUTCOME_FILE):
+        if change.failure is FailureKind.BAD_OUTPUT and repr(name) in change.reason:
+            return f"it ended without returning, so there is no {name} (does something in it call exit?)"
+    return ""
 
 
 def _shortened(line: str) -> str:

@@ -1,9 +1,11 @@
 """Fingerprints of calibrations and their tasks: what a restart compares with the checkpoint."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import caf_core.calibration.fingerprint as fingerprints
+from caf_core.calibration.calibration import CalibrationBase
 from caf_core.calibration.collection import is_uri
 from caf_core.calibration.collector import CommandCollector
 from caf_core.control.resolve import Resolved, ResolvedAlgorithm, ResolvedCollection
@@ -31,13 +33,25 @@ def collection_print(one: Resolved, part: ResolvedCollection) -> str:
         collection.output_patterns,
         sorted(one.selection.ignored),
         str(one.selection.requested),
-        [file_print(str(path)) for path in _sandbox(part)],
+        [file_print(str(path)) for path in _program_files(part)],
     )
 
 
-def _sandbox(part: ResolvedCollection) -> Sequence[Path]:
+def _program_files(part: ResolvedCollection) -> Sequence[Path]:
+    """The files that a command consists of: those that it is given, and scripts among its words."""
     collector = part.collection.collector
-    return collector.sandbox if isinstance(collector, CommandCollector) else ()
+    if not isinstance(collector, CommandCollector):
+        return ()
+    words = [Path(word) for word in collector.cmd if os.path.isabs(word)]  # noqa: PTH117 - any word will do
+    return [*collector.sandbox, *(path for path in words if path.is_file())]
+
+
+def own_print(calibration: CalibrationBase) -> str:
+    """What a user's own calibration does: its class, and its attributes without those that a CAF sets."""
+    attributes = {**vars(calibration)}
+    for name in ("dependencies", "state", "output_dir", "iov"):
+        attributes.pop(name, None)
+    return fingerprints.fingerprint(type(calibration), attributes)
 
 
 def collect_print(one: Resolved, constants: str) -> str:

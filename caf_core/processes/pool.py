@@ -47,6 +47,7 @@ class Pool:
         self._idle: list[Line] = []
         self._lost: list[tuple[Call, int]] = []
         self._hunting = False
+        self._strangers: set[int] = set()
 
     def prepare(self, home: Home) -> None:
         """Fork the zygote that calls will need, so that it can import meanwhile."""
@@ -163,6 +164,11 @@ class Pool:
     def _born(self, line: Line, pid: int) -> None:
         nursery = line.nursery
         nursery.orders.discard(line)
+        if pid in self._strangers:  # its first word comes from its grave
+            self._strangers.clear()
+            self._hang_up(line)
+            self._stillborn(line)
+            return
         nursery.failures = 0
         line.pid = pid
         self._wardens[pid] = line
@@ -225,7 +231,12 @@ class Pool:
         else:
             call.end(kind, error=value)
         self._report(call)
-        self._ready(line)
+        if call.cancelled:
+            # The signal may reach the warden only now, and would end its next call instead.
+            self._hang_up(line)
+            self._order(line.nursery)
+        else:
+            self._ready(line)
         self.dispatch()
 
     def _hang_up(self, line: Line) -> None:
@@ -239,6 +250,8 @@ class Pool:
             nursery.close()
         line = self._wardens.pop(pid, None)
         if line is None:
+            if any(nursery.orders for nursery in self._nurseries.values()):
+                self._strangers.add(pid)
             return
         if line.connection.fileno() >= 0:
             self.read(line)  # its last words

@@ -34,7 +34,6 @@ def serve(connection: socket.socket) -> NoReturn:
         channel = Channel(connection)
         channel.send(b"H" + dumps(os.getpid()))
         while (body := channel.receive()) is not None:
-            subreaper.drain_signals()  # they were meant for the call before
             answer = _execute(body)
             subreaper.kill_descendants(subreaper.Ended())
             channel.send(answer)

@@ -94,12 +94,6 @@ def follow_parent() -> None:
     prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGHUP)
 
 
-def drain_signals() -> None:
-    """Forget requests to end that arrived before now."""
-    while signal.sigtimedwait(WATCHED, 0) is not None:
-        pass
-
-
 def watch(pid: int, begin: float, walltime: float | None, grace: float) -> Ended:
     """Wait until a child and all that descends from it has ended, and end it where that is asked for.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from caf_core.processes import registration, tree
+from caf_core.processes import launch, registration, tree
 from caf_core.processes.calls import CallRequest, ResidentError
 from caf_core.processes.client import ResidentClient
+from caf_core.processes.protocol import dumps, frame
 
 HERE = str(Path(__file__).parent)
 
@@ -103,6 +104,23 @@ def test_the_next_call_of_a_warden_is_not_hit_by_a_late_cancel(house) -> None:
     assert {event.kind for event in events[100:]} == {"ended"}
     assert {event.value["failure"] for event in events[100:]} == {None}
     assert {event.kind for event in events[1:100:2]} == {"ended"}
+
+
+def test_a_cancel_that_overtakes_the_start_is_not_forgotten(house) -> None:
+    house.execute(argv=["true"])  # from now on a warden waits for work
+    for _ in range(20):
+        directory = str(house.submission({"argv": ["sleep", "1000"], "grace_s": 0.2}))
+        arguments = json.dumps({"directory": directory, "position": 0})
+        batch = {"group": "g", "function": "caf_core.jobs.node:execute_task", "preload": [], "path": []}
+        submit = {"op": "submit", "batches": [batch | {"calls": [[directory, arguments]]}]}
+        cancel = {"op": "cancel", "keys": [directory], "group": None}
+        # Both in one parcel: the resident has no time between them.
+        channel = launch.connect(registration.read(str(house.folder / "resident"))["socket"])
+        channel.connection.sendall(frame(dumps(submit)) + frame(dumps(cancel)))
+        assert [channel.receive(), channel.receive()] == [b"{}", b"{}"]
+        channel.close()
+        (event,) = house.wait(directory)
+        assert (event.kind, event.status) == ("cancelled", None)  # no warden had to be killed for it
 
 
 def test_groups_take_turns(house, fifo) -> None:

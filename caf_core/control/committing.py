@@ -169,7 +169,7 @@ def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergen
 
 
 def merge_all(output_dir: Path, calibrations: Iterable[Resolved]) -> Path:
-    """Make the CAF's common database hold the constants of all completed calibrations that want it."""
+    """Make the CAF's common database hold the constants of these calibrations, as far as they want it."""
     items = [
         item
         for one in calibrations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-import caf_core.calibration.fingerprint as fingerprints
+from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control import prints
 from caf_core.control.collecting import index_path
@@ -45,11 +45,10 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
         raise CheckpointError(f"calibration {one.name!r} was not entered into the checkpoint.")
     chains = [*catalogue.inherited(one), *one.chain, *(url for part in one.collections for url in part.chain)]
     constants = shop.chain(dict.fromkeys(chains)).fingerprint()
-    collect = (
-        prints.combined([fingerprints.fingerprint(type(one.calibration)), constants])
-        if one.own
-        else prints.collect_print(one, constants)
-    )
+    if one.own:
+        collect = prints.combined([prints.own_print(one.calibration), constants])
+    else:
+        collect = prints.collect_print(one, constants)
     algorithms = "" if one.own else prints.algorithms_print(one)
     start = (
         _overruled(one, stored, override)
@@ -128,6 +127,9 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
             stored.iteration,
             f"it failed before: it goes on from {stored.checkpoint}, iteration {stored.iteration}",
         )
+    if stored.state is State.COMPLETED and _wants_more(one, stored):
+        state = State.COLLECTOR_COMPLETED if index_path(one, stored.iteration).exists() else State.INIT
+        return Start(state, stored.iteration, "it had not converged: it goes on with the settings of now")
     if stored.state is State.COMPLETED:
         return Start(State.COMPLETED, stored.iteration, "it has completed before, and nothing has changed")
     fresh = stored.state is State.INIT and stored.iteration == 0
@@ -136,6 +138,14 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
         stored.iteration,
         "" if fresh else f"it goes on from {stored.state}, iteration {stored.iteration}",
     )
+
+
+def _wants_more(one: Resolved, stored: StoredCalibration) -> bool:
+    """Whether a calibration that ended without convergence would not end there with the settings of now."""
+    if stored.convergence in ("", Convergence.CONVERGED):
+        return False
+    more = bool(stored.iteration < one.settings["max_iterations"])
+    return more or bool(one.settings["require_convergence"])
 
 
 def _clean(

@@ -161,10 +161,15 @@ def _drive(
         )
         with _signals(inbox):
             controller.drive()
-        if controller.interrupted:
-            _stop_here(service, residence, inbox)
-        else:
-            merge_all(wish.output_dir, catalogue.calibrations.values())
+            if controller.interrupted:
+                _stop_here(service, residence, inbox)
+        if not controller.interrupted:
+            completed = [
+                one
+                for name, one in catalogue.calibrations.items()
+                if controller.system[name].state is State.COMPLETED
+            ]
+            merge_all(wish.output_dir, completed)
         report = _report(wish, catalogue, controller)
         store.end_process(
             process, "interrupted" if report.interrupted else "completed" if report.success else "failed"

@@ -1,6 +1,8 @@
-"""The controller is killed at every named point, and at random moments; started again, it ends as if nothing had happened.
+"""The controller is killed at every named point, and at random moments; started again, it ends as if
+nothing had happened.
 
-What is compared with an undisturbed run: the payloads, bit by bit, and how often each piece of work was done: once for every attempt that
+What is compared with an undisturbed run: the payloads, bit by bit, and how often each piece of work was
+done: once for every attempt that
 the retry policy allows.
 """
 
@@ -35,7 +37,8 @@ REPEATED = {
     "finish.before": (1, 2),
     "finish.copied": (1, 2),
 }
-"""At which passage to die: the first is in the first job, later ones in retries, executions, the second calibration."""
+"""At which passage to die: the first is in the first job, later ones in retries, executions, the second
+calibration."""
 
 OF_FAILURES = {State.COLLECTOR_FAILED, State.ALGORITHMS_FAILED, State.FAILED}
 """States that only a run with failures comes to: their points are tried in ``test_crash_failing.py``."""

@@ -63,9 +63,13 @@ class Fit:
 
 def main():
     """Two calibrations; the second sees the constants of the first."""
-    first = Calibration("first", Collect("offset"), [Algorithm(Fit("offset", 5))], sorted(INPUT.glob("*.txt")))
+    first = Calibration(
+        "first", Collect("offset"), [Algorithm(Fit("offset", 5))], sorted(INPUT.glob("*.txt"))
+    )
     first.strategies = "SequentialRunByRun"
-    second = Calibration("second", Collect("rest"), [Algorithm(Fit("rest", 1))], sorted(INPUT.glob("*.txt"))[:3])
+    second = Calibration(
+        "second", Collect("rest"), [Algorithm(Fit("rest", 1))], sorted(INPUT.glob("*.txt"))[:3]
+    )
     second.strategies = "SingleIOV"
     second.depends_on(first)
     caf = CAF(OUTPUT, backend="local")

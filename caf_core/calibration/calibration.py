@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from caf_core.calibration.collector import AnyCollector
 from caf_core.calibration.databases import DatabaseUser
 from caf_core.calibration.states import State
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV
+from caf_core.iov import ExpRun, IoV, as_runs
 
 DEFAULTS: dict[str, Any] = {
     "max_iterations": 5,
@@ -125,10 +126,23 @@ def _algorithms(
 
 
 def _runs(value: Iterable[tuple[int, int]] | None) -> list[ExpRun] | None:
-    return None if value is None else [ExpRun(*run) for run in value]
+    return None if value is None else list(as_runs(value))
 
 
-_COLLECTION_SETTINGS = frozenset(field.name for field in fields(Collection)) - {"database_chain"}
+_OWN_SETTINGS = frozenset(
+    {*DEFAULTS, *(field.name for field in fields(CalibrationBase)), "_algorithms", "_ignored_runs"}
+    | {
+        "algorithms",
+        "backend_args",
+        "collections",
+        "collector",
+        "database_chain",
+        "files_to_iovs",
+        "input_files",
+    }
+)
+_COLLECTION_SETTINGS = frozenset(field.name for field in fields(Collection)) - _OWN_SETTINGS
+"""What a calibration takes for its default collection."""
 
 
 class Calibration(CalibrationBase, DatabaseUser):
@@ -184,19 +198,25 @@ class Calibration(CalibrationBase, DatabaseUser):
         self.require_convergence = self.keep_collector_output = None
         self.backend_args = {}
         for key, value in settings.items():
-            self._set(key, value)
-
-    def _set(self, key: str, value: Any) -> None:
-        own = {*DEFAULTS, "backend_args", "save_payloads", "database_chain"}
-        if key in own:
             setattr(self, key, value)
-        elif key in _COLLECTION_SETTINGS:
-            setattr(self.collections.setdefault(DEFAULT_COLLECTION, Collection()), key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Settings of a collection are those of the default one; a name that nobody knows is refused."""
+        if name in _COLLECTION_SETTINGS:
+            setattr(self._default, name, value)
+        elif type(self) is Calibration and name not in _OWN_SETTINGS and not hasattr(Calibration, name):
+            known = sorted(name for name in {*_OWN_SETTINGS, *_COLLECTION_SETTINGS} if name[0] != "_")
+            close = get_close_matches(name, known, n=1)
+            hint = f"; do you mean {close[0]!r}?" if close else f"; it has: {', '.join(known)}."
+            raise ConfigurationError(f"a calibration has no setting {name!r}{hint}")
         else:
-            raise ConfigurationError(
-                f"a calibration has no setting {key!r}; it has: {', '.join(sorted(own))}, and those of "
-                f"Collection."
-            )
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Only called for what is no attribute: settings of the default collection."""
+        if name in _COLLECTION_SETTINGS:
+            return getattr(self._default, name)
+        raise AttributeError(f"a calibration has no attribute {name!r}")
 
     @property
     def algorithms(self) -> list[Algorithm]:

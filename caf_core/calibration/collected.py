@@ -20,7 +20,7 @@ from attrs import field, frozen
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
 from caf_core.errors import AlgorithmError
-from caf_core.iov import ExpRun
+from caf_core.iov import ExpRun, as_exprun
 
 
 @frozen
@@ -58,7 +58,7 @@ def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, int,
         chunks = content.get("chunks", ()) if isinstance(content, dict) else ()
         runs: dict[ExpRun, int] = {}
         for exp, run, entries in rows:
-            key = ExpRun(int(exp), int(run))
+            key = as_exprun((exp, run))
             runs[key] = runs.get(key, 0) + int(entries)
         return runs, tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in chunks)
     except (ValueError, TypeError, KeyError, OSError) as error:

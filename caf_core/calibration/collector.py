@@ -10,14 +10,14 @@ from attrs import define, field, frozen
 from caf_core.calibration.files import write_json
 from caf_core.conditions.chain import Chain
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV
+from caf_core.iov import ExpRun, IoV, as_exprun, as_runs
 
 RUNS_FILE = "runs.json"
 DATA_FILE = "collected.caf"
 
 
 def _run_set(runs: Iterable[tuple[int, int]]) -> frozenset[ExpRun]:
-    return frozenset(ExpRun(*run) for run in runs)
+    return frozenset(as_runs(runs))
 
 
 @frozen
@@ -87,11 +87,10 @@ class CollectorContext:
         Args:
             run: The run, as ``ExpRun`` or (experiment, run).
             data: Any object that can be pickled; ``None`` only counts the entries, for collectors that
-                write files
-                of their own. Several calls for one run keep several chunks, in order.
+                write files of their own. Several calls for one run keep several chunks, in order.
             entries: How many events (hits, tracks, ...) stand behind it.
         """
-        key = ExpRun(int(run[0]), int(run[1]))
+        key = as_exprun(run)
         if not self.wants(key):
             return
         self._entries[key] = self._entries.get(key, 0) + int(entries)

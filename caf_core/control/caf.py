@@ -1,6 +1,6 @@
 """The CAF: the calibrations of one process, and where and how they are run."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from caf_core.control import checking, options, session
 from caf_core.control.checking import CheckedError
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
 from caf_core.errors import ConfigurationError
-from caf_core.iov import IoV
+from caf_core.iov import IoV, as_iov
 
 
 @define(eq=False)
@@ -45,7 +45,7 @@ class CAF:
             )
         self.calibrations[calibration.name] = calibration
 
-    def run(self, iov: IoV | Iterable[int] | None = None, *, check: bool = True) -> Report:
+    def run(self, iov: IoV | Sequence[int] | str | None = None, *, check: bool = True) -> Report:
         """Run all calibrations until each has completed or failed.
 
         Args:
@@ -80,5 +80,5 @@ class CAF:
         )
 
 
-def _interval(value: IoV | Iterable[int] | None) -> IoV | None:
-    return value if value is None or isinstance(value, IoV) else IoV(*value)
+def _interval(value: IoV | Sequence[int] | str | None) -> IoV | None:
+    return None if value is None else as_iov(value)

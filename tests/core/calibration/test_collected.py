@@ -1,0 +1,157 @@
+"""What collectors left, as an algorithm sees it."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caf_core.calibration.collected import (
+    Collected,
+    TaskOutput,
+    merge,
+    read_index,
+    read_runs_file,
+    write_index,
+)
+from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CollectorContext, RunSelection
+from caf_core.conditions.chain import Chain
+from caf_core.errors import AlgorithmError
+from caf_core.iov import ExpRun, IoV
+
+
+def task(folder: Path, puts, *, collection="default", files=(), selection=None) -> TaskOutput:
+    """Execute a collector that makes these puts: (run, data, entries)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    context = CollectorContext((), selection or RunSelection(), Chain([]), {}, 0, folder, "cal", collection)
+    for run, data, entries in puts:
+        context.put(run, data, entries=entries)
+    context.finish()
+    runs, chunks = read_runs_file(folder / RUNS_FILE)
+    return TaskOutput(collection, folder, tuple(files), runs, chunks)
+
+
+def collected(outputs, runs=None) -> Collected:
+    every = sorted({run for out in outputs for run in out.runs})
+    return Collected(tuple(every if runs is None else map(lambda run: ExpRun(*run), runs)), tuple(outputs))
+
+
+def test_chunks_come_by_experiment_run_task_and_put(tmp_path) -> None:
+    first = task(tmp_path / "0", [((2, 1), ["d"], 1), ((1, 2), ["b"], 1), ((1, 1), ["a"], 1)])
+    second = task(tmp_path / "1", [((1, 2), ["c1"], 1), ((1, 2), ["c2"], 1)])
+    data = collected([first, second])
+    assert [(tuple(run), item) for run, item in data.chunks()] == [
+        ((1, 1), ["a"]),
+        ((1, 2), ["b"]),
+        ((1, 2), ["c1"]),
+        ((1, 2), ["c2"]),
+        ((2, 1), ["d"]),
+    ]
+    assert data.merged() == ["a", "b", "c1", "c2", "d"]
+    assert data.by_run() == {(1, 1): ["a"], (1, 2): ["b", "c1", "c2"], (2, 1): ["d"]}
+    assert data.entries == 5
+
+
+def test_only_the_given_runs_are_seen(tmp_path) -> None:
+    out = task(tmp_path / "0", [((1, run), [run], 10 * run) for run in (1, 2, 3)])
+    part = collected([out], [(1, 2)])
+    assert (part.merged(), part.entries) == ([2], 20)
+
+
+RUNS = st.tuples(st.integers(1, 2), st.integers(0, 3))
+
+
+@settings(deadline=None, max_examples=30)
+@given(events=st.lists(RUNS, min_size=1, max_size=12), cuts=st.sets(st.integers(1, 11)), data=st.data())
+def test_the_cut_into_tasks_does_not_matter(tmp_path_factory, events, cuts, data) -> None:
+    """Events in the order of their files give the same merged data, wherever files end."""
+    folder = tmp_path_factory.mktemp("cut")
+    numbered = [(run, [number], 1) for number, run in enumerate(events)]
+    borders = [0, *sorted(cut for cut in cuts if cut < len(numbered)), len(numbered)]
+    pieces = [numbered[low:high] for low, high in zip(borders, borders[1:], strict=False)]
+    whole = collected([task(folder / "whole", numbered)])
+    split = collected([task(folder / str(number), piece) for number, piece in enumerate(pieces)])
+    assert list(split.by_run()) == sorted(set(events))
+    assert split.merged() == whole.merged()
+    assert split.entries == len(events)
+
+
+def test_ignored_and_unrequested_runs_are_never_kept(tmp_path) -> None:
+    selection = RunSelection([(1, 2)], IoV(1, 1, 1, 3))
+    out = task(tmp_path, [((1, run), [run], 1) for run in range(6)], selection=selection)
+    assert set(out.runs) == {(1, 1), (1, 3)}
+
+
+def test_entries_without_data_are_counted_and_merging_says_what_is_missing(tmp_path) -> None:
+    out = task(tmp_path, [((1, 1), None, 7)])
+    assert collected([out]).entries == 7
+    assert not (tmp_path / DATA_FILE).exists()
+    with pytest.raises(AlgorithmError, match=r"no data was kept for 1 run\(s\) from 1,1|no data was kept"):
+        collected([out]).merged()
+
+
+def test_files_come_in_the_order_of_the_first_run_that_is_wanted(tmp_path) -> None:
+    late = task(tmp_path / "0", [((1, 5), None, 1), ((1, 9), None, 1)], files=["a.root"])
+    early = task(tmp_path / "1", [((1, 1), None, 1), ((1, 9), None, 1)], files=["b.root", "c.root"])
+    other = task(tmp_path / "2", [((7, 7), None, 1)], files=["d.root"])
+    names = [path.name for path in collected([late, early, other], [(1, 1), (1, 5)]).files]
+    assert names == ["b.root", "c.root", "a.root"]
+    assert [path.name for path in collected([late, early, other], [(1, 9)]).files] == [
+        "a.root",
+        "b.root",
+        "c.root",
+    ]
+
+
+class Histogram:
+    """Merges by a method of its class."""
+
+    def __init__(self, counts):
+        self.counts = counts
+
+    @staticmethod
+    def merge(items):
+        return Histogram([sum(values) for values in zip(*(item.counts for item in items), strict=True)])
+
+
+def test_objects_merge_by_their_class_or_from_the_left() -> None:
+    assert merge([Histogram([1, 2]), Histogram([3, 4])]).counts == [4, 6]
+    assert merge(["a", "b", "c"]) == "abc"
+    assert merge([0.1, 0.2, 0.3]) == (0.1 + 0.2) + 0.3
+    single = Histogram([1])
+    assert merge([single]) is single
+
+
+def test_the_index_survives_writing(tmp_path) -> None:
+    outputs = (
+        task(tmp_path / "na\nme é", [((1, 2), [1], 3)], files=["ü.root"]),
+        TaskOutput("second", tmp_path, (), {}, ()),
+    )
+    write_index(tmp_path / "index.json", outputs)
+    assert read_index(tmp_path / "index.json") == outputs
+
+
+@pytest.mark.parametrize(
+    "text", ["[[1, 2]]", "{}", "17", '[["a", 1, 1]]', "[[1, 1", "", '[[1, 1, "many"]]', "[[-3, 1, 1]]"]
+)
+def test_a_bad_runs_file_is_named_with_its_form(tmp_path, text) -> None:
+    path = tmp_path / RUNS_FILE
+    path.write_text(text)
+    with pytest.raises(
+        AlgorithmError, match=r"runs\.json is not a list of runs .*\[\[experiment, run, entries\]"
+    ):
+        read_runs_file(path)
+
+
+def test_the_list_of_a_command_adds_up(tmp_path) -> None:
+    path = tmp_path / RUNS_FILE
+    path.write_text(json.dumps([[1, 1, 5], [1, 2, 1], [1, 1, 2]]))
+    assert read_runs_file(path) == ({ExpRun(1, 1): 7, ExpRun(1, 2): 1}, ())
+
+
+def test_the_data_are_plain_pickles_behind_one_another(tmp_path) -> None:
+    task(tmp_path, [((1, 1), {"a": 1}, 1), ((1, 2), [2], 1)])
+    with (tmp_path / DATA_FILE).open("rb") as file:
+        assert [pickle.load(file), pickle.load(file)] == [{"a": 1}, [2]]

@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 test: lint  ## Check the code and run the tests
 	$(PY) -m pytest -n auto -m "not slow"
 
-test-slow: $(STAMP)  ## The crash tests, builds and installs that take minutes
+test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
 	$(PY) -m pytest -n auto -m slow
 
 $(DOCS_STAMP): $(STAMP)

@@ -30,8 +30,12 @@ COLOURS = {
 
 # The example: events in each run; a constant needs NEEDED of them.
 EVENTS = {
-    **{ExpRun(1, run): events for run, events in ((2, 90), (3, 20), (4, 60), (5, 80), (7, 70), (8, 75), (9, 15))},
-    **{ExpRun(2, run): events for run, events in ((1, 25), (2, 85), (3, 70), (4, 65), (5, 80))},
+    ExpRun(exp, run): events
+    for exp, events_of_run in {
+        1: {2: 90, 3: 20, 4: 60, 5: 80, 7: 70, 8: 75, 9: 15},
+        2: {1: 25, 2: 85, 3: 70, 4: 65, 5: 80},
+    }.items()
+    for run, events in events_of_run.items()
 }
 NEEDED = 50
 LAST_SHOWN = {1: 11, 2: 7}
@@ -67,7 +71,9 @@ def bar(axes: Axes, iov: IoV, row: float, colour: str, text: str) -> None:
     open_end = iov.run_high == -1
     last = LAST_SHOWN[iov.exp_high] if open_end else iov.run_high
     left, right = place(iov.exp_low, iov.run_low), place(iov.exp_high, last) + 1
-    axes.add_patch(Rectangle((left + 0.06, row - 0.34), right - left - 0.12, 0.68, color=colour, alpha=0.85, lw=0))
+    axes.add_patch(
+        Rectangle((left + 0.06, row - 0.34), right - left - 0.12, 0.68, color=colour, alpha=0.85, lw=0)
+    )
     if open_end:
         axes.plot([right + 0.05], [row], marker=">", color=colour, clip_on=False)
     axes.text((left + right) / 2, row, text, ha="center", va="center", color="white", fontsize=7)
@@ -124,7 +130,9 @@ def draw_machine(machine: Machine) -> Figure:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots()
     for state, (x, y) in spot.items():
-        box = FancyBboxPatch((x - 1.02, y - 0.24), 2.04, 0.48, boxstyle="round,pad=0.06", fc="white", ec="black")
+        box = FancyBboxPatch(
+            (x - 1.02, y - 0.24), 2.04, 0.48, boxstyle="round,pad=0.06", fc="white", ec="black"
+        )
         box.set_linewidth(2.0 if state in END_STATES else 1.0)
         axes.add_patch(box)
         axes.text(x, y, state.replace("_", " "), ha="center", va="center", fontsize=8)
@@ -151,14 +159,14 @@ def arrow(axes: Axes, source: tuple[float, float], target: tuple[float, float], 
         middle = (middle[0] - (1.3 if columns > 3 else 0.0), -3.75 if columns > 3 else -2.95)
     elif y0 != y1:
         start, end = (x0, y0 - 0.3), (x1 - 0.2, y1 + 0.3)
-    axes.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=11, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0
-        )
-    )
+    way = FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0)
+    way.set(arrowstyle="-|>", mutation_scale=11)
+    axes.add_patch(way)
     place_text = {"ha": "center", "va": "bottom"} if bend or y0 == y1 else {"ha": "left", "va": "center"}
     label = text.replace("_", "\n", 1) if columns == 1 and y0 == y1 else text.replace("_", " ")
-    axes.text(middle[0] + (0.1 if y0 != y1 and not bend else 0), middle[1] + 0.06, label, fontsize=7, **place_text)
+    axes.text(
+        middle[0] + (0.1 if y0 != y1 and not bend else 0), middle[1] + 0.06, label, fontsize=7, **place_text
+    )
 
 
 PICTURES: dict[str, Callable[[], Figure]] = {

@@ -3,10 +3,11 @@
 Executed are, page by page, in order, in an empty directory:
 
 - ``python`` blocks, in one interpreter a page;
-- ``{code-block} python`` (or another language) with a ``:caption:``, which are written to the file that the caption names;
+- ``{code-block}`` directives of any language with a ``:caption:``, which are written to the file that the
+  caption names;
 - ``pycon`` blocks, as doctest does;
-- ``console`` blocks: what follows ``$`` is executed by a shell, the other lines are what it prints, ``...`` stands for anything.
-  A command may fail only if ``$ echo $?`` follows.
+- ``console`` blocks: what follows ``$`` is executed by a shell, the other lines are what it prints; ``...``
+  stands for anything. A command may fail only if ``$ echo $?`` follows.
 
 Files that a page offers with the role ``{download}`` are in the directory. A block is left alone if
 ``<!-- not executed: REASON -->`` stands before it. ``text`` and other languages are for reading.
@@ -103,7 +104,10 @@ def _block(page: Path, number: int, info: str, body: list[str], skipped: str) ->
 
 def downloads(page: Path) -> list[Path]:
     """The files that a page offers."""
-    return [(page.parent / found["path"]).resolve() for found in _DOWNLOAD.finditer(page.read_text(encoding="utf-8"))]
+    return [
+        (page.parent / found["path"]).resolve()
+        for found in _DOWNLOAD.finditer(page.read_text(encoding="utf-8"))
+    ]
 
 
 def commands(block: Block) -> list[Command]:
@@ -120,13 +124,19 @@ def commands(block: Block) -> list[Command]:
 
 
 def agrees(expected: list[str], printed: str) -> bool:
-    """Whether what was printed is what the page shows; spaces at the ends of lines and empty last lines do not count."""
-    want = "\n".join(line.rstrip() for line in expected).strip("\n")
-    have = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
-    # A line of dots alone stands for any number of lines, none included; dots within a line for any part of a line.
-    pattern = "\n".join(
-        r"(?:.*\n?)*?" if line.strip() == "..." else ".*?".join(map(re.escape, line.split("...")))
-        for line in want.split("\n")
-    )
-    pattern = pattern.replace(r"(?:.*\n?)*?" + "\n", r"(?:.*\n)*?").replace("\n" + r"(?:.*\n?)*?", r"(?:\n.*)*?")
-    return not want or re.fullmatch(pattern, have) is not None
+    """Whether what was printed is what the page shows; spaces at the ends of lines, and empty lines at the
+    beginning and the end, do not count.
+    """
+    both = (expected, printed.splitlines())
+    want, have = ("\n".join(line.rstrip() for line in lines).strip("\n") for lines in both)
+    return not want or _match(want.split("\n"), have.split("\n") if have else [])
+
+
+def _match(want: list[str], have: list[str]) -> bool:
+    """A line of dots alone stands for any number of lines, dots within a line for any part of it."""
+    if not want:
+        return not have
+    if want[0].strip() == "...":
+        return any(_match(want[1:], have[skip:]) for skip in range(len(have) + 1))
+    pattern = ".*".join(map(re.escape, want[0].split("...")))
+    return bool(have) and re.fullmatch(pattern, have[0]) is not None and _match(want[1:], have[1:])

@@ -1,4 +1,4 @@
-"""Every code block of the documentation works as it is shown: one test a page (see ``pages.py`` for the rules)."""
+"""Every code block of the documentation works as it is shown: one test a page (rules in ``pages.py``)."""
 
 import importlib.util
 import os
@@ -27,7 +27,8 @@ def name(page):
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=name(page), marks=[pytest.mark.slow] * (name(page) in SLOW)) for page in PAGES]
+    "page",
+    [pytest.param(page, id=name(page), marks=[pytest.mark.slow] * (name(page) in SLOW)) for page in PAGES],
 )
 def test_blocks_of_page_work(page, tmp_path):
     for file in pages.downloads(page):
@@ -57,7 +58,9 @@ def test_shell_blocks_are_written_as_console_sessions():
     """Blocks in other languages would not be executed, so commands and Python must not hide there."""
     for page in [ROOT / "README.md", *pages.pages()]:
         for block in pages.blocks(page):
-            assert block.language not in {"sh", "shell", "bash", "py", "python3", ""}, f"{block}: {block.language!r}"
+            assert block.language not in {"sh", "shell", "bash", "py", "python3", ""}, (
+                f"{block}: {block.language!r}"
+            )
 
 
 @pytest.mark.parametrize(

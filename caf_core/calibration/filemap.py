@@ -1,8 +1,7 @@
 """Which runs are in which input files: finding out once, for a file that calibrations take.
 
-A map is a JSON file (``{"schema": 1, "iovs": {path: "exp,run,exp,run"}}``, readable and editable) or a
-pickle of
-``{path: IoV}``; the suffix decides.
+A map is a JSON file (``{"schema": 1, "iovs": {path: "exp,run,exp,run"}}``, readable and editable) or a pickle
+of ``{path: IoV}``; the suffix decides.
 """
 
 import functools
@@ -115,7 +114,7 @@ def check_pattern(pattern: str) -> None:
     if missing:
         raise ConfigurationError(
             f"{pattern!r} has no group {' and '.join(sorted(missing))}; write (?P<exp>\\d+) and "
-            f"(?P<run>\\d+) in it."
+            "(?P<run>\\d+) in it."
         )
 
 

@@ -1,16 +1,13 @@
 """The ``caf`` command: finds commands, and turns every error into one sentence and an exit code.
 
 The module of a command is imported when that command is called. Plugins are loaded only for ``caf --help``
-and for
-a command that is not one of these, because their commands may be anything; a plugin's entry module is
-cheap to
-import, so this stays within what ``caf --help`` may cost.
+and for a command that is not one of these, because their commands may be anything; a plugin's entry module is
+cheap to import, so this stays within what ``caf --help`` may cost.
 """
 
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -30,8 +27,7 @@ COMMANDS = {
     "plugins": "List the installed plugins and what they bring.",
     "submit": "Execute a command many times, without a calibration.",
 }
-"""Command -> its line in ``caf --help``. The command ``x`` is ``command`` in the module
-``caf_core.cli.x``."""
+"""Command -> its line in ``caf --help``; ``x`` is ``command`` in the module ``caf_core.cli.x``."""
 
 _MODULES = {"plugins": "plugin_list"}
 
@@ -59,6 +55,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name; the error says which there are."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
             names = self.list_commands(ctx)
             close = get_close_matches(args[0], names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -115,8 +113,7 @@ def make_app() -> Commands:
         ],
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         epilog="Exit codes: 0 done; 1 something failed; 2 wrong usage or configuration; 3 output directory "
-        "in use "
-        "or unusable; 4 other errors; 130 stopped.",
+        "in use or unusable; 4 other errors; 130 stopped.",
     )
 
 

@@ -1,5 +1,6 @@
 """Progress bars: one a calibration."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -87,12 +88,18 @@ class Bars:
         self._bars: dict[str, Bar] = {}
         self._over = False
         self._live = Live(
-            console=self._console, refresh_per_second=_REFRESH, get_renderable=self._draw, auto_refresh=live
+            console=self._console,
+            refresh_per_second=_REFRESH,
+            get_renderable=self._draw,
+            auto_refresh=live,
+            # What a script prints into a file or a pipe stays there.
+            redirect_stdout=sys.stdout.isatty(),
         )
 
     def begun(self, calibrations: Mapping[str, int | None]) -> None:
         """See ``Listener``."""
         self._bars = {name: Bar(last, begun=self._clock()) for name, last in calibrations.items()}
+        self._over = False
         self._live.start()
 
     def moved(self, move: "Move") -> None:

@@ -85,8 +85,7 @@ def json_option(function: Function) -> Function:
 
 def shown(text: object) -> str:
     """A text as one line that can be printed anywhere: line breaks, control characters and undecodable
-    bytes of
-    file names are escaped.
+    bytes of file names are escaped.
     """
     plain = str(text)
     if plain.isprintable():

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -33,11 +34,9 @@ def command(
 ) -> None:
     """Execute one TASK or EXECUTION of CALIBRATION again, in the foreground.
 
-    It gets the same inputs, constants and environment, in a folder of its own; what was recorded stays as
-    it is.
-    A task is named by its collection and number, such as default/3; an execution by its algorithm and the
-    name
-    of its folder, such as Fit/0_0.0_2 (`caf why CALIBRATION` tells the names). The exit code is its own.
+    It gets the same inputs, constants and environment, in a folder of its own; what was recorded stays as it
+    is. A task is named by its collection and number, such as default/3; an execution by its algorithm and the
+    name of its folder, such as Fit/0_0.0_2 (`caf why CALIBRATION` tells the names). The exit code is its own.
     """
     from caf_core.control.reading.causes import read_case
     from caf_core.control.reading.naming import find_work
@@ -48,7 +47,12 @@ def command(
         case = read_case(store, find_work(store, calibration, task, iteration))
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
-    again = prepare(case, Path(tempfile.mkdtemp(prefix="caf-debug-", dir=scratch)), debugger=debugger)
+    folder = Path(tempfile.mkdtemp(prefix="caf-debug-", dir=scratch))
+    try:
+        again = prepare(case, folder, debugger=debugger)
+    except Exception:
+        shutil.rmtree(folder)
+        raise
     click.echo(
         f"caf: {shown(case.work.name)}, iteration {case.work.iteration}, in {shown(again.directory)}",
         err=True,

@@ -56,9 +56,8 @@ def command(
     """Find out which runs are in the files that match PATTERN..., once and for all.
 
     Patterns are file names, globs (** too) or URIs. A calibration takes the map:
-    collection.files_to_iovs = "F.json". The exit code is 1 if a file could not be mapped; the others are
-    in the
-    map all the same.
+    collection.files_to_iovs = "F.json". The exit code is 1 if a file could not be mapped; the others are in
+    the map all the same.
     """
     from caf_core.calibration import filemap
 

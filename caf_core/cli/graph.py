@@ -35,8 +35,7 @@ def command(
     """Draw which calibration waits for which: those of SCRIPT, or else of the output directory.
 
     A script is executed up to its CAF.run(); nothing is submitted. Of an output directory the states are
-    drawn
-    too. Mermaid is what GitLab, GitHub and Sphinx draw; `--format dot` is for Graphviz.
+    drawn too. Mermaid is what GitLab, GitHub and Sphinx draw; `--format dot` is for Graphviz.
     """
     from caf_core.control import graph
 

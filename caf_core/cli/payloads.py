@@ -38,9 +38,8 @@ def command(
 ) -> int:
     """List the constants of DATABASE: intervals of validity, revisions, and where they came from.
 
-    DATABASE is a directory or a URL such as sqlite:///constants.db?tag=NAME; an output directory stands
-    for the
-    database of its results, and so does nothing at all.
+    DATABASE is a directory or a URL such as sqlite:///constants.db?tag=NAME; an output directory stands for
+    the database of its results, and so does nothing at all.
     """
     here = _open(database if database is not None else str(settings.path))
     if other is not None:
@@ -51,8 +50,7 @@ def command(
         known = sorted({entry.name for entry in here.entries()})
         raise ConfigurationError(
             f"there is no payload {' or '.join(map(repr, names))}{f' for run {run}' if run else ''} in "
-            f"{here.url}; "
-            f"there is: {', '.join(known) or 'none'}."
+            f"{here.url}; there is: {', '.join(known) or 'none'}."
         )
     rows = [_described(here, entry) for entry in entries]
     if show:

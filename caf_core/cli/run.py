@@ -108,8 +108,8 @@ def _ended(script: Path, options: "Options") -> int:
     """What the normal end of a script means."""
     if options.check_only:
         raise ConfigurationError(
-            f"{shown(script)} ended without reaching CAF.run(), so there was nothing to check; call run() "
-            f"in it."
+            f"{shown(script)} ended without reaching CAF.run(), so there was nothing to check; call run() in "
+            "it."
         )
     if not options.reports:
         click.echo(f"caf: {shown(script)} ended without calling CAF.run(); nothing was calibrated.", err=True)
@@ -132,8 +132,8 @@ def _summary(reports: "list[Report]") -> None:
         for name, one in report.calibrations.items():
             if one.convergence:
                 click.echo(
-                    f"{shown(name)}: completed in iteration {one.iteration} ({one.convergence}); "
-                    f"constants in {shown(one.database)}",
+                    f"{shown(name)}: completed in iteration {one.iteration} ({one.convergence}); constants "
+                    f"in {shown(one.database)}",
                     err=True,
                 )
 

@@ -40,8 +40,7 @@ def execute_script(script: Path, arguments: Sequence[str]) -> None:
 @contextmanager
 def _as_main(script: Path, arguments: Sequence[str]) -> Iterator[dict[str, object]]:
     """Let ``sys`` look as if the script had been started; classes in it belong to ``__main__`` and can be
-    sent
-    to other processes by value.
+    sent to other processes by value.
     """
     file = str(script.absolute())
     module = ModuleType("__main__")

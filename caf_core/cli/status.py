@@ -69,7 +69,7 @@ def update(settings: Settings, calibration: str, column: str, value: str, take_o
     before, after = overrule(settings.path, calibration, column, value, take_over=take_over)
     print(
         f"{shown(calibration)}: {column} was {before} and is {after} now; the next caf run goes on from "
-        f"there."
+        "there."
     )
     return Exit.OK
 

@@ -125,8 +125,7 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
     if others or (known and known[-1].fingerprint != fingerprint):
         raise ConfigurationError(
             f"{wish.directory} holds something else already; choose another directory with -o, or give the "
-            f"same "
-            f"command, files and name to go on with it."
+            "same command, files and name to go on with it."
         )
     key = f"{wish.name}/0/{COLLECTION}"
     request = JobRequest(

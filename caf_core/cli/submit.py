@@ -83,13 +83,10 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
     """Execute COMMAND many times, and wait: caf submit -n 10 -- prog --seed {index}
 
     In the words of the command {index} is the task's number, from 0; {file} its input file; {files}, as a
-    word of
-    its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr are
-    too.
-    The same command with the same output directory again goes on where it was, executes what failed once
-    more,
-    and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p OUTPUT_DIR. The
-    exit code is 1 if a task failed.
+    word of its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr
+    are too. The same command with the same output directory again goes on where it was, executes what failed
+    once more, and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p
+    OUTPUT_DIR. The exit code is 1 if a task failed.
     """
     from caf_core.calibration.calibration import check_name
     from caf_core.cli.submission import Wish, carry_out
@@ -182,9 +179,8 @@ def _words(words: Sequence[str], index: int, files: list[str]) -> list[str]:
         if "{file}" in word:
             if len(files) != 1:
                 raise ConfigurationError(
-                    f"task {index} has {len(files)} input files, so {{file}} is not clear; write "
-                    f"{{files}}, or "
-                    f"leave out --max-files and --max-tasks."
+                    f"task {index} has {len(files)} input files, so {{file}} is not clear; write {{files}}, "
+                    "or leave out --max-files and --max-tasks."
                 )
             word = word.replace("{file}", files[0])
         found.append(word.replace("{index}", str(index)))
@@ -247,8 +243,8 @@ def _report(
         click.echo(
             f"caf: {len(failed)} of {result.status.total} tasks failed; tasks/{first.index}: "
             f"{shown(first.reason or first.failure or f'exit code {first.exit_code}')}. Look closer with: "
-            f"caf why "
-            f"{shown(name)} -p {shown(directory)}; the same command again executes what failed once more.",
+            f"caf why {shown(name)} -p {shown(directory)}; the same command again executes what failed once "
+            "more.",
             err=True,
         )
     return Exit.FAILED if failed else Exit.OK

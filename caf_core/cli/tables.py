@@ -2,10 +2,17 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from caf_core.cli.base import shown
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 COLOURS = {
+    "init": "",
+    "collector_completed": "",
+    "algorithms_completed": "",
     "completed": "green",
     "failed": "bold red",
     "collector_failed": "red",
@@ -13,7 +20,7 @@ COLOURS = {
     "running_collector": "cyan",
     "running_algorithms": "cyan",
 }
-"""Colour of a cell with exactly this text."""
+"""Colour of a cell with exactly this text: the states of a calibration."""
 
 Rows = Sequence[Sequence[object]]
 
@@ -44,14 +51,20 @@ def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     ]
 
 
+def _cell(text: str) -> "Text":
+    from rich.text import Text
+
+    # With blanks a long state can be broken at one.
+    return Text(text.replace("_", " "), COLOURS[text]) if text in COLOURS else Text(text)
+
+
 def _drawn(columns: Sequence[str], rows: Rows, right: Sequence[str]) -> object:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         texts = [shown(cell) for cell in row]
-        table.add_row(*(Text(text, COLOURS.get(text, "")) for text in texts))
+        table.add_row(*(_cell(text) for text in texts))
     return table

@@ -78,8 +78,8 @@ def command(
 def _history(store: "Reader", calibration: str) -> list[tuple[float, int, str, str]]:
     """The last moves that had a reason."""
     query = (
-        "SELECT time, iteration, new, reason FROM transition WHERE calibration = ? AND reason != '' "
-        "ORDER BY id DESC LIMIT 4"
+        "SELECT time, iteration, new, reason FROM transition WHERE calibration = ? AND reason != '' ORDER BY "
+        "id DESC LIMIT 4"
     )
     return [(row[0], row[1], row[2], row[3]) for row in reversed(store.rows(query, (calibration,)))]
 

@@ -154,6 +154,9 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, caf_words, run_
     refused = run_caf("status", "update", "slow", "state", "init", "-p", tmp_path / "out")
     assert refused.returncode == 3
     assert f"pid {process.pid}" in refused.stderr
+    second = run_caf("run", script, tmp_path)
+    assert second.returncode == 3
+    assert f"pid {process.pid}" in second.stderr
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -211,6 +214,8 @@ def test_time_left_follows_the_tasks_of_this_iteration():
     bars.moved(Move("a", 1, State.ALGORITHMS_COMPLETED, State.INIT))
     bars.moved(Move("a", 1, State.INIT, State.RUNNING_COLLECTOR))
     assert bars._bars["a"].left(20.0) is None
+    bars.ended()
+    bars.begun({"b": 0})  # a script may call CAF.run() twice
     bars.ended()
 
 

@@ -1,6 +1,8 @@
 """``caf why`` and ``caf debug``."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -150,3 +152,15 @@ def test_debug_of_what_does_not_exist(good):
     done = _debug("first", "default/99", "-p", good[0])
     assert done.returncode == 2
     assert "it has: default/0 to default/4" in done.stderr
+
+
+def test_output_that_was_not_kept_is_named_as_such(good, tmp_path, caf):
+    copy = shutil.copytree(good[0], tmp_path / "copy")
+    with sqlite3.connect(copy / "caf_state.db") as store:
+        store.execute("UPDATE job SET directory = replace(directory, ?, ?)", (str(good[0]), str(copy)))
+    store.close()
+    shutil.rmtree(copy / "first" / "0" / "collector_output" / "default")
+    called = caf("why", "first", "default/0", "-p", copy)
+    assert called.code == 2
+    assert "no tasks any more (keep_collector_output)" in called.err
+    assert caf("status", "-p", copy).out.splitlines()[1].split()[4] == "5/5"

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from caf_core.control.reading.naming import Work, executions, runs_text, task
 from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
+from caf_core.errors import CheckpointError
 from caf_core.jobs.files import read_splits, read_task, submission_resources
 from caf_core.jobs.records import read_record
 from caf_core.jobs.task import Resources
@@ -91,9 +92,19 @@ class Case:
 
 
 def read_case(store: Reader, work: Work) -> Case:
-    """Everything about one task or execution."""
+    """Everything about one task or execution.
+
+    Raises:
+        CheckpointError: If its files are gone.
+    """
     models = store.models
-    line = read_task(work.directory, work.index)
+    try:
+        line = read_task(work.directory, work.index)
+    except (OSError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"the files of {work.name} in {work.directory} cannot be read ({error}); nothing more is known "
+            "of it."
+        ) from error
     now = models.Task.get_or_none((models.Task.job == work.job) & (models.Task.task == work.index))
     rows = models.Attempt.select().where(
         (models.Attempt.job == work.job) & (models.Attempt.task == work.index)
@@ -127,8 +138,8 @@ def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
     bad = {
         f"{algorithm}/{ask.replace('/', '_')}": fingerprint
         for algorithm, ask, fingerprint in store.rows(
-            "SELECT algorithm, ask, fingerprint FROM execution WHERE calibration = ? AND iteration = ? "
-            "AND result = 'failure'",
+            "SELECT algorithm, ask, fingerprint FROM execution WHERE calibration = ? AND iteration = ? AND "
+            "result = 'failure'",
             (calibration, iteration),
         )
     }
@@ -176,8 +187,8 @@ def _record(submission: Path, tasks: list[int], index: int) -> Mapping[str, Any]
 
 def _answer(store: Reader, work: Work) -> Answer | None:
     rows = store.rows(
-        "SELECT result, message, runs, iov, algorithm, ask, fingerprint FROM execution "
-        "WHERE calibration = ? AND iteration = ?",
+        "SELECT result, message, runs, iov, algorithm, ask, fingerprint FROM execution WHERE calibration = "
+        "? AND iteration = ?",
         (work.calibration, work.iteration),
     )
     for result, message, runs, iov, algorithm, ask, fingerprint in rows:

@@ -178,6 +178,8 @@ def _unknown(calibration: str, name: str, jobs: list[Any], everything: list[Work
     names = list(dict.fromkeys(work.name for work in everything))
     close = get_close_matches(name, names, n=3) or names[:3]
     others = f", ... ({len(names)} executions)" if len(names) > len(close) else ""
+    if jobs and not tasks:
+        tasks = ["no tasks any more (keep_collector_output)"]
     known = "; ".join([*tasks, *([", ".join(close) + others] if close else [])]) or "nothing yet"
     return f"calibration {calibration!r} has no task or execution {name!r}; it has: {known}."
 

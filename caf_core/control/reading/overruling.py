@@ -93,8 +93,7 @@ def _check_iteration(stored: StoredCalibration, value: str) -> None:
     if not value.isdecimal() or int(value) > stored.iteration:
         raise ConfigurationError(
             f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to "
-            f"{stored.iteration}, so it "
-            f"can be set to 0 to {stored.iteration}."
+            f"{stored.iteration}, so it can be set to 0 to {stored.iteration}."
         )
 
 
@@ -110,6 +109,5 @@ def _check_output(directory: Path, stored: StoredCalibration, state: State) -> N
     if not needed.exists():
         raise ConfigurationError(
             f"{stored.name!r} cannot be {state} in iteration {stored.iteration}, because {needed} is not "
-            f"there; set "
-            f"it to init instead."
+            "there; set it to init instead."
         )

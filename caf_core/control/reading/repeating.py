@@ -49,9 +49,8 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
     call = line["call"]
     if debugger and not call:
         raise ConfigurationError(
-            f"{work.name} is a command ({' '.join(line['argv'])}), and --pdb debugs Python; leave --pdb "
-            f"out, and "
-            f"debug the command with its own means."
+            f"{work.name} is a command ({' '.join(line['argv'])}), and --pdb debugs Python; leave --pdb out, "
+            "and debug the command with its own means."
         )
     _check_inputs(line)
     spec = {**line, "attempt": last.number if last else 1, "cpus": 1}
@@ -81,6 +80,5 @@ def _check_inputs(line: dict[str, Any]) -> None:
         if not Path(name).exists():
             raise ConfigurationError(
                 f"it cannot be executed again: {name}, which it needs, is no longer there; start the "
-                f"calibration "
-                f"again with keep_collector_output='all', or from an earlier state."
+                "calibration again with keep_collector_output='all', or from an earlier state."
             )

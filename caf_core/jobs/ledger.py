@@ -121,7 +121,11 @@ class MemoryLedger:
     def intend(self, intent: Intent) -> None:
         """See ``Ledger``."""
         self._jobs[intent.token] = intent.job
-        self.records.setdefault(intent.job, JobRecord()).intents[intent.token] = (intent, IntentState.INTENDED, ())
+        self.records.setdefault(intent.job, JobRecord()).intents[intent.token] = (
+            intent,
+            IntentState.INTENDED,
+            (),
+        )
 
     def settle(self, token: str, state: IntentState, ids: Sequence[str] = ()) -> None:
         """See ``Ledger``."""

@@ -301,7 +301,8 @@ def test_when_the_resident_process_is_killed_what_it_had_is_tried_again(tmp_path
     assert executions(tmp_path) == {"0": 1, "1": 1, "2": 2, "3": 1}
     failed = [c for update in house.updates for c in update.changes if c.state is TaskState.FAILED]
     assert {change.failure for change in failed} == {FailureKind.NODE_LOST}
-    assert "the resident process on this machine died" in failed[0].reason
+    # Either the client tells it, or the warden that outlived the resident for a moment wrote it down.
+    assert "died" in failed[0].reason
     house.service.close()
 
 

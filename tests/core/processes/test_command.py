@@ -54,14 +54,15 @@ def test_a_command_that_does_not_read_its_input() -> None:
 
 def test_a_descendant_that_keeps_the_output_open_is_not_waited_for(tmp_path: Path, fifo) -> None:
     go = fifo("go")
+    before = set(threading.enumerate())
     result = command.execute(
         ["sh", "-c", f"(read _ < {shlex.quote(str(go.path))}) & echo done"], timeout=20, grace=0.2
     )
     assert (result.returncode, result.stdout) == (0, "done\n")
     go.write("\n")
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(20)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_commands_can_be_executed_from_many_threads() -> None:

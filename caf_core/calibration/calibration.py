@@ -260,8 +260,8 @@ class Calibration(CalibrationBase, DatabaseUser):
         return self._default.files_to_iovs
 
     @files_to_iovs.setter
-    def files_to_iovs(self, value: dict[str, IoV]) -> None:
-        self._default.files_to_iovs = value
+    def files_to_iovs(self, value: "dict[str, IoV] | str | Path") -> None:
+        self._default.files_to_iovs = value  # type: ignore[assignment]  # attrs converts it
 
     @property
     def _default(self) -> Collection:

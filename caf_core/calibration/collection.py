@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,6 +30,15 @@ def _strings(value: Iterable[object] | str | Path) -> list[str]:
     return [str(item) for item in value]
 
 
+def _intervals(value: "Mapping[str, IoV] | str | PathLike[str]") -> dict[str, IoV]:
+    """A table of intervals, or the file that ``caf filemap`` wrote."""
+    if isinstance(value, str | PathLike):
+        from caf_core.calibration.filemap import load  # it is rarely needed
+
+        return load(fspath(value))
+    return dict(value)
+
+
 def is_uri(name: str) -> bool:
     """Whether an input file is a URI such as ``root://``, which is passed through unseen."""
     return "://" in name
@@ -41,8 +51,8 @@ class Collection(DatabaseUser):
     Args:
         collector: An object with ``collect(context)``, a function, or a ``CommandCollector``.
         input_files: Paths, globs and URIs (``root://`` and the like are passed through).
-        files_to_iovs: Input file -> the interval that it holds; saves looking into the files (see ``caf
-            filemap``).
+        files_to_iovs: Input file -> the interval that it holds, or the file with such a table that
+            ``caf filemap`` wrote; it saves looking into the files.
         params: Handed to the collector as ``context.params``.
         output_patterns: Globs of the files that count as output, relative to a task's working directory.
         max_files_per_collector_job: Files a task gets at the most.
@@ -62,7 +72,7 @@ class Collection(DatabaseUser):
 
     collector: AnyCollector | None = field(default=None, kw_only=False)
     input_files: list[str] = field(factory=list, converter=_strings, kw_only=False)
-    files_to_iovs: dict[str, IoV] = field(factory=dict)
+    files_to_iovs: dict[str, IoV] = field(factory=dict, converter=_intervals)
     params: dict[str, Any] = field(factory=dict)
     output_patterns: list[str] = field(factory=list, converter=_strings)
     max_files_per_collector_job: int | None = None

@@ -1,7 +1,7 @@
 """Commits: what successful executions left becomes the constants of an iteration, and at the end those of
 the calibration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -168,14 +168,20 @@ def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergen
     shop.crash("finish.copied")
 
 
-def merge_all(output_dir: Path, calibrations: Iterable[Resolved]) -> Path:
+def merge_all(output_dir: Path, calibrations: Iterable[Resolved], say: Callable[[str], None]) -> None:
     """Make the CAF's common database hold the constants of these calibrations, as far as they want it."""
-    items = [
-        item
-        for one in calibrations
-        if one.calibration.save_payloads and (one.final_database / "database.txt").exists()
-        for item in items_of(LocalDatabase(one.final_database))
-    ]
-    path = output_dir / "outputdb"
-    LocalDatabase(path).write_encoded(items)
-    return path
+    owners: dict[str, str] = {}
+    items: list[StoredPayload] = []
+    for one in calibrations:
+        if not one.calibration.save_payloads or not (one.final_database / "database.txt").exists():
+            continue
+        mine = list(items_of(LocalDatabase(one.final_database)))
+        for name in dict.fromkeys(item.entry.name for item in mine):
+            if owners.setdefault(name, one.name) != one.name:
+                say(
+                    f"{one.name}: its payloads {name!r} are called like those of {owners[name]!r}; where "
+                    f"both are valid, "
+                    f"those of {one.name!r} are used in the common database"
+                )
+        items += mine
+    LocalDatabase(output_dir / "outputdb").write_encoded(items)

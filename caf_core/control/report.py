@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 from attrs import frozen
@@ -112,8 +113,9 @@ class CalibrationFailedError(CafError):
         super().__init__(
             f"{len(report.failures)} of {len(report.calibrations)} calibration(s) did not complete "
             f"({reasons}). "
-            f"Look closer with: caf why NAME -p {report.output_dir}; mend it and start again: what was "
-            f"done is kept."
+            f"Look closer with: caf why {quote(next(iter(report.failures)))} -p "
+            f"{quote(str(report.output_dir))}; "
+            "mend it and start again: what was done is kept."
         )
 
 

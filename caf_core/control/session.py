@@ -169,7 +169,7 @@ def _drive(
                 for name, one in catalogue.calibrations.items()
                 if controller.system[name].state is State.COMPLETED
             ]
-            merge_all(wish.output_dir, completed)
+            merge_all(wish.output_dir, completed, options.listener.said)
         report = _report(wish, catalogue, controller)
         store.end_process(
             process, "interrupted" if report.interrupted else "completed" if report.success else "failed"

@@ -1,6 +1,7 @@
 """Every exception of caf, in one tree.
 
-A message names the thing, the alternatives and the remedy in one sentence; the fields carry the same facts for programs.
+A message names the thing, the alternatives and the remedy in one sentence; the fields carry the same facts
+for programs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,9 @@ class DependencyCycleError(ConfigurationError):
 
     def __init__(self, cycle: Sequence[str]) -> None:
         self.cycle = tuple(cycle)
-        super().__init__(f"calibrations depend on one another in a cycle: {' -> '.join(cycle)}; remove one depends_on.")
+        super().__init__(
+            f"calibrations depend on one another in a cycle: {' -> '.join(cycle)}; remove one depends_on."
+        )
 
 
 class PluginError(CafError):
@@ -49,7 +52,9 @@ class UnknownPluginError(PluginError, ConfigurationError):
         self.name = name
         self.available = tuple(sorted(available))
         known = ", ".join(self.available) or "none"
-        super().__init__(f"there is no {kind} called {name!r}; available: {known}." + (f" {hint}" if hint else ""))
+        super().__init__(
+            f"there is no {kind} called {name!r}; available: {known}." + (f" {hint}" if hint else "")
+        )
 
 
 class DuplicatePluginError(PluginError):
@@ -117,7 +122,9 @@ class AlgorithmError(CafError):
         iov: The interval for which the algorithm was executed, as text.
     """
 
-    def __init__(self, message: str, *, calibration: str = "", iteration: int | None = None, iov: str = "") -> None:
+    def __init__(
+        self, message: str, *, calibration: str = "", iteration: int | None = None, iov: str = ""
+    ) -> None:
         self.calibration = calibration
         self.iteration = iteration
         self.iov = iov

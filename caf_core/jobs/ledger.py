@@ -1,6 +1,7 @@
 """What must be written down before and after a scheduler is touched, whoever writes it.
 
-The checkpoint store of a calibration run implements this protocol, and so does the small store of ``caf submit``. Without a calibration
+The checkpoint store of a calibration run implements this protocol, and so does the small store of ``caf
+submit``. Without a calibration
 and without a wish to restart, ``MemoryLedger`` serves.
 """
 
@@ -13,7 +14,8 @@ from attrs import define, field, frozen
 
 
 class TaskState(StrEnum):
-    """Where a task is. The order is the one in which the overall status of a job is taken: the lowest counts."""
+    """Where a task is. The order is the one in which the overall status of a job is taken: the lowest
+    counts."""
 
     INIT = "init"
     SUBMITTED = "submitted"

@@ -10,7 +10,8 @@ from attrs import field, frozen
 
 @frozen
 class Resources:
-    """What a task needs from its machine, in units that no scheduler chooses; ``None`` leaves it to the site."""
+    """What a task needs from its machine, in units that no scheduler chooses; ``None`` leaves it to the
+    site."""
 
     cpus: int = 1
     memory_mb: int | None = None

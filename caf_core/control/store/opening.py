@@ -123,7 +123,7 @@ def _check_pages(database: peewee.SqliteDatabase, path: Path) -> None:
     """
     problem = str(database.execute_sql("PRAGMA quick_check(1)").fetchone()[0])
     if problem != "ok":
-        raise _unusable(path, ValueError(problem))
+        raise _unusable(path, ValueError(problem.splitlines()[-1]))
 
 
 def _check_version(models: Any, path: Path) -> None:

@@ -64,7 +64,7 @@ def command(
 
 
 def _open(name: str) -> "ConditionsDatabase":
-    from caf_core.conditions.database import open_database
+    from caf_core.conditions.opening import open_database
     from caf_core.control.store.opening import FILE_NAME
     from caf_core.plugins.registry import Registry
 

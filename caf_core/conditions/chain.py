@@ -6,7 +6,8 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
-from caf_core.conditions.database import ConditionsDatabase, Opener, open_database
+from caf_core.conditions.database import ConditionsDatabase, Opener
+from caf_core.conditions.opening import open_database
 from caf_core.conditions.payload import Entry
 from caf_core.conditions.structured import structure
 from caf_core.conditions.validity import Validity, effect

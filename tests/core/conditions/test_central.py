@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from caf_core.conditions.central import CentralDatabase
 from caf_core.conditions.central_store import CentralStore
 from caf_core.conditions.central_tags import GlobalTag, TagState
 from caf_core.conditions.chain import Chain
-from caf_core.conditions.database import open_database
 from caf_core.conditions.local import LocalDatabase
+from caf_core.conditions.opening import open_database
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import CafError, ConfigurationError, PayloadError

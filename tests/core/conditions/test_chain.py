@@ -8,14 +8,15 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from attrs import frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NOTHING = Provenance()
 

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from attrs import define, evolve, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
 from caf_core.conditions.codecs import BUILTIN_CODECS, BytesCodec, Codecs, JsonCodec
 from caf_core.conditions.npz import NpzCodec
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.structured import structure
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import IoV
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 ALWAYS = IoV(0, 0, -1, -1)
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caf_core.conditions.codecs import BUILTIN_CODECS
-from caf_core.conditions.database import open_database
 from caf_core.conditions.local import LocalDatabase
+from caf_core.conditions.opening import open_database
 from caf_core.conditions.payload import Entry, Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import appended, effect
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import ExpRun, IoV
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ORIGIN = Provenance(calibration="muons", iteration=2)
 

@@ -1,0 +1,77 @@
+"""How a conditions database is opened by its URL."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+from caf_core.conditions.database import ConditionsDatabase, Opener
+from caf_core.conditions.local import LocalDatabase
+from caf_core.errors import ConfigurationError, PayloadError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def open_local(url: str) -> LocalDatabase:
+    """Open a local database that exists, by path, ``file:path`` (percent-encoded) or ``file:///path``.
+
+    Raises:
+        ConfigurationError: If the URL names another host.
+        PayloadError: If there is no database.
+    """
+    database = LocalDatabase(_local_path(url))
+    if not database.exists():
+        raise PayloadError(
+            f"there is no conditions database in {database.path} (it has no database.txt); "
+            "correct the path, or leave it out."
+        )
+    return database
+
+
+def _open_sqlite(url: str) -> ConditionsDatabase:
+    from caf_core.conditions.central import open_sqlite  # peewee is imported only when it is needed
+
+    return open_sqlite(url)
+
+
+BUILTIN_OPENERS: Mapping[str, Opener] = {"file": open_local, "sqlite": _open_sqlite}
+"""The databases of the core, by URL scheme."""
+
+
+def open_database(url: str, openers: Mapping[str, Opener] | None = None) -> ConditionsDatabase:
+    """Open a conditions database to look payloads up.
+
+    Args:
+        url: A path, or a URL whose scheme says what kind of database it is.
+        openers: The kinds by scheme, to which ``file`` always belongs; those of the core if nothing is given.
+    Raises:
+        ConfigurationError: If no opener knows the scheme.
+        PayloadError: If there is no such database.
+    """
+    openers = BUILTIN_OPENERS if openers is None else {"file": open_local, **openers}
+    match = _SCHEME.match(url)
+    if match is None:
+        return open_local(url)
+    opener = openers.get(match[1].lower())
+    if opener is None:
+        known = ", ".join(f"{scheme}:" for scheme in sorted(openers))
+        raise ConfigurationError(
+            f"nothing opens the conditions database {url!r}: the known kinds are {known}; "
+            f"install a plugin for {match[1]!r}, or write ./{url} if it is a path."
+        )
+    return opener(url)
+
+
+def _local_path(url: str) -> Path:
+    if not url.lower().startswith("file:"):
+        return Path(url)
+    rest = url[len("file:") :]
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ConfigurationError(
+                f"{url!r} is on the host {host!r}; only paths of this machine can be opened."
+            )
+        rest = slash + path
+    # As pathlib writes a name that is not UTF-8.
+    return Path(unquote(rest, errors="surrogateescape"))

@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+BENCHMARK_STAMP := $(VENV)/.installed-benchmark
 EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
 
 .PHONY: help setup demo test lint test-slow benchmark docs clean
@@ -42,6 +43,13 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP)  ## Build the documentation in docs/_build/html; warnings are errors
 	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --jobs auto -b html docs docs/_build/html
+
+$(BENCHMARK_STAMP): $(STAMP)
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --group benchmark
+	touch $@
+
+benchmark: $(BENCHMARK_STAMP)  ## Print what everything costs beside its budget; ARGS="--quick" or "--json FILE"
+	$(PY) tests/benchmarks $(ARGS)
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) demo dist build

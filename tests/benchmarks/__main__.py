@@ -1,0 +1,49 @@
+"""``make benchmark``: everything that has a budget, side by side, in one table."""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import scale
+import tasks
+import whole
+from rich.console import Console
+from sizes import FULL, QUICK
+from table import Row, machine, show, write
+
+SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale}
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="small numbers: shows that it works, not how fast"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--only", choices=SUBJECTS, action="append", help="measure only this subject")
+    chosen = parser.parse_args()
+    console = Console(width=None if Console().is_terminal else 150)
+    rows: list[Row] = []
+    before = machine()
+    folder = Path(tempfile.mkdtemp(prefix="caf-benchmark-"))
+    try:
+        for name in chosen.only or SUBJECTS:
+            for row in SUBJECTS[name].rows(QUICK if chosen.quick else FULL, folder):
+                console.print(f"{row.what}: {row.measured} {row.verdict}", markup=False, highlight=False)
+                rows.append(row)
+    finally:
+        shutil.rmtree(folder)
+    console.print()
+    show(rows, console)
+    words = ", ".join(f"{name} {value}" for name, value in before.items())
+    console.print(f"Measured with {words}.", markup=False, highlight=False)
+    if chosen.quick:
+        console.print("These numbers are too small to judge anything by.")
+    if chosen.json:
+        write(rows, chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from caf_core.cli.tables import COLOURS
 from caf_core.jobs.ledger import TaskState
 
 if TYPE_CHECKING:
-    from caf_core.control.step import Move
+    from caf_core.control.effects import Move
     from caf_core.jobs.service import JobStatus
 
 _REFRESH = 4

@@ -8,8 +8,8 @@ from caf_core.cli.base import shown
 from caf_core.jobs.ledger import TaskState
 
 if TYPE_CHECKING:
+    from caf_core.control.effects import Move
     from caf_core.control.report import Listener
-    from caf_core.control.step import Move
     from caf_core.jobs.service import JobStatus
 
 _EVERY = 10.0

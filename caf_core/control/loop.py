@@ -12,7 +12,7 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import State
-from caf_core.control import collecting, committing, step
+from caf_core.control import collecting, committing, effects, events, step
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.context import Catalogue, Workshop
 from caf_core.control.deciding import Override, decide
@@ -35,7 +35,7 @@ class Interrupt:
 class Posted:
     """An event of a thread of its own: a user's own calibration."""
 
-    event: step.Event
+    event: events.Event
 
 
 Inbox = queue.SimpleQueue[object]
@@ -98,7 +98,7 @@ class Controller:
     def drive(self) -> None:
         """Drive until every calibration is over, or somebody interrupts."""
         next_beat = self._clock() + self._beat_interval
-        self._feed(step.Begin())
+        self._feed(events.Begin())
         while not self._stopped:
             item = self._next(next_beat)
             now = self._clock()
@@ -132,7 +132,7 @@ class Controller:
                 self._listener.jobs(name, collection, self._shop.service.status(update.key))
                 if update.ended:
                     reason = "" if update.success else self._complaint(update.key, collection)
-                    self._feed(step.JobEnded(name, update.key, update.success, reason))
+                    self._feed(events.JobEnded(name, update.key, update.success, reason))
             elif update.ended:
                 self._execution_ended(update)
 
@@ -151,52 +151,52 @@ class Controller:
                 self._give_up(name, str(error))
                 return
 
-    def _feed(self, event: step.Event) -> None:
+    def _feed(self, event: events.Event) -> None:
         """Take an event, and all that follows from it at once."""
-        events: deque[step.Event] = deque([event])
-        while events:
-            self.system, effects = step.step(self.system, events.popleft())
+        happened: deque[events.Event] = deque([event])
+        while happened:
+            self.system, wanted = step.step(self.system, happened.popleft())
             lost: set[str] = set()
-            for effect in effects:
-                name = "" if isinstance(effect, step.Stop) else effect.name
-                if name in lost and not isinstance(effect, step.Move):
+            for effect in wanted:
+                name = "" if isinstance(effect, effects.Stop) else effect.name
+                if name in lost and not isinstance(effect, effects.Move):
                     continue
                 try:
-                    events.extend(self._perform(effect))
+                    happened.extend(self._perform(effect))
                 except CheckpointError:
                     raise
                 except CafError as error:
                     # What else was to be done for this calibration no longer makes sense; its moves stand.
                     lost.add(name)
-                    events.append(step.Failed(name, str(error)))
+                    happened.append(events.Failed(name, str(error)))
 
-    def _perform(self, effect: step.Effect) -> list[step.Event]:
+    def _perform(self, effect: effects.Effect) -> list[events.Event]:
         """Carry one effect out; what it brings about at once is returned."""
         match effect:
-            case step.Move():
+            case effects.Move():
                 self._move(effect)
-            case step.Decide(name):
+            case effects.Decide(name):
                 return self._decide(name)
-            case step.SubmitCollectors(name):
+            case effects.SubmitCollectors(name):
                 return self._submit(name)
-            case step.Gather(name):
+            case effects.Gather(name):
                 return self._gather(name)
-            case step.StartAlgorithms(name):
+            case effects.StartAlgorithms(name):
                 return self._start_algorithms(name)
-            case step.Tidy(name, iteration, last):
+            case effects.Tidy(name, iteration, last):
                 tidy(self._catalogue[name], iteration, last=last)
-            case step.Finish(name):
+            case effects.Finish(name):
                 return self._finish(name)
-            case step.StartOwnRun(name):
+            case effects.StartOwnRun(name):
                 self._start_own(name)
-            case step.Skip(name, because):
+            case effects.Skip(name, because):
                 self._reasons[name] = f"not started, as {because!r} failed"
                 self._listener.said(f"{name}: not started, as {because!r}, on which it depends, failed")
-            case step.Stop():
+            case effects.Stop():
                 self._stopped = True
         return []
 
-    def _move(self, move: step.Move) -> None:
+    def _move(self, move: effects.Move) -> None:
         crash, label = self._shop.crash, f"move.{move.old}.{move.new}"
         crash(f"{label}.before")
         self._shop.store.move(move.name, move.iteration, move.old, move.new, move.reason)
@@ -207,7 +207,7 @@ class Controller:
         self._listener.moved(move)
         self._observers.state_changed(move.name, move.iteration, str(move.old), str(move.new), self._clock())
 
-    def _decide(self, name: str) -> list[step.Event]:
+    def _decide(self, name: str) -> list[events.Event]:
         one = self._catalogue[name]
         start = decide(self._shop, self._catalogue, one, self._override)
         one.calibration.state = str(start.state)
@@ -216,24 +216,24 @@ class Controller:
             self._convergence[name] = (
                 Convergence(stored.convergence) if stored and stored.convergence else Convergence.CONVERGED
             )
-        return [step.Decided(name, start.state, start.iteration)]
+        return [events.Decided(name, start.state, start.iteration)]
 
-    def _submit(self, name: str) -> list[step.Event]:
+    def _submit(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
         jobs = collecting.submit(self._shop, self._catalogue, one, iteration)
         self._jobs.update({key: (name, collection) for collection, key in jobs.items()})
-        return [step.Submitted(name, frozenset(jobs.values()))]
+        return [events.Submitted(name, frozenset(jobs.values()))]
 
-    def _gather(self, name: str) -> list[step.Event]:
+    def _gather(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
         collecting.gather(self._shop, one, iteration)
         for key, (owner, _) in list(self._jobs.items()):
             if owner == name:
                 del self._jobs[key]
                 self._shop.service.forget(key)
-        return [step.Gathered(name)]
+        return [events.Gathered(name)]
 
-    def _start_algorithms(self, name: str) -> list[step.Event]:
+    def _start_algorithms(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
         past = self._shop.store.commits(name, iteration - 1) if iteration else {}
         self._missing[name] = missing = collecting.missing(one, iteration)
@@ -253,7 +253,7 @@ class Controller:
         for event in self._algorithms_over(name):
             self._feed(event)
 
-    def _algorithms_over(self, name: str) -> list[step.Event]:
+    def _algorithms_over(self, name: str) -> list[events.Event]:
         """What it means that the algorithms have ended, if they have."""
         algorithms = self._steps[name]
         if not algorithms.finished:
@@ -275,21 +275,21 @@ class Controller:
         )
         self._convergence[name] = convergence
         self._observers.iteration_finished(name, iteration, verdict.result, algorithms.metrics)
-        return [step.AlgorithmsEnded(name, verdict.result, verdict.message, convergence)]
+        return [events.AlgorithmsEnded(name, verdict.result, verdict.message, convergence)]
 
     def _give_up(self, name: str, reason: str) -> None:
         algorithms = self._steps.pop(name, None)
         if algorithms is not None:
             algorithms.cancel()
-        self._feed(step.Failed(name, reason))
+        self._feed(events.Failed(name, reason))
 
-    def _finish(self, name: str) -> list[step.Event]:
+    def _finish(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
         if not one.own:
             convergence = self._convergence[name]
             committing.finish(self._shop, one, iteration, convergence)
             self._shop.store.update(name, convergence=str(convergence))
-        return [step.Finished(name)]
+        return [events.Finished(name)]
 
     def _start_own(self, name: str) -> None:
         one = self._catalogue[name]
@@ -305,11 +305,13 @@ def _run_own(calibration: CalibrationBase, inbox: Inbox) -> None:
     try:
         calibration.run()
         success = calibration.state != calibration.fail_state
-        event = step.OwnRunEnded(
+        event = events.OwnRunEnded(
             calibration.name, success, "" if success else "its run() set the state to failed"
         )
     except BaseException as error:  # the controller waits for this thread, whatever ends it
-        event = step.OwnRunEnded(calibration.name, False, f"its run() raised {type(error).__name__}: {error}")
+        event = events.OwnRunEnded(
+            calibration.name, False, f"its run() raised {type(error).__name__}: {error}"
+        )
     inbox.put(Posted(event))
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from caf_core.calibration.states import State
-from caf_core.control.step import Move
+from caf_core.control.effects import Move
 from caf_core.errors import CafError
 from caf_core.jobs.service import JobStatus
 

@@ -12,6 +12,31 @@ from attrs import evolve, frozen
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import END_STATES, Machine, State
+from caf_core.control.effects import (
+    Decide,
+    Effect,
+    Finish,
+    Gather,
+    Move,
+    Skip,
+    StartAlgorithms,
+    StartOwnRun,
+    Stop,
+    SubmitCollectors,
+    Tidy,
+)
+from caf_core.control.events import (
+    AlgorithmsEnded,
+    Begin,
+    Decided,
+    Event,
+    Failed,
+    Finished,
+    Gathered,
+    JobEnded,
+    OwnRunEnded,
+    Submitted,
+)
 
 _MACHINE = Machine()
 
@@ -53,170 +78,6 @@ class Stage:
 
 
 System = Mapping[str, Stage]
-
-
-@frozen
-class Begin:
-    """The loop begins."""
-
-
-@frozen
-class Decided:
-    """It is known where a calibration starts: afresh, or where an earlier process left it."""
-
-    name: str
-    state: State
-    iteration: int
-
-
-@frozen
-class Submitted:
-    """The jobs of a calibration's collections are on their way."""
-
-    name: str
-    jobs: frozenset[str]
-
-
-@frozen
-class JobEnded:
-    """A job of a collection ended."""
-
-    name: str
-    job: str
-    success: bool
-    reason: str = ""
-
-
-@frozen
-class Gathered:
-    """It is known what the collectors left; ``reason`` says what is wrong with it, if anything."""
-
-    name: str
-    reason: str = ""
-
-
-@frozen
-class AlgorithmsEnded:
-    """The algorithms of an iteration ended."""
-
-    name: str
-    result: Result
-    reason: str = ""
-    convergence: Convergence = Convergence.CONVERGED
-
-
-@frozen
-class Finished:
-    """The constants of a calibration lie where dependents find them."""
-
-    name: str
-
-
-@frozen
-class OwnRunEnded:
-    """The ``run`` method of a user's own calibration returned or raised."""
-
-    name: str
-    success: bool
-    reason: str = ""
-
-
-@frozen
-class Failed:
-    """Something that had to be done for a calibration could not be done."""
-
-    name: str
-    reason: str
-
-
-Event = Begin | Decided | Submitted | JobEnded | Gathered | AlgorithmsEnded | Finished | OwnRunEnded | Failed
-
-
-@frozen
-class Decide:
-    """Find out where a calibration starts; answered by ``Decided``."""
-
-    name: str
-
-
-@frozen
-class Move:
-    """Write a move down: the only effect that changes a state."""
-
-    name: str
-    iteration: int
-    old: State
-    new: State
-    reason: str = ""
-
-
-@frozen
-class SubmitCollectors:
-    """Submit the jobs of all collections, or take them up again; answered by ``Submitted`` and one
-    ``JobEnded`` each."""
-
-    name: str
-
-
-@frozen
-class Gather:
-    """Read what the collectors left; answered by ``Gathered``."""
-
-    name: str
-
-
-@frozen
-class StartAlgorithms:
-    """Carry the strategies' plans out; answered by ``AlgorithmsEnded``."""
-
-    name: str
-
-
-@frozen
-class Tidy:
-    """An iteration has ended well, and this is written down: its collector output is no longer needed.
-
-    Args:
-        name: The calibration.
-        iteration: The iteration.
-        last: Whether the calibration has completed with it.
-    """
-
-    name: str
-    iteration: int
-    last: bool
-
-
-@frozen
-class Finish:
-    """Copy the constants to where dependents find them; answered by ``Finished``."""
-
-    name: str
-
-
-@frozen
-class StartOwnRun:
-    """Call ``run`` of a user's own calibration in a thread; answered by ``OwnRunEnded``."""
-
-    name: str
-
-
-@frozen
-class Skip:
-    """A calibration will not start, because of another one."""
-
-    name: str
-    because: str
-
-
-@frozen
-class Stop:
-    """Every calibration is over."""
-
-
-Effect = (
-    Decide | Move | SubmitCollectors | Gather | StartAlgorithms | Tidy | Finish | StartOwnRun | Skip | Stop
-)
 
 
 class _Step:

@@ -200,7 +200,7 @@ def test_time_left_follows_the_tasks_of_this_iteration():
 
     from caf_core.calibration.states import State
     from caf_core.cli.bars import Bars
-    from caf_core.control.step import Move
+    from caf_core.control.effects import Move
     from caf_core.jobs.ledger import TaskState
     from caf_core.jobs.service import JobStatus
 
@@ -243,7 +243,7 @@ def test_no_number_is_lost_on_a_narrow_terminal(columns, monkeypatch):
 
     from caf_core.calibration.states import State
     from caf_core.cli.bars import Bars
-    from caf_core.control.step import Move
+    from caf_core.control.effects import Move
     from caf_core.jobs.ledger import TaskState
     from caf_core.jobs.service import JobStatus
 

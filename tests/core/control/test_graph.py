@@ -18,7 +18,7 @@ def far_and_near(links, name) -> dict[str, int]:
     distance: dict[str, int] = {}
     level, steps = set(links[name]), 1
     while level - set(distance):
-        distance.update({other: steps for other in level - set(distance)})
+        distance.update(dict.fromkeys(level - set(distance), steps))
         level, steps = {far for near in level for far in links[near]}, steps + 1
     return distance
 
@@ -47,11 +47,15 @@ def test_dependencies_come_nearest_first(links) -> None:
         assert sorted(found) == sorted(expected)
         distances = [expected[other] for other in found]
         assert distances == sorted(distances)
-        assert {other for other in links if name in far_and_near(links, other)} == graph.dependents(links, name)
+        assert {other for other in links if name in far_and_near(links, other)} == graph.dependents(
+            links, name
+        )
 
 
 def test_among_equals_the_one_that_was_named_last_is_searched_first() -> None:
-    assert graph.nearest_first({"a": ["b", "c"], "b": ["d"], "c": ["e"], "d": [], "e": []}, "a") == tuple("cbed")
+    assert graph.nearest_first({"a": ["b", "c"], "b": ["d"], "c": ["e"], "d": [], "e": []}, "a") == tuple(
+        "cbed"
+    )
 
 
 def test_without_links_the_order_is_the_users() -> None:
@@ -59,16 +63,20 @@ def test_without_links_the_order_is_the_users() -> None:
 
 
 def test_a_wide_lattice_takes_no_time() -> None:
-    links = {f"{row}/{column}": [f"{row - 1}/{c}" for c in range(6) if row] for row in range(40) for column in range(6)}
+    links = {
+        f"{row}/{column}": [f"{row - 1}/{c}" for c in range(6) if row]
+        for row in range(40)
+        for column in range(6)
+    }
     assert len(graph.nearest_first(links, "39/0")) == 39 * 6
 
 
 def test_drawings_name_everything_and_survive_quotes() -> None:
     links = {'my "best"': [], "b": ['my "best"']}
     assert graph.mermaid(links, {"b": "failed"}) == (
-        "flowchart LR\n    c0[\"my 'best'\"]\n    c1[\"b (failed)\"]\n    c0 --> c1\n"
+        'flowchart LR\n    c0["my \'best\'"]\n    c1["b (failed)"]\n    c0 --> c1\n'
     )
-    assert "\"my 'best'\" -> \"b\";" in graph.dot(links)
+    assert '"my \'best\'" -> "b";' in graph.dot(links)
 
 
 def test_a_calibration_that_depends_on_itself_is_a_cycle() -> None:

@@ -91,7 +91,9 @@ def elsewhere(private, *, beat: float, **more) -> None:
 
 def test_on_another_host_the_heartbeat_decides(private) -> None:
     elsewhere(private, beat=1050.0)
-    with pytest.raises(CheckpointError, match=r"host far\.example\.org, pid 17, started 60 s ago\); .*--take-over"):
+    with pytest.raises(
+        CheckpointError, match=r"host far\.example\.org, pid 17, started 60 s ago\); .*--take-over"
+    ):
         Lease(private, clock=lambda: 1060.0)
     lease = Lease(private, clock=lambda: 1141.0)
     assert read_lease(private)["host"] == socket.gethostname()

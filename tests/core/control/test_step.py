@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import END_STATES, TRANSITIONS, State
-from caf_core.control import step
+from caf_core.control import effects, events, step
 from caf_core.control.step import Stage
 
 ROWS = {(row.source, row.target) for row in TRANSITIONS}
@@ -20,7 +20,7 @@ class World:
         self.system = {stage.name: stage for stage in stages}
         self.links = {stage.name: stage.depends_on for stage in stages}
         self.draw = draw
-        self.pending: list[step.Event] = []
+        self.pending: list[events.Event] = []
         self.states = dict.fromkeys(self.system, State.INIT)
         self.skipped: set[str] = set()
         self.stopped = False
@@ -28,68 +28,68 @@ class World:
 
     def drive(self) -> None:
         """Feed events in any order until nothing is left to happen."""
-        self.feed(step.Begin())
+        self.feed(events.Begin())
         while self.pending:
             self.steps += 1
             assert self.steps < 2000, "it never ends"
             self.feed(self.pending.pop(self.draw(st.integers(0, len(self.pending) - 1))))
 
-    def feed(self, event: step.Event) -> None:
-        assert not self.stopped or not isinstance(event, step.Decided)
-        self.system, effects = step.step(self.system, event)
-        for effect in effects:
+    def feed(self, event: events.Event) -> None:
+        assert not self.stopped or not isinstance(event, events.Decided)
+        self.system, brought = step.step(self.system, event)
+        for effect in brought:
             self.perform(effect)
 
-    def perform(self, effect: step.Effect) -> None:
+    def perform(self, effect: effects.Effect) -> None:
         match effect:
-            case step.Stop():
+            case effects.Stop():
                 self.stopped = True
-            case step.Skip(name, because):
+            case effects.Skip(name, because):
                 assert because in self.links[name]
                 assert self.states[because] is State.FAILED or because in self.skipped
                 self.skipped.add(name)
-            case step.Decide(name):
+            case effects.Decide(name):
                 assert all(self.states[other] is State.COMPLETED for other in self.links[name])
                 self.decide(name)
-            case step.Move(name, _, old, new):
+            case effects.Move(name, _, old, new):
                 assert self.states[name] is old
                 assert (old, new) in ROWS
                 self.states[name] = new
             case _:
-                assert name_is_alive(self, effect.name) or isinstance(effect, step.Tidy)
+                assert name_is_alive(self, effect.name) or isinstance(effect, effects.Tidy)
                 self.answer(effect)
 
     def decide(self, name: str) -> None:
         if self.draw(st.integers(0, 9)) == 0:
-            self.pending.append(step.Failed(name, "no checkpoint"))
+            self.pending.append(events.Failed(name, "no checkpoint"))
             return
         stage = self.system[name]
         state = self.draw(st.sampled_from([s for s in State if "failed" not in s]))
         self.states[name] = state
-        self.pending.append(step.Decided(name, state, self.draw(st.integers(0, stage.max_iterations))))
+        self.pending.append(events.Decided(name, state, self.draw(st.integers(0, stage.max_iterations))))
 
-    def answer(self, effect: step.Effect) -> None:
+    def answer(self, effect: effects.Effect) -> None:
         name = effect.name
-        if not isinstance(effect, step.Tidy) and self.draw(st.integers(0, 9)) == 0:
-            self.pending.append(step.Failed(name, "the disk is full"))
+        if not isinstance(effect, effects.Tidy) and self.draw(st.integers(0, 9)) == 0:
+            self.pending.append(events.Failed(name, "the disk is full"))
             return
         match effect:
-            case step.SubmitCollectors():
+            case effects.SubmitCollectors():
                 jobs = self.draw(st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=3))
                 # As in the loop, what follows at once is fed in order.
-                self.feed(step.Submitted(name, jobs))
-                self.pending += [step.JobEnded(name, job, self.draw(st.booleans()), "bad") for job in jobs]
-                self.pending.append(step.JobEnded(name, "of an earlier iteration", False, "late"))
-            case step.Gather():
-                self.pending.append(step.Gathered(name, self.draw(st.sampled_from(["", "", "no runs"]))))
-            case step.StartAlgorithms():
+                self.feed(events.Submitted(name, jobs))
+                self.pending += [events.JobEnded(name, job, self.draw(st.booleans()), "bad") for job in jobs]
+                self.pending.append(events.JobEnded(name, "of an earlier iteration", False, "late"))
+            case effects.Gather():
+                self.pending.append(events.Gathered(name, self.draw(st.sampled_from(["", "", "no runs"]))))
+            case effects.StartAlgorithms():
                 result = self.draw(st.sampled_from([*Result, Result.OK, Result.ITERATE, Result.ITERATE]))
                 label = Convergence.CONVERGED if result is Result.OK else Convergence.MAX_ITERATIONS
-                self.pending.append(step.AlgorithmsEnded(name, result, "why", label))
-            case step.Finish():
-                self.pending.append(step.Finished(name))
-            case step.StartOwnRun():
-                self.pending.append(step.OwnRunEnded(name, self.draw(st.booleans()), "raised"))
+                self.pending.append(events.AlgorithmsEnded(name, result, "why", label))
+            case effects.Finish():
+                self.pending.append(events.Finished(name))
+            case effects.StartOwnRun():
+                self.pending.append(events.OwnRunEnded(name, self.draw(st.booleans()), "raised"))
 
 
 def name_is_alive(world: World, name: str) -> bool:
@@ -128,95 +128,103 @@ def test_whatever_happens_it_ends_by_the_table(found, data) -> None:
         assert world.system[stage.name].iteration <= stage.max_iterations
 
 
-def follow(stage: Stage, *events: step.Event) -> tuple[Stage, list[step.Effect]]:
+def follow(stage: Stage, *happened: events.Event) -> tuple[Stage, list[effects.Effect]]:
     """One calibration through some events; the effects of all but the beginning."""
-    system, _ = step.step({stage.name: stage}, step.Begin())
-    effects: list[step.Effect] = []
-    for event in events:
+    system, _ = step.step({stage.name: stage}, events.Begin())
+    brought: list[effects.Effect] = []
+    for event in happened:
         system, new = step.step(system, event)
-        effects += new
-    return system[stage.name], effects
+        brought += new
+    return system[stage.name], brought
 
 
-def moves(effects) -> list[State]:
-    return [effect.new for effect in effects if isinstance(effect, step.Move)]
+def moves(brought) -> list[State]:
+    return [effect.new for effect in brought if isinstance(effect, effects.Move)]
 
 
 COLLECTED = (
-    step.Decided("a", State.INIT, 0),
-    step.Submitted("a", frozenset({"x", "y"})),
-    step.JobEnded("a", "y", True),
-    step.JobEnded("a", "x", True),
-    step.Gathered("a"),
+    events.Decided("a", State.INIT, 0),
+    events.Submitted("a", frozenset({"x", "y"})),
+    events.JobEnded("a", "y", True),
+    events.JobEnded("a", "x", True),
+    events.Gathered("a"),
 )
 
 
-def ended(result, convergence=Convergence.MAX_ITERATIONS) -> step.AlgorithmsEnded:
-    return step.AlgorithmsEnded("a", result, "why", convergence)
+def ended(result, convergence=Convergence.MAX_ITERATIONS) -> events.AlgorithmsEnded:
+    return events.AlgorithmsEnded("a", result, "why", convergence)
 
 
 def test_the_plain_way() -> None:
-    stage, effects = follow(Stage("a"), *COLLECTED, ended(Result.OK, Convergence.CONVERGED), step.Finished("a"))
+    stage, brought = follow(
+        Stage("a"), *COLLECTED, ended(Result.OK, Convergence.CONVERGED), events.Finished("a")
+    )
     assert stage.state is State.COMPLETED
-    kinds = [type(effect).__name__ for effect in effects if not isinstance(effect, step.Move)]
+    kinds = [type(effect).__name__ for effect in brought if not isinstance(effect, effects.Move)]
     assert kinds == ["SubmitCollectors", "Gather", "StartAlgorithms", "Finish", "Tidy", "Stop"]
 
 
 def test_it_iterates_until_the_last_allowed_iteration() -> None:
-    again = (step.Submitted("a", frozenset()), step.Gathered("a"), ended(Result.ITERATE))
-    stage, effects = follow(Stage("a", max_iterations=1), *COLLECTED, ended(Result.ITERATE), *again)
+    again = (events.Submitted("a", frozenset()), events.Gathered("a"), ended(Result.ITERATE))
+    stage, brought = follow(Stage("a", max_iterations=1), *COLLECTED, ended(Result.ITERATE), *again)
     assert (stage.iteration, stage.state) == (1, State.ALGORITHMS_COMPLETED)
-    assert effects[-1] == step.Finish("a")
+    assert brought[-1] == effects.Finish("a")
 
 
 def test_output_is_removed_only_after_the_move_that_makes_it_useless() -> None:
-    _, effects = follow(Stage("a"), *COLLECTED, ended(Result.ITERATE))
-    tidy = effects.index(step.Tidy("a", 0, last=False))
-    assert effects[tidy - 1].new is State.RUNNING_COLLECTOR
-    assert effects[tidy + 1] == step.SubmitCollectors("a")
-    _, effects = follow(Stage("a"), *COLLECTED, ended(Result.OK), step.Finished("a"))
-    assert [type(effect) for effect in effects[-3:]] == [step.Move, step.Tidy, step.Stop]
+    _, brought = follow(Stage("a"), *COLLECTED, ended(Result.ITERATE))
+    tidy = brought.index(effects.Tidy("a", 0, last=False))
+    assert brought[tidy - 1].new is State.RUNNING_COLLECTOR
+    assert brought[tidy + 1] == effects.SubmitCollectors("a")
+    _, brought = follow(Stage("a"), *COLLECTED, ended(Result.OK), events.Finished("a"))
+    assert [type(effect) for effect in brought[-3:]] == [effects.Move, effects.Tidy, effects.Stop]
 
 
 def test_require_convergence_makes_the_maximum_a_failure() -> None:
-    stage, effects = follow(
+    stage, brought = follow(
         Stage("a", max_iterations=0, require_convergence=True), *COLLECTED, ended(Result.ITERATE)
     )
     assert stage.state is State.FAILED
-    assert "did not converge in 1 iterations (max_iterations)" in effects[-2].reason
+    assert "did not converge in 1 iterations (max_iterations)" in brought[-2].reason
 
 
 def test_the_reasons_of_all_failed_jobs_are_told() -> None:
-    stage, effects = follow(
+    stage, brought = follow(
         Stage("a"),
         *COLLECTED[:2],
-        step.JobEnded("a", "x", False, "x broke"),
-        step.JobEnded("a", "y", False, "y broke"),
+        events.JobEnded("a", "x", False, "x broke"),
+        events.JobEnded("a", "y", False, "y broke"),
     )
-    assert moves(effects)[-2:] == [State.COLLECTOR_FAILED, State.FAILED]
-    assert effects[-2].reason == "x broke; y broke"
+    assert moves(brought)[-2:] == [State.COLLECTOR_FAILED, State.FAILED]
+    assert brought[-2].reason == "x broke; y broke"
     assert stage.awaited == frozenset()
 
 
 @pytest.mark.parametrize(
-    "state", [State.RUNNING_COLLECTOR, State.COLLECTOR_COMPLETED, State.RUNNING_ALGORITHMS, State.ALGORITHMS_COMPLETED]
+    "state",
+    [
+        State.RUNNING_COLLECTOR,
+        State.COLLECTOR_COMPLETED,
+        State.RUNNING_ALGORITHMS,
+        State.ALGORITHMS_COMPLETED,
+    ],
 )
 def test_an_own_calibration_goes_on_wherever_a_crash_left_it(state) -> None:
-    _, effects = follow(Stage("a", own=True), step.Decided("a", state, 0))
+    _, brought = follow(Stage("a", own=True), events.Decided("a", state, 0))
     if state is State.RUNNING_COLLECTOR:
-        assert effects == [step.StartOwnRun("a")]
+        assert brought == [effects.StartOwnRun("a")]
     else:
-        assert effects[-1] == step.Finish("a")
-        assert step.StartAlgorithms("a") not in effects
-        assert moves(effects)[-1:] in ([State.ALGORITHMS_COMPLETED], [])
+        assert brought[-1] == effects.Finish("a")
+        assert effects.StartAlgorithms("a") not in brought
+        assert moves(brought)[-1:] in ([State.ALGORITHMS_COMPLETED], [])
 
 
 def test_a_failure_stops_only_those_that_depend_on_it() -> None:
     found = [Stage("a"), Stage("b", depends_on=("a",)), Stage("c", depends_on=("b",)), Stage("d")]
     system = {stage.name: stage for stage in found}
-    system, effects = step.step(system, step.Begin())
-    assert effects == (step.Decide("a"), step.Decide("d"))
-    system, effects = step.step(system, step.Failed("a", "broken"))
-    assert effects[1:] == (step.Skip("b", "a"), step.Skip("c", "b"))
-    system, effects = step.step(system, step.Decided("d", State.COMPLETED, 0))
-    assert effects == (step.Stop(),)
+    system, brought = step.step(system, events.Begin())
+    assert brought == (effects.Decide("a"), effects.Decide("d"))
+    system, brought = step.step(system, events.Failed("a", "broken"))
+    assert brought[1:] == (effects.Skip("b", "a"), effects.Skip("c", "b"))
+    system, brought = step.step(system, events.Decided("d", State.COMPLETED, 0))
+    assert brought == (effects.Stop(),)

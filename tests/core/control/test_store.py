@@ -241,7 +241,11 @@ def test_a_move_writes_state_checkpoint_and_history(store) -> None:
     store.move("a", 0, State.RUNNING_COLLECTOR, State.COLLECTOR_COMPLETED)
     store.move("a", 0, State.COLLECTOR_COMPLETED, State.RUNNING_ALGORITHMS, "because")
     known = store.calibration("a")
-    assert (known.state, known.checkpoint, known.reason) == ("running_algorithms", "collector_completed", "because")
+    assert (known.state, known.checkpoint, known.reason) == (
+        "running_algorithms",
+        "collector_completed",
+        "because",
+    )
     rows = [(row.old, row.new, row.reason) for row in store.models.Transition.select()]
     assert rows[-1] == ("collector_completed", "running_algorithms", "because")
     assert len(rows) == 3
@@ -257,7 +261,16 @@ def test_entering_again_keeps_the_state_and_takes_the_new_settings(store) -> Non
 
 def execution(ask: str, iteration: int, result: str = "ok", **answer) -> StoredExecution:
     return StoredExecution(
-        ask, "fit", "fp", (RUN,), "1,1,1,1", result, "words", {"result": result, **answer}, Path("/x"), iteration
+        ask,
+        "fit",
+        "fp",
+        (RUN,),
+        "1,1,1,1",
+        result,
+        "words",
+        {"result": result, **answer},
+        Path("/x"),
+        iteration,
     )
 
 
@@ -277,7 +290,9 @@ def test_executions_come_back_and_failures_can_be_forgotten(store) -> None:
 def test_what_an_iteration_committed_comes_back(store) -> None:
     commits = {0: (Commit("0/0", (RUN, ExpRun(1, 2)), IoV(1, 1, -1, -1)),), 1: ()}
     for missing in ((), ("default: task 3",)):
-        store.end_iteration("a", 2, IterationEnd("ok", "", missing, commits, [("fit", "x", "abc", "1,1,1,2")]))
+        store.end_iteration(
+            "a", 2, IterationEnd("ok", "", missing, commits, [("fit", "x", "abc", "1,1,1,2")])
+        )
     assert store.commits("a", 2) == commits
     assert store.commits("a", 1) == {}
     assert store.models.Payload.select().count() == 1

@@ -30,10 +30,10 @@ CHANGES = st.builds(
     reason=TEXT,
 )
 STEPS = st.one_of(
-    st.tuples(st.just("intend"), JOBS, st.lists(st.integers(0, 4), max_size=3), st.none() | st.integers(1, 9)),
     st.tuples(
-        st.just("settle"), st.integers(0, 5), st.sampled_from(IntentState), st.lists(TEXT, max_size=2)
+        st.just("intend"), JOBS, st.lists(st.integers(0, 4), max_size=3), st.none() | st.integers(1, 9)
     ),
+    st.tuples(st.just("settle"), st.integers(0, 5), st.sampled_from(IntentState), st.lists(TEXT, max_size=2)),
     st.tuples(st.just("change"), JOBS, st.lists(CHANGES, max_size=3)),
     st.tuples(st.just("reopen")),
 )

@@ -42,7 +42,7 @@ def test_failed_calibrations_end_with_1_and_one_sentence(bad):
     assert "script: done" not in done.stdout
     last = done.stderr.splitlines()[-1]
     assert last.startswith("caf: 2 of 2 calibration(s) did not complete")
-    assert f"caf why NAME -p {output}" in last
+    assert f"caf why first -p {output}" in last
     assert "Traceback" not in done.stderr
 
 

@@ -204,7 +204,7 @@ class Calibration(CalibrationBase, DatabaseUser):
         """Settings of a collection are those of the default one; a name that nobody knows is refused."""
         if name in _COLLECTION_SETTINGS:
             setattr(self._default, name, value)
-        elif type(self) is Calibration and name not in _OWN_SETTINGS and not hasattr(Calibration, name):
+        elif type(self) is Calibration and name not in _OWN_SETTINGS:
             known = sorted(name for name in {*_OWN_SETTINGS, *_COLLECTION_SETTINGS} if name[0] != "_")
             close = get_close_matches(name, known, n=1)
             hint = f"; do you mean {close[0]!r}?" if close else f"; it has: {', '.join(known)}."

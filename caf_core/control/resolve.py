@@ -183,6 +183,7 @@ def resolve(
         else:
             _check_own(calibration)
             one = Resolved(calibration, output_dir / name, nearest, {**DEFAULTS, **defaults})
+            one.selection = RunSelection((), requested)
         resolved[name] = one
     return resolved
 

@@ -66,7 +66,8 @@ def doctests(block: pages.Block, script: ModuleType) -> str:
     test = doctest.DocTestParser().get_doctest(block.text, {}, str(block), str(block.page), block.line)
     test.globs = script.__dict__
     said = io.StringIO()
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
+    runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
     with contextlib.redirect_stdout(said):
         runner.run(test, out=said.write, clear_globs=False)
     return said.getvalue() if runner.failures else ""

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import frozen
+
+from caf_core.cli.app import execute as command_line
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -41,3 +44,25 @@ def execute(program: str, *args: object, **environment: str) -> "subprocess.Comp
 def database_content(folder: Path) -> dict[str, bytes]:
     """The lines and the payload files of a database, without what says where they came from."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if "provenance" not in path.name}
+
+
+@frozen
+class Called:
+    """How a command line ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def caf(capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """Execute a ``caf`` command line in this process."""
+
+    def call(*words: object) -> Called:
+        capsys.readouterr()
+        code = command_line([str(word) for word in words])
+        said = capsys.readouterr()
+        return Called(code, said.out, said.err)
+
+    return call

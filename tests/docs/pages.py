@@ -4,7 +4,7 @@ Executed are, page by page, in order, in an empty directory:
 
 - ``python`` blocks, in one interpreter a page;
 - ``{code-block}`` directives of any language with a ``:caption:``, which are written to the file that the
-  caption names;
+  caption names; on pages without directives, blocks behind ``<!-- file: NAME -->`` likewise;
 - ``pycon`` blocks, as doctest does;
 - ``console`` blocks: what follows ``$`` is executed by a shell, the other lines are what it prints; ``...``
   stands for anything. A command may fail only if ``$ echo $?`` follows.
@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
 _SKIP = re.compile(r"^\s*<!-- not executed: (?P<reason>.*\S) -->\s*$")
+_FILE = re.compile(r"^<!-- file: (?P<name>\S+) -->$")
 _DOWNLOAD = re.compile(r"\{download\}`[^`]*<(?P<path>[^>]+)>`")
 _EXECUTED = ("python", "pycon", "console")
 
@@ -71,26 +72,30 @@ def pages() -> list[Path]:
 def blocks(page: Path) -> Iterator[Block]:
     """The fenced blocks of a page."""
     lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), 1))
-    skipped = ""
+    skipped = caption = ""
     for number, line in lines:
+        if found := _FILE.match(line):
+            caption = found["name"]
+            continue
         if found := _SKIP.match(line):
             skipped = found["reason"]
             continue
         opening = _FENCE.match(line)
         if opening is None:
-            skipped = skipped if not line.strip() else ""
+            if line.strip():
+                skipped = caption = ""
             continue
         body = []
         for _, inner in lines:
             if inner.strip() == opening["fence"]:
                 break
             body.append(inner.removeprefix(opening["indent"]))
-        yield _block(page, number, opening["info"].strip(), body, skipped)
-        skipped = ""
+        yield _block(page, number, opening["info"].strip(), body, skipped, caption)
+        skipped = caption = ""
 
 
-def _block(page: Path, number: int, info: str, body: list[str], skipped: str) -> Block:
-    language, caption = info, ""
+def _block(page: Path, number: int, info: str, body: list[str], skipped: str, caption: str) -> Block:
+    language = info
     directive = re.match(r"\{code-block\}\s*(\S+)", info)
     if directive:
         language = directive[1]

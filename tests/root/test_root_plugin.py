@@ -10,9 +10,9 @@ from caf_core.iov import IoV
 from caf_core.plugins.registry import Registry
 
 
-def test_the_entry_module_imports_nothing_heavy():
+def test_the_entry_module_and_the_codec_import_nothing_heavy():
     heavy = {"numpy", "uproot", "hist", "boost_histogram", "iminuit"}
-    code = f"import sys, caf_root; print(*sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, caf_root; caf_root.RootCodec().accepts({{'a': 1}}); print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

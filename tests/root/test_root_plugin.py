@@ -12,7 +12,8 @@ from caf_core.plugins.registry import Registry
 
 def test_the_entry_module_and_the_codec_import_nothing_heavy():
     heavy = {"numpy", "uproot", "hist", "boost_histogram", "iminuit"}
-    code = f"import sys, caf_root; caf_root.RootCodec().accepts({{'a': 1}}); print(*sorted({heavy} & set(sys.modules)))"
+    code = "import sys, caf_root; caf_root.RootCodec().accepts({'a': 1}); "
+    code += f"print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

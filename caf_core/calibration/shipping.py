@@ -31,11 +31,15 @@ def modules_beside(folder: Path | None) -> tuple[ModuleType, ...]:
     if folder is None:
         return ()
     found = []
+    beside: dict[str, bool] = {}  # by folder: there are far fewer of them than modules
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name == "__main__" or not file or "site-packages" in file:
+        if name == "__main__" or not file or "site-packages" in file or name.startswith("caf_core"):
             continue
-        if Path(file).resolve().is_relative_to(folder) and not name.startswith("caf_core"):
+        parent = file.rpartition("/")[0]
+        if parent not in beside:
+            beside[parent] = Path(parent or "/").resolve().is_relative_to(folder)
+        if beside[parent]:
             found.append(module)
     return tuple(found)
 

@@ -53,7 +53,7 @@ def command(
 def _machine(path: Path, language: str) -> str:
     """The state machine; where there is an output directory, with its calibrations in it."""
     from caf_core.calibration.states import Machine, State
-    from caf_core.control.store.opening import FILE_NAME
+    from caf_core.control.store import FILE_NAME
 
     current = {}
     if (path / FILE_NAME).exists():

@@ -65,7 +65,7 @@ def command(
 
 def _open(name: str) -> "ConditionsDatabase":
     from caf_core.conditions.opening import open_database
-    from caf_core.control.store.opening import FILE_NAME
+    from caf_core.control.store import FILE_NAME
     from caf_core.plugins.registry import Registry
 
     results = Path(name) / "outputdb"

@@ -52,8 +52,7 @@ def command(
     """
     from caf_core.calibration.states import State
     from caf_core.cli.progress import listener_for
-    from caf_core.control.deciding import Override
-    from caf_core.control.options import Options
+    from caf_core.control.options import Options, Override
     from caf_core.control.report import Silence
 
     if iteration is not None and start is None:

@@ -7,8 +7,7 @@ from typing import Any
 from attrs import define, field
 
 from caf_core.calibration.calibration import CalibrationBase
-from caf_core.control import checking, options, session
-from caf_core.control.checking import CheckedError
+from caf_core.control import options, session
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV, as_iov
@@ -62,7 +61,9 @@ class CAF:
         chosen = options.current()
         wish = self._wish(chosen, _interval(iov))
         if chosen.check_only:
-            raise CheckedError(checking.check(wish))
+            from caf_core.control import checking
+
+            raise checking.CheckedError(checking.check(wish))
         report = session.run(wish, chosen)
         if check and report.interrupted:
             raise InterruptedRunError(report)

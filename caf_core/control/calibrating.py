@@ -16,9 +16,11 @@ from caf_core.calibration.files import write_atomically
 from caf_core.calibration.plans import Commit, Execute, Executed, Past, Result
 from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
 from caf_core.control import prints
-from caf_core.control.collecting import index_path, preloads, script_path
-from caf_core.control.context import EXECUTIONS, Catalogue, Workshop
+from caf_core.control.catalogue import Catalogue
+from caf_core.control.collecting import index_path
+from caf_core.control.context import EXECUTIONS, Workshop
 from caf_core.control.evidence import why_it_failed
+from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolve import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution, StoredJob
 from caf_core.iov import ExpRun, IoV
@@ -223,7 +225,7 @@ class AlgorithmsStep:
             entry = dotted(find_boundaries)
         return TaskSpec(
             output_dir=directory,
-            call=Call(entry, arguments, preload=preloads(self.one), path=script_path()),
+            call=Call(entry, arguments, preload=preloads(self._shop.registry, self.one), path=script_path()),
             output_patterns=(OUTCOME_FILE,),
             fingerprint=fingerprint,
         )

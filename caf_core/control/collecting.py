@@ -13,9 +13,10 @@ from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CommandCollecto
 from caf_core.calibration.execution import CollectKit, dotted
 from caf_core.calibration.execution import collect as collect_entry
 from caf_core.calibration.files import write_atomically, write_json
-from caf_core.calibration.shipping import script_folder
 from caf_core.control import prints
-from caf_core.control.context import Catalogue, Workshop
+from caf_core.control.catalogue import Catalogue
+from caf_core.control.context import Workshop
+from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolve import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
 from caf_core.errors import AlgorithmError, CafError
@@ -196,26 +197,10 @@ def _template(
             "chain": chain,
             "doors": attrs.asdict(shop.doors),
         },
-        preload=preloads(one),
+        preload=preloads(shop.registry, one),
         path=script_path(),
     )
     return TaskSpec(output_dir=directory, call=call, output_patterns=(RUNS_FILE, *patterns))
-
-
-def preloads(one: Resolved) -> tuple[str, ...]:
-    """What all algorithms and collectors of a calibration want imported: one set, so that one process serves
-    them all."""
-    modules = {
-        *(name for part in one.algorithms for name in part.algorithm.preload),
-        *(name for part in one.collections for name in part.collection.all_preload),
-    }
-    return ("caf_core.calibration.execution", *sorted(modules))
-
-
-def script_path() -> tuple[str, ...]:
-    """Where the modules of the user's script are found."""
-    folder = script_folder()
-    return (str(folder),) if folder is not None else ()
 
 
 def _shared_files(

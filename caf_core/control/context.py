@@ -1,13 +1,12 @@
 """What the parts of the controller share."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import frozen
 
 from caf_core.calibration.execution import Doors, dotted
 from caf_core.conditions.chain import Chain
-from caf_core.control.resolve import Resolved
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.service import JobService
 from caf_core.plugins.plugin import Kind
@@ -48,28 +47,3 @@ def doors_of(registry: Registry) -> Doors:
     """How other processes do what the plugins of this one do."""
     schemes = {name: dotted(registry.get(Kind.CONDITIONS, name)) for name in registry.names(Kind.CONDITIONS)}
     return Doors(tuple(dotted(type(codec)) for codec in registry.codecs()), schemes)
-
-
-@define
-class Catalogue:
-    """The resolved calibrations of a run, by name."""
-
-    calibrations: Mapping[str, Resolved]
-
-    def __getitem__(self, name: str) -> Resolved:
-        return self.calibrations[name]
-
-    def inherited(self, one: Resolved) -> list[str]:
-        """The databases of what a calibration depends on, nearest first."""
-        finals = [self.calibrations[name].final_database for name in one.nearest]
-        return [str(path) for path in finals if (path / "database.txt").exists()]
-
-    def collector_chain(self, one: Resolved, own: Iterable[str], iteration: int) -> list[str]:
-        """Where collectors look for constants, in the order of search."""
-        previous = [str(one.iteration_database(iteration - 1))] if iteration else []
-        return [*previous, *self.inherited(one), *own]
-
-    def algorithm_chain(self, one: Resolved, iteration: int, algorithm: int) -> list[str]:
-        """Where an algorithm looks: earlier algorithms of this iteration first, then as collectors do."""
-        current = [str(one.iteration_database(iteration))] if algorithm else []
-        return [*current, *self.collector_chain(one, one.chain, iteration)]

@@ -9,19 +9,13 @@ from attrs import frozen
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control import prints
+from caf_core.control.catalogue import Catalogue
 from caf_core.control.collecting import index_path
-from caf_core.control.context import Catalogue, Workshop
+from caf_core.control.context import Workshop
+from caf_core.control.options import Override
 from caf_core.control.resolve import Resolved
 from caf_core.control.store.store import StoredCalibration
 from caf_core.errors import CheckpointError, ConfigurationError
-
-
-@frozen
-class Override:
-    """A start that the user chose: ``caf run --from STATE --iteration N``."""
-
-    state: State
-    iteration: int | None = None
 
 
 @frozen

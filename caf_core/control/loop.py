@@ -14,9 +14,11 @@ from caf_core.calibration.plans import Result
 from caf_core.calibration.states import State
 from caf_core.control import collecting, committing, effects, events, step
 from caf_core.control.calibrating import AlgorithmsStep
-from caf_core.control.context import Catalogue, Workshop
-from caf_core.control.deciding import Override, decide
+from caf_core.control.catalogue import Catalogue
+from caf_core.control.context import Workshop
+from caf_core.control.deciding import decide
 from caf_core.control.evidence import why_it_failed
+from caf_core.control.options import Override
 from caf_core.control.report import Listener
 from caf_core.control.resolve import Resolved
 from caf_core.control.store.store import IterationEnd

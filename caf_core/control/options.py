@@ -7,8 +7,16 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from caf_core.control.deciding import Override
+from caf_core.calibration.states import State
 from caf_core.control.report import Listener, Report, Silence
+
+
+@frozen
+class Override:
+    """A start that the user chose: ``caf run --from STATE --iteration N``."""
+
+    state: State
+    iteration: int | None = None
 
 
 @frozen

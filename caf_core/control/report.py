@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from caf_core.calibration.states import State
-from caf_core.control.effects import Move
 from caf_core.errors import CafError
-from caf_core.jobs.service import JobStatus
+
+if TYPE_CHECKING:
+    from caf_core.control.effects import Move
+    from caf_core.jobs.requests import JobStatus
 
 
 class Listener(Protocol):
@@ -19,10 +21,10 @@ class Listener(Protocol):
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """The calibrations of this process, with their last allowed iterations."""
 
-    def moved(self, move: Move) -> None:
+    def moved(self, move: "Move") -> None:
         """A calibration changed its state."""
 
-    def jobs(self, calibration: str, collection: str, status: JobStatus) -> None:
+    def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
         """The tasks of a collection changed."""
 
     def said(self, text: str) -> None:
@@ -38,10 +40,10 @@ class Silence:
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """See ``Listener``."""
 
-    def moved(self, move: Move) -> None:
+    def moved(self, move: "Move") -> None:
         """See ``Listener``."""
 
-    def jobs(self, calibration: str, collection: str, status: JobStatus) -> None:
+    def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
         """See ``Listener``."""
 
     def said(self, text: str) -> None:

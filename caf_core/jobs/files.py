@@ -68,8 +68,7 @@ def write_tasks(directory: Path, tasks: Iterable[TaskSpec]) -> JobFiles:
     with (directory / "tasks.jsonl").open("wb") as lines, (directory / "tasks.idx").open("wb") as index:
         for task in tasks:
             if preload is None and task.call is not None:
-                # The function itself is imported once as well.
-                preload = tuple(dict.fromkeys((task.call.entry.partition(":")[0], *task.call.preload)))
+                preload = preload_of(task.call)
                 path = tuple(task.call.path)
             line = _encode(task_line(count, task)).encode() + b"\n"
             lines.write(line)
@@ -83,6 +82,11 @@ def write_tasks(directory: Path, tasks: Iterable[TaskSpec]) -> JobFiles:
         {"schema": SCHEMA, "tasks": job.size, "preload": job.preload, "path": job.path},
     )
     return job
+
+
+def preload_of(call: Call) -> tuple[str, ...]:
+    """What such a call would like to find imported: also its function, and what calls it."""
+    return tuple(dict.fromkeys(("caf_core.jobs.call", call.entry.partition(":")[0], *call.preload)))
 
 
 def read_job(directory: Path) -> JobFiles | None:

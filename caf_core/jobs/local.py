@@ -1,12 +1,15 @@
 """Tasks on this machine, executed by a resident process that outlives the controller."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from caf_core.errors import BackendError, ConfigurationError, SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Notify, Report, Submission
+from caf_core.jobs.files import preload_of
 from caf_core.jobs.residence import Residence, key_of, report_of
+from caf_core.jobs.task import Call
 from caf_core.processes.calls import CallRequest, ResidentError
 
 EXECUTE = "caf_core.jobs.node:execute_task"
@@ -107,6 +110,12 @@ class ResidentBackend(Backend):
         except ResidentError as error:
             raise BackendError(str(error), transient=True) from error
         return ids
+
+    def prepare(self, call: Call) -> None:
+        """Have the resident process started, and what such calls need imported, before there are any."""
+        # What is wrong with it is told when there is something to execute.
+        with contextlib.suppress(ResidentError):
+            self._home().start().prepare(EXECUTE, preload=preload_of(call), path=call.path)
 
     def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
         """The states of the tasks that the resident process knows; the core does not need to ask."""

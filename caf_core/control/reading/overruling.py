@@ -6,7 +6,7 @@ from pathlib import Path
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control.lease import Lease
 from caf_core.control.reading.overview import PRIVATE
-from caf_core.control.store.opening import FILE_NAME
+from caf_core.control.store import FILE_NAME
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import CheckpointError, ConfigurationError
 

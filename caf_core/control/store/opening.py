@@ -9,10 +9,9 @@ from urllib.parse import quote
 
 import peewee
 
+from caf_core.control.store import FILE_NAME
 from caf_core.control.store.models import SCHEMA_VERSION, make_models
 from caf_core.errors import CheckpointError
-
-FILE_NAME = "caf_state.db"
 
 _LOCAL_FILESYSTEMS = frozenset(["btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"])
 

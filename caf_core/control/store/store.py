@@ -14,7 +14,8 @@ from attrs import frozen
 
 from caf_core.calibration.plans import Commit
 from caf_core.calibration.states import CHECKPOINTS, State
-from caf_core.control.store.opening import FILE_NAME, open_for_writing
+from caf_core.control.store import FILE_NAME
+from caf_core.control.store.opening import open_for_writing
 from caf_core.errors import CheckpointError
 from caf_core.iov import ExpRun, IoV
 

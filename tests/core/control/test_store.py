@@ -12,9 +12,9 @@ import pytest
 
 from caf_core.calibration.plans import Commit
 from caf_core.calibration.states import State
-from caf_core.control.store import opening
+from caf_core.control.store import FILE_NAME, opening
 from caf_core.control.store.models import SCHEMA_VERSION
-from caf_core.control.store.opening import FILE_NAME, filesystem_type, open_for_reading
+from caf_core.control.store.opening import filesystem_type, open_for_reading
 from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredExecution, StoredJob
 from caf_core.errors import CheckpointError
 from caf_core.iov import ExpRun, IoV

@@ -27,12 +27,13 @@ SPEC = TaskSpec(
     output_patterns=("*.root",),
     fingerprint="f",
 )
+PRELOAD = ("caf_core.jobs.call", "pkg.mod", "uproot")
 CALL = TaskSpec(Path("/out/1"), call=Call("pkg.mod:f", {"x": 1}, ("uproot",), ("/here",)))
 
 
 def test_tasks_come_back_as_they_were(tmp_path):
     job = files.write_tasks(tmp_path, [SPEC, CALL])
-    assert files.read_job(tmp_path) == job == files.JobFiles(2, ("pkg.mod", "uproot"), ("/here",))
+    assert files.read_job(tmp_path) == job == files.JobFiles(2, PRELOAD, ("/here",))
     assert [files.task_spec(line) for line in files.read_tasks(tmp_path, [0, 1])] == [SPEC, CALL]
 
 

@@ -1,0 +1,143 @@
+"""From the first step to the last: the store, the job service, the controller, and how it stops."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from types import FrameType
+
+from caf_core.calibration.states import State
+from caf_core.control.catalogue import Catalogue
+from caf_core.control.committing import merge_all
+from caf_core.control.context import EXECUTIONS, Workshop, doors_of
+from caf_core.control.crash import CrashPoints
+from caf_core.control.lease import HEARTBEAT
+from caf_core.control.loop import Controller, Inbox, Interrupt
+from caf_core.control.report import CalibrationReport, Report
+from caf_core.control.session import Setup, Wish
+from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.store import CheckpointStore
+from caf_core.jobs.residence import Residence
+from caf_core.jobs.service import JobService, Tick
+from caf_core.plugins.observers import Observers
+
+_STOPPING = 5.0
+
+
+def drive(setup: Setup) -> Report:
+    """Drive a process to its end, or to an interrupt.
+
+    Raises:
+        CafError: If the checkpoint cannot be used or written.
+    """
+    with closing(CheckpointStore(setup.wish.output_dir)) as store:
+        return _drive(setup, store)
+
+
+def _drive(setup: Setup, store: CheckpointStore) -> Report:
+    wish, options, registry, catalogue = setup.wish, setup.options, setup.registry, setup.catalogue
+    crash = CrashPoints.from_environment()
+    inbox: Inbox = Inbox()
+    service = JobService(StoreLedger(store), inbox.put, crash=crash)
+    observers = Observers(registry)
+    shop = Workshop(
+        wish.output_dir, store, service, registry, doors_of(registry), crash, options.listener.said
+    )
+    controller = Controller(
+        shop,
+        catalogue,
+        inbox,
+        beat=setup.lease.beat,
+        beat_interval=HEARTBEAT,
+        listener=options.listener,
+        observers=observers,
+        override=options.override,
+    )
+    process = store.begin_process(socket.gethostname(), os.getpid(), version("caf-core"))
+    try:
+        service.add_backend(EXECUTIONS, setup.executions)
+        for name, backend in setup.backends.instances.items():
+            service.add_backend(name, backend)
+        for position, one in enumerate(catalogue.calibrations.values()):
+            needs = [dependency.name for dependency in one.calibration.dependencies]
+            store.enter(one.name, position, one.settings["max_iterations"], needs)
+        options.listener.begun(
+            {name: one.settings["max_iterations"] for name, one in catalogue.calibrations.items()}
+        )
+        with _signals(inbox):
+            controller.drive()
+            if controller.interrupted:
+                _stop_here(service, setup.residence, inbox)
+        if not controller.interrupted:
+            completed = [
+                one
+                for name, one in catalogue.calibrations.items()
+                if controller.system[name].state is State.COMPLETED
+            ]
+            merge_all(wish.output_dir, completed, options.listener.said)
+        report = _report(wish, catalogue, controller)
+        store.end_process(
+            process, "interrupted" if report.interrupted else "completed" if report.success else "failed"
+        )
+        observers.process_finished(
+            report.success, {name: str(one.state) for name, one in report.calibrations.items()}
+        )
+        options.reports.append(report)
+        return report
+    finally:
+        options.listener.ended()
+        service.close()
+        observers.close()
+
+
+@contextmanager
+def _signals(inbox: Inbox) -> Iterator[None]:
+    """Ctrl-C and SIGTERM once stop cleanly; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            os._exit(128 + number)
+        inbox.put(Interrupt())
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_here(service: JobService, residence: Residence, inbox: Inbox) -> None:
+    """End what executes on this machine, and write down that it ended; jobs of batch systems go on."""
+    client = residence.attach()
+    if client is not None:
+        client.shutdown(kill=True)
+    end = time.time() + _STOPPING
+    while not inbox.empty() and time.time() < end:
+        service.handle(inbox.get(), time.time())
+    service.handle(Tick(), time.time() + 1.0)
+
+
+def _report(wish: Wish, catalogue: Catalogue, controller: Controller) -> Report:
+    found = {}
+    for name, one in catalogue.calibrations.items():
+        stage = controller.system[name]
+        completed = stage.state is State.COMPLETED
+        found[name] = CalibrationReport(
+            stage.state,
+            stage.iteration,
+            str(controller.convergence.get(name, "")) if completed else "",
+            controller.reasons.get(name, ""),
+            one.final_database,
+        )
+    return Report(found, wish.output_dir, controller.interrupted)

@@ -1,0 +1,30 @@
+"""What the processes that execute collectors and algorithms import before they have anything to do."""
+
+from caf_core.calibration.shipping import script_folder
+from caf_core.control.resolve import Resolved
+from caf_core.jobs.task import Call
+from caf_core.plugins.registry import Registry
+
+EXECUTION = "caf_core.calibration.execution"
+
+
+def preloads(registry: Registry, one: Resolved) -> tuple[str, ...]:
+    """What all algorithms and collectors of a calibration want imported: one set, so that one process serves
+    them all."""
+    codecs = dict.fromkeys(type(codec).__module__ for codec in registry.codecs())
+    modules = {
+        *(name for part in one.algorithms for name in part.algorithm.preload),
+        *(name for part in one.collections for name in part.collection.all_preload),
+    }
+    return (EXECUTION, *codecs, *sorted(modules - codecs.keys()))
+
+
+def script_path() -> tuple[str, ...]:
+    """Where the modules of the user's script are found."""
+    folder = script_folder()
+    return (str(folder),) if folder is not None else ()
+
+
+def sample(registry: Registry, one: Resolved) -> Call:
+    """A call such as the collectors and algorithms of a calibration make, as far as imports go."""
+    return Call(f"{EXECUTION}:collect", preload=preloads(registry, one), path=script_path())

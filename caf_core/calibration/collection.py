@@ -109,6 +109,12 @@ class Collection(DatabaseUser):
             raise ConfigurationError(f"{owner} has no collector; set collection.collector.")
         if not self.is_command:
             collect_function(self.collector)
+        if isinstance(self.collector, CommandCollector):
+            for file in self.collector.sandbox:
+                if not file.exists():
+                    raise ConfigurationError(
+                        f"{owner}: the file {str(file)!r} of its sandbox does not exist; correct its name."
+                    )
         if self.granularity not in ("run", "all"):
             raise ConfigurationError(
                 f"{owner}: granularity is {self.granularity!r}; it can be 'run' or 'all'."

@@ -127,7 +127,7 @@ def _words(cmd: Iterable[object]) -> tuple[str, ...]:
 
 
 def _paths(files: Iterable[str | Path]) -> tuple[Path, ...]:
-    return tuple(Path(file) for file in files)
+    return tuple(Path(file).expanduser().absolute() for file in files)
 
 
 @frozen

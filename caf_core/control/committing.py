@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from caf_core.calibration.convergence import Convergence, Metric, MetricKey, classify
 from caf_core.calibration.files import write_json
@@ -83,7 +84,7 @@ def _provenance(
             "runs": [[run.exp, run.run] for run in one.runs],
             "entries": execution.answer.get("entries", 0),
         },
-        parameters={"algorithm": dict(part.params), "strategy": type(part.strategy).__name__},
+        parameters={"algorithm": dict(part.params), "strategy": _strategy(part)},
         missing=tuple(missing),
         notes={
             "metrics": execution.answer.get("metrics", {}),
@@ -91,6 +92,14 @@ def _provenance(
             "result": execution.result,
         },
     )
+
+
+def _strategy(part: ResolvedAlgorithm) -> dict[str, Any]:
+    kind = type(part.strategy)
+    return {
+        "name": kind.__name__,
+        **{field.name: getattr(part.strategy, field.name) for field in fields(kind)},
+    }
 
 
 def _refuse_overlaps(items: Sequence[StoredPayload], step: AlgorithmsStep) -> None:

@@ -44,6 +44,9 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
     else:
         collect = prints.collect_print(one, constants)
     algorithms = "" if one.own else prints.algorithms_print(one)
+    if override is not None and (override.iteration or 0) > stored.iteration:
+        shop.say(f"{one.name}: it came to iteration {stored.iteration} only, and goes on from where it is")
+        override = None
     start = (
         _overruled(one, stored, override)
         if override is not None
@@ -76,11 +79,6 @@ def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> 
         names = ", ".join(sorted(CHECKPOINTS))
         raise ConfigurationError(
             f"a calibration cannot be started from {override.state}; it can from: {names}."
-        )
-    if not 0 <= iteration <= stored.iteration:
-        raise ConfigurationError(
-            f"calibration {one.name!r} has come to iteration {stored.iteration}; it cannot be started from "
-            f"iteration {iteration}."
         )
     if override.state is State.COLLECTOR_COMPLETED and not index_path(one, iteration).exists():
         raise ConfigurationError(

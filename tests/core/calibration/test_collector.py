@@ -51,7 +51,7 @@ def test_what_cannot_collect_is_named(wrong, words) -> None:
 def test_a_command_is_a_list_of_words() -> None:
     command = CommandCollector(["prog", Path("/a b"), 3], sandbox=["x.py"])
     assert command.cmd == ("prog", "/a b", "3")
-    assert command.sandbox == (Path("x.py"),)
+    assert command.sandbox == (Path("x.py").absolute(),)
     for wrong in ("prog --option", [], ()):
         with pytest.raises(ConfigurationError, match="is a list of words"):
             CommandCollector(wrong)

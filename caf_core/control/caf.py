@@ -1,6 +1,7 @@
 """The CAF: the calibrations of one process, and where and how they are run."""
 
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from attrs import define, field
 from caf_core.calibration.calibration import CalibrationBase
 from caf_core.control import options, session
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
-from caf_core.errors import ConfigurationError
+from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV, as_iov
 
 
@@ -64,7 +65,10 @@ class CAF:
             from caf_core.control import checking
 
             raise checking.CheckedError(checking.check(wish))
-        report = session.run(wish, chosen)
+        try:
+            report = session.run(wish, chosen)
+        except OSError as error:
+            raise _unusable(wish.output_dir, error) from error
         if check and report.interrupted:
             raise InterruptedRunError(report)
         if check and not report.success:
@@ -83,3 +87,11 @@ class CAF:
 
 def _interval(value: IoV | Sequence[int] | str | None) -> IoV | None:
     return None if value is None else as_iov(value)
+
+
+def _unusable(output_dir: Path, error: OSError) -> CheckpointError:
+    remedy = "free some space" if error.errno in (ENOSPC, EDQUOT) else "mend that"
+    return CheckpointError(
+        f"the output directory {output_dir} cannot be used ({error}); {remedy} and start again: what was "
+        f"done is kept."
+    )

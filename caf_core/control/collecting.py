@@ -30,6 +30,7 @@ from caf_core.jobs.task import Call, TaskSpec
 KIND = "collector"
 INDEX_FILE = "index.json"
 MISSING_FILE = "missing.json"
+JOB_FILE = "job.json"
 
 
 Layout = list[Any]
@@ -105,11 +106,17 @@ def _todo(cuts: list[Cut], layout: Any) -> list[Cut]:
 def _new_request(
     one: Resolved, part: ResolvedCollection, iteration: int, generation: int, layout: Layout | None
 ) -> JobRequest:
-    directory = collector_dir(one, iteration) / part.name
+    first = collector_dir(one, iteration) / part.name
+    # A job may be left over from a checkpoint that was moved away.
+    while (first / _again(generation) / JOB_FILE).exists():
+        generation += 1
     key = f"{one.name}/{iteration}/{part.name}"
-    if generation:
-        directory, key = directory / f"again-{generation}", f"{key}/again-{generation}"
+    key, directory = f"{key}/{_again(generation)}".rstrip("/"), first / _again(generation)
     return _request(one, part, key, directory, layout)
+
+
+def _again(generation: int) -> str:
+    return f"again-{generation}" if generation else ""
 
 
 def _request(

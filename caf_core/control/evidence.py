@@ -8,7 +8,7 @@ from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.service import JobService
 
 _TAIL = 4096
-_LONGEST = 300
+_LONGEST = 500
 
 
 def last_lines(path: Path, count: int = 1) -> list[str]:

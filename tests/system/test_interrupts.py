@@ -1,0 +1,177 @@
+"""Ctrl-C: once stops cleanly, twice at once; nothing is left executing, and it goes on when it is started again."""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+SCRIPT = """
+import fcntl
+import os
+from pathlib import Path
+from caf_core import CAF, Algorithm, Calibration, Outcome
+
+HERE = Path(__file__).parent
+
+def collect(context):
+    name = Path(context.input_files[0]).stem
+    with open(HERE / "counts", "a") as counts:
+        counts.write(f"{name} begun\\n")
+    if name == "b":
+        with open(HERE / "started", "w") as started:
+            started.write(f"{os.getpid()}\\n")
+        with open(HERE / "gate") as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
+    context.put((1, ord(name)), [name], entries=1)
+    with open(HERE / "counts", "a") as counts:
+        counts.write(f"{name} done\\n")
+
+def fit(context):
+    return Outcome("ok", {"x": context.data().merged()})
+
+cal = Calibration("cal", collect, [Algorithm(fit, "fit")], [HERE / "a", HERE / "b", HERE / "c"])
+cal.collections["default"].max_files_per_collector_job = 1
+caf = CAF(HERE / "out")
+caf.add_calibration(cal)
+caf.run()
+"""
+PATIENCE = 60
+
+
+@define
+class Scene:
+    """A calibration of three tasks, the second of which waits for a lock that the test holds."""
+
+    folder: Path
+    started: int
+    gate: int
+
+    def start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "caf_core.cli", "run", str(self.folder / "script.py")],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_the_task(self) -> int:
+        """Until the second task waits for the lock; its process."""
+        assert select.select([self.started], [], [], PATIENCE)[0], "the task never began"
+        return int(os.read(self.started, 100))
+
+    def open_the_gate(self) -> None:
+        fcntl.flock(self.gate, fcntl.LOCK_UN)
+
+    def counts(self) -> list[str]:
+        return sorted((self.folder / "counts").read_text().splitlines())
+
+    def finishes(self) -> str:
+        """Start again and let it end."""
+        process = self.start()
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+        database = (self.folder / "out" / "outputdb" / "database.txt").read_text()
+        assert database.startswith("x ")
+        return said
+
+
+@pytest.fixture
+def scene(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    for name in ("a", "b", "c", "gate", "counts"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "started")
+    started = os.open(tmp_path / "started", os.O_RDWR | os.O_CLOEXEC)
+    gate = os.open(tmp_path / "gate", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    yield Scene(tmp_path, started, gate)
+    os.close(gate)
+    os.close(started)
+
+
+def ends(pid: int) -> bool:
+    """Wait until a process has ended; whether it did."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], PATIENCE)[0])
+    finally:
+        os.close(handle)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_stops_cleanly_and_goes_on_later(scene, number) -> None:
+    process = scene.start()
+    task = scene.wait_for_the_task()
+    resident = json.loads((scene.folder / "out/.caf/resident/resident.json").read_text())["pid"]
+    process.send_signal(number)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    sentence = said.splitlines()[-1]
+    assert sentence.startswith("caf: stopped; start it again with the same output directory")
+    assert str(scene.folder / "out") in sentence
+    assert ends(task)
+    assert ends(resident)
+    assert scene.counts().count("a done") == 1
+    scene.open_the_gate()
+    scene.finishes()
+    assert scene.counts() == ["a begun", "a done", "b begun", "b begun", "b done", "c begun", "c done"]
+
+
+def test_twice_stops_at_once_and_loses_nothing(scene) -> None:
+    process = scene.start()
+    scene.wait_for_the_task()
+    # Stopped, so that both signals are there when it goes on.
+    process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (130, 143), said
+    assert "Traceback" not in said
+    scene.open_the_gate()
+    scene.finishes()
+    counts = scene.counts()
+    assert counts.count("a done") == counts.count("b done") == counts.count("c done") == 1
+
+
+@pytest.mark.parametrize("pause", [0, 1])
+def test_again_while_it_stops(scene, pause) -> None:
+    """The second signal may come at any moment of the clean stop."""
+    process = scene.start()
+    task = scene.wait_for_the_task()
+    process.send_signal(signal.SIGINT)
+    if pause:
+        ends(task)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    scene.open_the_gate()
+    if pause:
+        scene.start().communicate(timeout=PATIENCE)
+    # Where the clean stop had no time to note that it ended a task, that task failed first.
+    scene.finishes()
+    assert scene.counts().count("b done") == 1
+
+
+def test_before_anything_began(scene) -> None:
+    """A signal while the script itself still works is the script's affair; the exit code says what happened."""
+    text = (scene.folder / "script.py").read_text()
+    (scene.folder / "script.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n" + text)
+    process = scene.start()
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert said.strip() == "caf: stopped."
+    (scene.folder / "script.py").write_text(text)
+    scene.open_the_gate()
+    scene.finishes()

@@ -18,7 +18,11 @@ pages = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = pages
 _spec.loader.exec_module(pages)
 
-SLOW = {"tutorial/muon-scale.md", "how-to/write-a-backend.md"}
+SLOW = {
+    "tutorial/muon-scale.md",
+    *(f"how-to/{name}.md" for name in ("debug-a-failed-job", "dependencies", "restart")),
+    *(f"how-to/write-a-{name}.md" for name in ("backend", "strategy")),
+}
 PAGES = [page for page in [ROOT / "README.md", *pages.pages()] if any(b.executed for b in pages.blocks(page))]
 
 

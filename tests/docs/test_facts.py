@@ -1,0 +1,81 @@
+"""Facts that pages write out by hand are those of the code."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from caf_core import FailureKind, Job, RetryPolicy, State
+from caf_core.calibration.convergence import Convergence
+from caf_core.control import crash
+from caf_core.jobs import workspace
+from caf_core.jobs.retry import Rule
+from caf_core.plugins.plugin import DISABLE_VARIABLE
+from caf_local import Local
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def first_cells(text):
+    """The names in the first column of the tables of a page."""
+    rows = re.findall(r"^\| (`[^|]*) \|", text, flags=re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_the_page_of_files_names_every_field_of_the_exit_record(tmp_path):
+    job = Job("true", cmd=["true"], working_dir=tmp_path / "job")
+    backend = Local()
+    backend.submit(job)
+    assert backend.join(60)
+    record = json.loads(next(tmp_path.rglob("records/0.json")).read_text())
+    text = page("docs/reference/files.md")
+    section = text[text.index("### The exit record") : text.index("## A local database")]
+    assert first_cells(section) == set(record)
+
+
+def test_the_page_of_the_environment_names_every_variable():
+    text = page("docs/reference/environment.md")
+    named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", text))
+    assert {*workspace.INHERITED, *workspace.THREAD_VARIABLES, DISABLE_VARIABLE, crash.VARIABLE} <= named
+    inherited = text[text.index("and, from the machine") : text.index("Without `LC_ALL`")]
+    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", inherited)) == set(workspace.INHERITED)
+
+
+def test_the_default_retry_policy_is_that_of_the_page():
+    rows = re.findall(
+        r"^\| (`.*?) \| (\d+) \| (.*?) \|$", page("docs/explanation/tasks.md"), flags=re.MULTILINE
+    )
+    told = {kind: int(attempts) for kinds, attempts, _ in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert told == {kind.value: RetryPolicy().rule(kind).attempts for kind in FailureKind}
+    assert {kind for kind in FailureKind if RetryPolicy().rule(kind) == Rule()} == {
+        FailureKind.EXIT_CODE,
+        FailureKind.BAD_OUTPUT,
+        FailureKind.CANCELLED,
+    }
+
+
+def test_the_kinds_of_failure_are_explained():
+    assert first_cells(page("docs/how-to/debug-a-failed-job.md")) == {kind.value for kind in FailureKind}
+
+
+@pytest.mark.parametrize("words", [State, Convergence])
+def test_the_states_are_explained(words):
+    listed = re.findall(r"^- (`.*?):", page("docs/explanation/states.md"), flags=re.MULTILINE)
+    named = {name for item in listed for name in re.findall(r"`(\w+)`", item)}
+    assert {word.value for word in words} <= named
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_what_is_named_in_the_repository_is_there(name):
+    text = page(name)
+    linked = [path for path in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in path]
+    named = [
+        path for path in re.findall(r"`([\w/]+\.(?:py|md|toml))`", text) if "/" in path and "NAME" not in path
+    ]
+    assert linked or named
+    assert [path for path in [*linked, *named] if not (ROOT / path).exists()] == []

@@ -52,4 +52,4 @@ benchmark: $(BENCHMARK_STAMP)  ## Print what everything costs beside its budget;
 	$(PY) tests/benchmarks $(ARGS)
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) demo dist build
+	rm -rf $(VENV) demo dist build docs/_build

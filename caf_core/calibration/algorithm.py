@@ -12,7 +12,7 @@ from caf_core.calibration.plans import Result
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.payload import Payload
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV
+from caf_core.iov import ExpRun, IoV, as_runs
 
 __all__ = ["Algorithm", "AlgorithmContext", "AnyAlgorithm", "Metric", "Outcome", "Result"]
 
@@ -83,7 +83,7 @@ class AlgorithmContext:
         Raises:
             ConfigurationError: If runs are asked for that this execution was not given.
         """
-        wanted = self.runs if runs is None else tuple(sorted(set(runs)))
+        wanted = self.runs if runs is None else tuple(sorted(set(as_runs(runs))))
         foreign = set(wanted).difference(self.runs)
         if foreign:
             raise ConfigurationError(

@@ -1,0 +1,182 @@
+"""From what a user wrote to what is carried out."""
+
+import pytest
+from attrs import define, field
+
+from caf_core.calibration.algorithm import Algorithm, Outcome
+from caf_core.calibration.calibration import Calibration
+from caf_core.calibration.runner import ParallelRunner, SequentialRunner
+from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.control.backends import Backends
+from caf_core.control.resolve import known_name, resolve
+from caf_core.errors import ConfigurationError, UnknownPluginError
+from caf_core.iov import ExpRun, IoV
+from caf_core.jobs.splitters import ArgumentsSplitter, MaxFilesSplitter, MaxSubjobsSplitter
+from caf_core.plugins import builtin
+from caf_core.plugins.markers import hookimpl
+from caf_core.plugins.registry import Registry
+
+
+@define(kw_only=True)
+class Steps(AlgorithmStrategy):
+    """A strategy with parameters."""
+
+    usable_granularities = frozenset({"run"})
+    step_size: int = field(default=1)
+    apply_iov: IoV | None = None
+
+    @step_size.validator
+    def _check(self, _attribute, value):
+        if value < 1:
+            raise ValueError(f"step_size is {value}")
+
+    def plan(self, runs, past):
+        """Never asked for."""
+
+
+class Plugin:
+    @hookimpl
+    def caf_register_strategies(self, register):
+        register("Steps", Steps)
+
+
+REGISTRY = Registry({"builtin": builtin, "test": Plugin()})
+
+
+def collect(context):
+    """Collects nothing."""
+
+
+def fit(context):
+    """Fits nothing."""
+    return Outcome("ok")
+
+
+def resolved(tmp_path, calibration=None, *, requested=None, **defaults):
+    from caf_core.jobs.local import ResidentBackend
+
+    calibration = calibration or Calibration("cal", collect, [Algorithm(fit, "fit")])
+    backend = ResidentBackend(1)
+    settings = {"strategies": "Steps", "backend": backend, **defaults}
+    found = resolve(
+        [calibration],
+        output_dir=tmp_path,
+        registry=REGISTRY,
+        backends=Backends(REGISTRY, backend),
+        defaults=settings,
+        requested=requested,
+    )
+    return found["cal"]
+
+
+def calibration(**settings) -> Calibration:
+    params = settings.pop("params", {})
+    return Calibration("cal", collect, [Algorithm(fit, "fit", params)], **settings)
+
+
+def test_parameters_go_to_whom_they_belong(tmp_path) -> None:
+    params = {"step_size": 3, "apply_iov": IoV(1, 0, 1, -1), "cut": 2.5}
+    (part,) = resolved(tmp_path, calibration(params=params)).algorithms
+    assert part.strategy == Steps(step_size=3, apply_iov=IoV(1, 0, 1, -1))
+    assert part.params == {"cut": 2.5}
+
+
+def test_a_strategy_may_be_a_name_a_class_or_an_instance(tmp_path) -> None:
+    for given, expected in [("Steps", 1), (Steps, 1), (Steps(step_size=4), 4), ([Steps(step_size=5)], 5)]:
+        (part,) = resolved(tmp_path, calibration(strategies=given)).algorithms
+        assert part.strategy.step_size == expected
+    shared = Steps(step_size=4)
+    (part,) = resolved(tmp_path, calibration(strategies=shared, params={"step_size": 9})).algorithms
+    assert (part.strategy.step_size, shared.step_size) == (9, 4)
+
+
+def test_a_parameter_that_does_not_fit_is_named(tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match=r"algorithm 'fit': the parameters .* do not fit strategy Steps"):
+        resolved(tmp_path, calibration(params={"step_size": 0}))
+
+
+def test_an_unknown_strategy_says_which_exist(tmp_path) -> None:
+    with pytest.raises(UnknownPluginError) as caught:
+        resolved(tmp_path, calibration(strategies="SingleIOV"))
+    assert caught.value.available == ("Steps",)
+    assert "caf-strategies" in str(caught.value)
+
+
+def test_a_strategy_has_to_fit_the_granularity(tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="Steps of algorithm 'fit' needs granularity 'run'"):
+        resolved(tmp_path, calibration(granularity="all"))
+
+
+def test_settings_come_from_the_calibration_the_caf_and_caf_itself(tmp_path) -> None:
+    one = resolved(tmp_path, calibration(max_iterations=0, ignored_runs=[]), max_iterations=9, ignored_runs=[(1, 1)])
+    assert one.settings["max_iterations"] == 0
+    assert one.selection.ignored == frozenset()
+    assert one.settings["require_convergence"] is False
+    other = resolved(tmp_path, ignored_runs=[(1, 1)], require_convergence=True)
+    assert (other.selection.ignored, other.settings["max_iterations"]) == (frozenset({ExpRun(1, 1)}), 5)
+    assert other.settings["require_convergence"] is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "values"),
+    [
+        ({}, MaxSubjobsSplitter, {"max_subjobs": 1000}),
+        ({"max_collector_jobs": 7}, MaxSubjobsSplitter, {"max_subjobs": 7}),
+        ({"max_files_per_collector_job": 2}, MaxFilesSplitter, {"max_files_per_subjob": 2}),
+        ({"splitter": "MaxFilesSplitter"}, MaxFilesSplitter, {}),
+        ({"splitter": MaxSubjobsSplitter(max_subjobs=3)}, MaxSubjobsSplitter, {"max_subjobs": 3}),
+    ],
+)
+def test_work_is_cut_as_asked(tmp_path, settings, kind, values) -> None:
+    splitter = resolved(tmp_path, calibration(**settings)).collections[0].splitter
+    assert type(splitter) is kind
+    for name, value in values.items():
+        assert getattr(splitter, name) == value
+
+
+@pytest.mark.parametrize("settings", [{"max_collector_jobs": 0}, {"max_files_per_collector_job": 0}])
+def test_no_task_at_all_is_no_way_to_cut(tmp_path, settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"0.*at least 1"):
+        resolved(tmp_path, calibration(**settings))
+
+
+def test_a_splitter_that_needs_arguments_is_given_as_an_instance(tmp_path) -> None:
+    class Needs(ArgumentsSplitter):
+        def __init__(self, what):
+            super().__init__()
+
+    with pytest.raises(ConfigurationError, match="Needs cannot be made without arguments .*give an instance"):
+        resolved(tmp_path, calibration(splitter=Needs))
+
+
+def test_every_iteration_has_a_runner_of_its_own(tmp_path) -> None:
+    given = ParallelRunner()
+    make = resolved(tmp_path, calibration(runner=given)).runner
+    assert make() is not make()
+    assert make() is not given
+    assert type(make()) is ParallelRunner
+    assert type(resolved(tmp_path).runner()) is SequentialRunner
+
+
+def test_files_known_to_hold_nothing_that_is_wanted_are_left_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).touch()
+    iovs = {"a.txt": IoV(1, 1, 1, 1), f"{tmp_path}/b.txt": IoV(1, 2, 1, 2)}
+    cal = calibration(input_files=["*.txt"], files_to_iovs=iovs)
+    files = resolved(tmp_path, cal, requested=IoV(1, 2, 1, -1)).collections[0].files
+    assert (files.files, files.unwanted) == ((f"{tmp_path}/b.txt",), (f"{tmp_path}/a.txt",))
+
+
+def test_uris_keep_their_names() -> None:
+    assert known_name("root://server//a.root") == "root://server//a.root"
+    assert known_name("/x/y") == "/x/y"
+
+
+def test_the_chain_is_searched_from_the_last_one_added(tmp_path) -> None:
+    cal = calibration()
+    cal.use_local_database(tmp_path / "first")
+    cal.use_central_database("sqlite:///x.db", "tag 1")
+    one = resolved(tmp_path, cal)
+    assert one.chain == ("sqlite:///x.db?tag=tag 1", str(tmp_path / "first"))
+    assert one.collections[0].chain == one.chain

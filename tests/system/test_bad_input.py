@@ -184,7 +184,8 @@ CONFIGURATION = {
         "two calibrations are called 'cal'",
     ),
     "a cycle": (
-        "b = Calibration('b', cal.collector, [fit]); b.depends_on(cal); cal.depends_on(b); caf.add_calibration(b)",
+        "b = Calibration('b', cal.collector, [fit]); b.depends_on(cal); cal.depends_on(b); "
+        "caf.add_calibration(b)",
         "cal -> b -> cal; remove one depends_on",
     ),
     "a strategy that is unknown": (
@@ -320,7 +321,8 @@ from pathlib import Path
 from caf_core.cli.app import execute
 from caf_core import CAF, Algorithm, Calibration, Collection, Outcome
 from caf_core.control import session, checking
-import caf_core.cli.run, caf_core.cli.progress, caf_core.cli.checked, caf_core.cli.script, caf_core.control.store.store
+import caf_core.cli.run, caf_core.cli.progress, caf_core.cli.checked, caf_core.cli.script
+import caf_core.control.store.store
 from caf_core.plugins.registry import Registry
 registry = Registry.load()
 for name in registry.names("strategy"): registry.strategy(name)

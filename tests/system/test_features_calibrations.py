@@ -1,4 +1,4 @@
-"""Whole runs: calibrations that depend on one another, defaults, databases, calibrations of the user's own."""
+"""Whole runs: calibrations that depend on one another, defaults, databases, users' own calibrations."""
 
 import sys
 

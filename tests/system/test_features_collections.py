@@ -1,6 +1,8 @@
 """Whole runs: collections, files, runs that are wanted, command collectors, retries."""
 
+import functools
 import json
+import operator
 import sys
 from pathlib import Path
 
@@ -195,7 +197,7 @@ def test_a_command_finds_its_files_runs_and_conditions(run_numbers, tmp_path) ->
     out = tmp_path / "out"
     assert seen(out, payload="entries") == 41
     found = seen(out, payload="found")
-    assert sum((part["files"] for part in found), []) == files(run_numbers)
+    assert functools.reduce(operator.iadd, (part["files"] for part in found), []) == files(run_numbers)
     assert found[0]["words"] == ["word with space", "$HOME"]
     assert found[0]["parameters"] == {"cut": 2.5}
     assert found[0]["iteration"] == 1

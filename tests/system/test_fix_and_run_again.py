@@ -1,4 +1,7 @@
-"""Fix the problem and run again: only what is affected is executed again. Every execution leaves a line in a file."""
+"""Fix the problem and run again: only what is affected is executed again.
+
+Every execution leaves a line in a file.
+"""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ctrl-C: once stops cleanly, twice at once; nothing is left executing, and it goes on when it is started again."""
+"""Ctrl-C: once stops cleanly, twice at once; nothing is left executing; started again, it goes on."""
 
 import fcntl
 import json
@@ -165,7 +165,7 @@ def test_again_while_it_stops(scene, pause) -> None:
 
 
 def test_before_anything_began(scene) -> None:
-    """A signal while the script itself still works is the script's affair; the exit code says what happened."""
+    """A signal while the script itself still works is the script's affair; the exit code tells."""
     text = (scene.folder / "script.py").read_text()
     (scene.folder / "script.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n" + text)
     process = scene.start()

@@ -1,5 +1,6 @@
 """What collectors left, as an algorithm sees it."""
 
+import itertools
 import json
 import pickle
 from pathlib import Path
@@ -35,7 +36,7 @@ def task(folder: Path, puts, *, collection="default", files=(), selection=None) 
 
 def collected(outputs, runs=None) -> Collected:
     every = sorted({run for out in outputs for run in out.runs})
-    return Collected(tuple(every if runs is None else map(lambda run: ExpRun(*run), runs)), tuple(outputs))
+    return Collected(tuple(every if runs is None else (ExpRun(*run) for run in runs)), tuple(outputs))
 
 
 def test_chunks_come_by_experiment_run_task_and_put(tmp_path) -> None:
@@ -70,7 +71,7 @@ def test_the_cut_into_tasks_does_not_matter(tmp_path_factory, events, cuts, data
     folder = tmp_path_factory.mktemp("cut")
     numbered = [(run, [number], 1) for number, run in enumerate(events)]
     borders = [0, *sorted(cut for cut in cuts if cut < len(numbered)), len(numbered)]
-    pieces = [numbered[low:high] for low, high in zip(borders, borders[1:], strict=False)]
+    pieces = [numbered[low:high] for low, high in itertools.pairwise(borders)]
     whole = collected([task(folder / "whole", numbered)])
     split = collected([task(folder / str(number), piece) for number, piece in enumerate(pieces)])
     assert list(split.by_run()) == sorted(set(events))

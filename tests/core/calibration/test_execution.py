@@ -70,7 +70,9 @@ def test_a_collector_sees_its_task(attempt, tmp_path) -> None:
 
 
 def test_a_collector_may_need_no_files(attempt) -> None:
-    assert collected(attempt, lambda context: context.put((1, 1), entries=len(context.input_files))) == {(1, 1): 0}
+    assert collected(attempt, lambda context: context.put((1, 1), entries=len(context.input_files))) == {
+        (1, 1): 0
+    }
 
 
 def executed(attempt, algorithm, *, runs=((1, 1), (1, 2)), entry=calibrate, **settings):
@@ -122,7 +124,11 @@ def test_an_endless_message_is_cut(attempt) -> None:
         (lambda context: 5, AlgorithmError, r"'fit' returned int; calibrate\(\) returns an Outcome"),
         (lambda context: Outcome("ok", {"a": object()}), PayloadError, "'a'"),
         (lambda context: context.data([(9, 9)]), ConfigurationError, "run 9,9 is not among the runs"),
-        (lambda context: context.data(collection="x"), ConfigurationError, "no collection 'x'; there are: default"),
+        (
+            lambda context: context.data(collection="x"),
+            ConfigurationError,
+            "no collection 'x'; there are: default",
+        ),
     ],
 )
 def test_a_broken_contract_leaves_no_outcome(attempt, algorithm, error, words) -> None:

@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from caf_core.calibration.fingerprint import fingerprint
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.binary(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.binary(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
@@ -156,10 +161,25 @@ class Fit:
         return 1
 '''
 
-HELPER = "def gain(x):\n    return level(x)\n\ndef level(x):\n    return 2\n\ndef accept(x, limit):\n    return x < limit\n\ndef other():\n    return 3\n"
+HELPER = """
+def gain(x):
+    return level(x)
+
+def level(x):
+    return 2
+
+def accept(x, limit):
+    return x < limit
+
+def other():
+    return 3
+"""
 LATE = "def smear(x):\n    return x\n"
 
-TAIL = "\nfrom caf_core.calibration.fingerprint import fingerprint\nprint(fingerprint(Collect(), Fit.__name__))\n"
+TAIL = """
+from caf_core.calibration.fingerprint import fingerprint
+print(fingerprint(Collect(), Fit.__name__))
+"""
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ LOCK = threading.Lock()
 def uses_a_lock(context):
     """Needs a global that cannot be pickled."""
     with LOCK:
-        return None
+        return
 
 
 def test_what_was_packed_comes_back(tmp_path) -> None:
@@ -67,12 +67,16 @@ def test_what_cannot_be_pickled_is_named_with_the_way_to_it(collector, where) ->
         "the collector of calibration 'alignment', collection 'cosmics', cannot be sent to another process: "
         f"{where} ("
     )
-    assert text.endswith("create it inside collect() or calibrate() instead, or leave it out with __getstate__.")
+    assert text.endswith(
+        "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
+    )
 
 
 def test_the_parameters_of_an_algorithm_are_searched_too() -> None:
     kit = AlgorithmKit(Algorithm(Holds(), "fit"), {"table": threading.Lock()}, "alignment")
-    with pytest.raises(ConfigurationError, match=r"algorithm 'fit' of calibration 'alignment'.* params\.table \(lock\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"algorithm 'fit' of calibration 'alignment'.* params\.table \(lock\)"
+    ):
         kit.pack()
 
 
@@ -82,7 +86,9 @@ def test_another_python_is_refused_before_anything_is_unpickled(tmp_path) -> Non
     changed = {**json.loads(header), "python": "2.7"}
     path.write_bytes(json.dumps(changed).encode() + b"\n" + b"this is no pickle")
     assert body
-    with pytest.raises(ConfigurationError, match=r"packed by Python 2\.7 and this is Python .*use the same Python"):
+    with pytest.raises(
+        ConfigurationError, match=r"packed by Python 2\.7 and this is Python .*use the same Python"
+    ):
         unpack(path)
 
 

@@ -53,7 +53,13 @@ class Bench:
         self.said: list[str] = []
         self.registry = Registry({"builtin": builtin})
         self.shop = Workshop(
-            folder, self.store, None, self.registry, Doors((dotted(JsonCodec),)), lambda point: None, self.said.append
+            folder,
+            self.store,
+            None,
+            self.registry,
+            Doors((dotted(JsonCodec),)),
+            lambda point: None,
+            self.said.append,
         )
 
     def resolved(self, **settings):
@@ -80,7 +86,8 @@ class Bench:
         checkpoint = values.pop("checkpoint", None)
         for number in range(iteration + 1):
             self.store.record_execution(
-                "cal", StoredExecution("0/0", "fit", "fp", (ExpRun(1, 1),), "", "ok", "", {}, self.folder, number)
+                "cal",
+                StoredExecution("0/0", "fit", "fp", (ExpRun(1, 1),), "", "ok", "", {}, self.folder, number),
             )
         for number in kept:
             write_index(index_path(self.resolved(), number), [])
@@ -107,7 +114,13 @@ def test_the_first_start(bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [State.RUNNING_COLLECTOR, State.COLLECTOR_COMPLETED, State.RUNNING_ALGORITHMS, State.ALGORITHMS_COMPLETED]
+    "state",
+    [
+        State.RUNNING_COLLECTOR,
+        State.COLLECTOR_COMPLETED,
+        State.RUNNING_ALGORITHMS,
+        State.ALGORITHMS_COMPLETED,
+    ],
 )
 def test_after_a_crash_it_goes_on_where_it_was(bench, state) -> None:
     bench.reached(state)
@@ -193,5 +206,5 @@ def test_what_cannot_be_overruled_is_said(bench) -> None:
     bench.reached(State.COMPLETED, kept=(0, 1))
     with pytest.raises(ConfigurationError, match="cannot be started from running_collector; it can from: "):
         bench.decide(Override(State.RUNNING_COLLECTOR, 0))
-    with pytest.raises(ConfigurationError, match="collector output .* is not there; start it from init"):
+    with pytest.raises(ConfigurationError, match=r"collector output .* is not there; start it from init"):
         bench.decide(Override(State.COLLECTOR_COMPLETED, 2))

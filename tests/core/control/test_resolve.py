@@ -91,7 +91,9 @@ def test_a_strategy_may_be_a_name_a_class_or_an_instance(tmp_path) -> None:
 
 
 def test_a_parameter_that_does_not_fit_is_named(tmp_path) -> None:
-    with pytest.raises(ConfigurationError, match=r"algorithm 'fit': the parameters .* do not fit strategy Steps"):
+    with pytest.raises(
+        ConfigurationError, match=r"algorithm 'fit': the parameters .* do not fit strategy Steps"
+    ):
         resolved(tmp_path, calibration(params={"step_size": 0}))
 
 
@@ -108,7 +110,9 @@ def test_a_strategy_has_to_fit_the_granularity(tmp_path) -> None:
 
 
 def test_settings_come_from_the_calibration_the_caf_and_caf_itself(tmp_path) -> None:
-    one = resolved(tmp_path, calibration(max_iterations=0, ignored_runs=[]), max_iterations=9, ignored_runs=[(1, 1)])
+    one = resolved(
+        tmp_path, calibration(max_iterations=0, ignored_runs=[]), max_iterations=9, ignored_runs=[(1, 1)]
+    )
     assert one.settings["max_iterations"] == 0
     assert one.selection.ignored == frozenset()
     assert one.settings["require_convergence"] is False
@@ -145,7 +149,9 @@ def test_a_splitter_that_needs_arguments_is_given_as_an_instance(tmp_path) -> No
         def __init__(self, what):
             super().__init__()
 
-    with pytest.raises(ConfigurationError, match="Needs cannot be made without arguments .*give an instance"):
+    with pytest.raises(
+        ConfigurationError, match=r"Needs cannot be made without arguments .*give an instance"
+    ):
         resolved(tmp_path, calibration(splitter=Needs))
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint file: opening, closing, reading while it is written, and everything that is wrong with it."""
+"""The checkpoint file: opening, closing, reading while it is written, and all that can be wrong with it."""
 
 import os
 import shutil
@@ -109,7 +109,8 @@ def test_a_shifter_without_write_permission_can_read(tmp_path_factory, when) -> 
     folder.mkdir(mode=0o755)
     try:
         code = (
-            "import os, sys\nfrom pathlib import Path\nfrom caf_core.control.store.store import CheckpointStore\n"
+            "import sys\nfrom pathlib import Path\n"
+            "from caf_core.control.store.store import CheckpointStore\n"
             "store = CheckpointStore(Path(sys.argv[1]))\nstore.enter('a', 0, 5, [])\n"
             "print('ready', flush=True)\nsys.stdin.readline()\nstore.close()\n"
         )
@@ -204,7 +205,7 @@ def test_a_foreign_database_is_left_alone(tmp_path) -> None:
 
 
 def test_without_a_checkpoint_there_is_nothing_to_read(tmp_path) -> None:
-    with pytest.raises(CheckpointError, match="there is no checkpoint in .*name the output directory"):
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint in .*name the output directory"):
         open_for_reading(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

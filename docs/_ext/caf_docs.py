@@ -60,8 +60,9 @@ def options(command: click.Command, context: click.Context) -> str:
     rows = []
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
-        if record is not None and record[0] != "-h, --help" and not record[0].endswith("--help"):
-            rows.append(f"| `{record[0]}` | {record[1].replace('|', chr(92) + '|')} |")
+        if record is not None and not record[0].endswith("--help"):
+            name, words = (text.replace("|", r"\|") for text in record)  # a bar would end the cell
+            rows.append(f"| `{name}` | {words} |")
     return "\n".join(["| option | |", "|---|---|", *rows, ""]) + "\n" if rows else "\n"
 
 

@@ -8,15 +8,19 @@ from caf_core.plugins.registry import Registry
 EXECUTION = "caf_core.calibration.execution"
 
 
+def basic_preloads(registry: Registry) -> tuple[str, ...]:
+    """What every collector and every algorithm needs."""
+    return tuple(dict.fromkeys((EXECUTION, *(type(codec).__module__ for codec in registry.codecs()))))
+
+
 def preloads(registry: Registry, one: Resolved) -> tuple[str, ...]:
     """What all algorithms and collectors of a calibration want imported: one set, so that one process serves
     them all."""
-    codecs = dict.fromkeys(type(codec).__module__ for codec in registry.codecs())
     modules = {
         *(name for part in one.algorithms for name in part.algorithm.preload),
         *(name for part in one.collections for name in part.collection.all_preload),
     }
-    return (EXECUTION, *codecs, *sorted(modules - codecs.keys()))
+    return tuple(dict.fromkeys((*basic_preloads(registry), *sorted(modules))))
 
 
 def script_path() -> tuple[str, ...]:

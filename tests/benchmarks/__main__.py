@@ -23,11 +23,13 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     parser.add_argument("--only", choices=SUBJECTS, action="append", help="measure only this subject")
+    parser.add_argument("--directory", type=Path, help="where to write; on a disk, like results")
     chosen = parser.parse_args()
     console = Console(width=None if Console().is_terminal else 150)
     rows: list[Row] = []
     before = machine()
-    folder = Path(tempfile.mkdtemp(prefix="caf-benchmark-"))
+    folder = Path(tempfile.mkdtemp(prefix="caf-benchmark-", dir=chosen.directory))
+    tempfile.tempdir = str(folder)  # nothing is removed before all is measured: see ``scratch``
     try:
         for name in chosen.only or SUBJECTS:
             for row in SUBJECTS[name].rows(QUICK if chosen.quick else FULL, folder):

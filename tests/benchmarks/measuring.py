@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ class MissingTool(Exception):
 
 def environment() -> dict[str, str]:
     """The environment of what is measured: ours, but bytecode is written, as in an ordinary installation."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**ours, "TMPDIR": tempfile.gettempdir()}
 
 
 def seconds(argv: Sequence[object], **more: Any) -> float:

@@ -1,7 +1,7 @@
 """Whole processes: an empty calibration and its iterations, and the command line."""
 
-import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +23,7 @@ def _empty_calibration(sizes: Sizes, folder: Path) -> Iterator[Row]:
     further = sizes.iterations - 1
 
     def execute(iterations: int) -> float:
-        directory = folder / "empty"
-        shutil.rmtree(directory, ignore_errors=True)
+        directory = tempfile.mkdtemp(prefix="empty-", dir=folder)
         return seconds([sys.executable, PROGRAMS / "empty.py", directory, iterations])
 
     execute(1)  # writes the bytecode

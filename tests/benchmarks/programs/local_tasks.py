@@ -2,16 +2,16 @@
 
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import attrs
-from bench import Bench, answer
+from bench import Bench, answer, scratch
 
 from caf_core.calibration.collector import RunSelection
 from caf_core.calibration.execution import CollectKit, collect, dotted
 from caf_core.control.context import doors_of
+from caf_core.control.preloading import basic_preloads
 from caf_core.jobs.residence import Residence
 from caf_core.jobs.task import Call
 from caf_core.plugins.registry import Registry
@@ -34,14 +34,15 @@ def python_call(folder):
     """The call that a calibration makes of a Python collector."""
     kit = folder / "kit.pickle"
     kit.write_bytes(CollectKit(collector, {}, "benchmark", "collection").pack())
+    registry = Registry.load()
     arguments = {
         "kit": str(kit),
         "selection": RunSelection().to_json(),
         "iteration": 0,
         "chain": [],
-        "doors": attrs.asdict(doors_of(Registry.load())),
+        "doors": attrs.asdict(doors_of(registry)),
     }
-    return Call(dotted(collect), arguments, preload=("caf_core.calibration.execution", *PRELOAD))
+    return Call(dotted(collect), arguments, preload=(*basic_preloads(registry), *PRELOAD))
 
 
 def cpu():
@@ -63,22 +64,22 @@ def execute(folder, count, slots, residence, **task):
 
 def main(kind, count, slots, script=""):
     """Measure."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        residence = Residence(folder / "resident")
-        open_benches, first = [], 0.0
-        if kind == "python":
-            task = {"call": python_call(folder)}
-            begin = time.perf_counter()
-            open_benches.append(execute(folder / "first", 1, slots, residence, **task))
-            first = time.perf_counter() - begin
-        else:
-            task = {"argv": ("bash", script)}
-        begin, used = time.perf_counter(), cpu()
-        open_benches.append(execute(folder / "all", count, slots, residence, **task))
-        seconds, used = time.perf_counter() - begin, cpu() - used
-        for bench in open_benches:
-            bench.close()
+    name = scratch()
+    folder = Path(name)
+    residence = Residence(folder / "resident")
+    open_benches, first = [], 0.0
+    if kind == "python":
+        task = {"call": python_call(folder)}
+        begin = time.perf_counter()
+        open_benches.append(execute(folder / "first", 1, slots, residence, **task))
+        first = time.perf_counter() - begin
+    else:
+        task = {"argv": ("bash", script)}
+    begin, used = time.perf_counter(), cpu()
+    open_benches.append(execute(folder / "all", count, slots, residence, **task))
+    seconds, used = time.perf_counter() - begin, cpu() - used
+    for bench in open_benches:
+        bench.close()
     answer(seconds=seconds, cpu=used, first=first)
 
 

@@ -3,10 +3,9 @@
 import gc
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from bench import Bench, Instant, answer
+from bench import Bench, Instant, answer, scratch
 
 from caf_core.jobs.ledger import TaskState
 
@@ -18,20 +17,20 @@ def resident_bytes():
 
 def main(count):
     """Measure."""
-    with tempfile.TemporaryDirectory() as folder:
-        backend = Instant(array_limit=10_000)
-        now = [1000.0]
-        bench = Bench(folder, backend, clock=lambda: now[0], scan_interval=1e9)
-        gc.collect()
-        before = resident_bytes()
-        files = tuple(f"root://storage.example.org//store/data/file-{number}.root" for number in range(10))
-        bench.submit(count, argv=("true",), input_files=files)
-        bench.pump(lambda: backend.commands * 10_000 >= count and bench.inbox.empty())
-        now[0] += 100  # it is time to poll
-        bench.pump(lambda: bench.status().counts.get(TaskState.RUNNING) == count)
-        gc.collect()
-        answer(bytes=max(0, resident_bytes() - before))
-        bench.close()
+    folder = scratch()
+    backend = Instant(array_limit=10_000)
+    now = [1000.0]
+    bench = Bench(folder, backend, clock=lambda: now[0], scan_interval=1e9)
+    gc.collect()
+    before = resident_bytes()
+    files = tuple(f"root://storage.example.org//store/data/file-{number}.root" for number in range(10))
+    bench.submit(count, argv=("true",), input_files=files)
+    bench.pump(lambda: backend.commands * 10_000 >= count and bench.inbox.empty())
+    now[0] += 100  # it is time to poll
+    bench.pump(lambda: bench.status().counts.get(TaskState.RUNNING) == count)
+    gc.collect()
+    answer(bytes=max(0, resident_bytes() - before))
+    bench.close()
 
 
 main(int(sys.argv[1]))

@@ -1,10 +1,9 @@
 """The service's work for one answer of a scheduler: ``polling.py TASKS ROUNDS``."""
 
 import sys
-import tempfile
 import time
 
-from bench import Bench, Instant, answer
+from bench import Bench, Instant, answer, scratch
 
 from caf_core.jobs.ledger import TaskState
 
@@ -36,11 +35,11 @@ def main(count, rounds):
     """Measure."""
     same, new = [], []
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            polled = Polled(folder, count)
-            new.append(polled.poll())
-            same.append(polled.poll())
-            polled.bench.close()
+        folder = scratch()
+        polled = Polled(folder, count)
+        new.append(polled.poll())
+        same.append(polled.poll())
+        polled.bench.close()
     answer(same=same, new=new)
 
 

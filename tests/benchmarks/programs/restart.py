@@ -4,12 +4,14 @@
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
 
-from bench import KEY, Bench, Instant, answer
+from bench import Bench, Instant, answer, scratch
 
+from caf_core.control.store import FILE_NAME
 from caf_core.jobs.ledger import TaskState
 
 RECORD = {
@@ -46,24 +48,22 @@ def prepare(folder, count):
 
 
 def resume(folder, count):
-    """Go on; what is read is not written, so that it can be measured again."""
+    """Go on, from a copy of the checkpoint, so that it can be measured again."""
+    copy = scratch()
+    shutil.copy(Path(folder) / FILE_NAME, copy)
     begin = time.perf_counter()
-    backend = Instant()
-    bench = Bench(folder, backend, scan_interval=0.0)
-    bench.store.database.execute_sql("BEGIN")
-    ended = (count + 1) // 2
+    bench = Bench(folder, Instant(), checkpoint=copy)
     if not bench.service.resume(bench.request):
         raise SystemExit("there is nothing to resume")
+    ended = (count + 1) // 2
 
     def known():
-        counts = bench.service.status(KEY).counts
+        counts = bench.status().counts
         return counts.get(TaskState.COMPLETED) == ended and counts.get(TaskState.RUNNING) == count - ended
 
     bench.pump(known)
-    seconds = time.perf_counter() - begin
-    bench.service.close()
-    bench.store.database.rollback()
-    answer(seconds=seconds)
+    answer(seconds=time.perf_counter() - begin)
+    bench.close()
 
 
 {"prepare": prepare, "resume": resume}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -80,7 +80,8 @@ class Resident:
                 self._leave(kill=True)
             now = time.monotonic()
             self._pool.tick(now)
-            self._door.flush(now)
+            # With nothing else to come there is no batch to wait for.
+            self._door.flush(now if self._occupied() else float("inf"))
             if self._door.visitors or self._occupied():
                 self._idle_since = now
         signal.set_wakeup_fd(-1)

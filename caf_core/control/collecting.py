@@ -192,9 +192,10 @@ def _template(
             env=collector.env,
             output_patterns=patterns,
         )
-    kit = CollectKit(collector, collection.params, one.name, part.name).pack()
     path = one.output_dir / "kits" / f"{part.name}-{prints.collection_print(one, part)}.pickle"
-    write_atomically(path, kit)
+    if path not in shop.packed:
+        write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack())
+        shop.packed.add(path)
     call = Call(
         dotted(collect_entry),
         {

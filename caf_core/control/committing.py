@@ -157,9 +157,11 @@ def iteration_metrics(
 
 
 def convergence_of(shop: Workshop, one: Resolved, iteration: int, *, iterate: bool) -> Convergence:
-    """How a calibration stands after an iteration, from the recorded metrics of the last ones."""
+    """How a calibration stands after an iteration, from the recorded metrics of the last ones, where these
+    decide: at the last iteration that is allowed."""
     history = []
-    for number in range(max(0, iteration - 3), iteration + 1):
+    last = iterate and iteration >= one.settings["max_iterations"]
+    for number in range(max(0, iteration - 3), iteration + 1) if last else ():
         executions = shop.store.executions(one.name, number)
         history.append(iteration_metrics(executions, shop.store.commits(one.name, number)))
     return classify(history, iterate=iterate)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from caf_core.calibration.execution import Doors, dotted
 from caf_core.conditions.chain import Chain
@@ -28,6 +28,7 @@ class Workshop:
         doors: How processes of their own open databases and read payloads.
         crash: Passes a named crash point.
         say: Tells the user a sentence.
+        packed: The kits that this process has written.
     """
 
     output_dir: Path
@@ -37,6 +38,7 @@ class Workshop:
     doors: Doors
     crash: Callable[[str], None]
     say: Callable[[str], None]
+    packed: set[Path] = field(factory=set)
 
     def chain(self, urls: Iterable[str]) -> Chain:
         """Open a chain in this process."""

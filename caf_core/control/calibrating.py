@@ -17,11 +17,10 @@ from caf_core.calibration.plans import Commit, Execute, Executed, Past, Result
 from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
-from caf_core.control.collecting import index_path
 from caf_core.control.context import EXECUTIONS, Workshop
 from caf_core.control.evidence import why_it_failed
 from caf_core.control.preloading import preloads, script_path
-from caf_core.control.resolve import Resolved, ResolvedAlgorithm
+from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution, StoredJob
 from caf_core.iov import ExpRun, IoV
 from caf_core.jobs.service import JobRequest
@@ -67,7 +66,7 @@ class AlgorithmsStep:
         self.iteration = iteration
         self._shop = shop
         self._catalogue = catalogue
-        index = index_path(one, iteration)
+        index = one.index_path(iteration)
         self._index = index
         self._index_print = prints.combined([index.read_text(encoding="utf-8")])
         self.outputs: tuple[TaskOutput, ...] = read_index(index)

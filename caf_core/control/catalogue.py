@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define
 
-from caf_core.control.resolve import Resolved
+from caf_core.control.resolved import Resolved
 
 
 @define

@@ -10,7 +10,7 @@ from caf_core.calibration.collector import CommandCollector
 from caf_core.calibration.execution import AlgorithmKit, CollectKit
 from caf_core.conditions.chain import Chain
 from caf_core.control.collecting import cuts_of
-from caf_core.control.resolve import Resolved, ResolvedCollection
+from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.session import Wish, prepare
 from caf_core.errors import CafError
 from caf_core.plugins.registry import Registry

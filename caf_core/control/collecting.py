@@ -1,15 +1,13 @@
 """The collector step of an iteration: from collections to jobs, and from what the jobs left to an index."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 from attrs import evolve, frozen
 
-from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
-from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CommandCollector
+from caf_core.calibration.collector import RUNS_FILE, CommandCollector
 from caf_core.calibration.execution import CollectKit, dotted
 from caf_core.calibration.execution import collect as collect_entry
 from caf_core.calibration.files import write_atomically, write_json
@@ -17,19 +15,14 @@ from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.preloading import preloads, script_path
-from caf_core.control.resolve import Resolved, ResolvedCollection
+from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
-from caf_core.errors import AlgorithmError, CafError
-from caf_core.iov import ExpRun
-from caf_core.jobs.files import read_splits, read_tasks
-from caf_core.jobs.ledger import TaskState
+from caf_core.jobs.files import read_tasks
 from caf_core.jobs.model import Job, SubJob
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
 
 KIND = "collector"
-INDEX_FILE = "index.json"
-MISSING_FILE = "missing.json"
 JOB_FILE = "job.json"
 
 
@@ -45,16 +38,6 @@ class Cut:
     files: tuple[str, ...]
     args: tuple[str, ...]
     fingerprint: str
-
-
-def collector_dir(one: Resolved, iteration: int) -> Path:
-    """Where the collectors of an iteration leave their output."""
-    return one.iteration_dir(iteration) / "collector_output"
-
-
-def index_path(one: Resolved, iteration: int) -> Path:
-    """The index of what they left."""
-    return collector_dir(one, iteration) / INDEX_FILE
 
 
 def submit(shop: Workshop, catalogue: Catalogue, one: Resolved, iteration: int) -> dict[str, str]:
@@ -106,7 +89,7 @@ def _todo(cuts: list[Cut], layout: Any) -> list[Cut]:
 def _new_request(
     one: Resolved, part: ResolvedCollection, iteration: int, generation: int, layout: Layout | None
 ) -> JobRequest:
-    first = collector_dir(one, iteration) / part.name
+    first = one.collector_dir(iteration) / part.name
     # A job may be left over from a checkpoint that was moved away.
     while (first / _again(generation) / JOB_FILE).exists():
         generation += 1
@@ -259,99 +242,6 @@ def _reusable(
         if row is not None:
             found[row[2]] = row[:2]
     return {name: [*row, name] for name, row in found.items() if Path(str(row[0])).is_dir()}
-
-
-def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
-    """Read what the collectors of an iteration left, and write the index, and the list of what is missing.
-
-    Raises:
-        CafError: If a task left no run list, or no run has data.
-    """
-    outputs: list[TaskOutput] = []
-    lost: list[str] = []
-    for part in one.collections:
-        job = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name][-1]
-        outputs += [
-            _task_output(shop, one, part, Path(directory), tuple(files))
-            for directory, files in _left(shop, job)
-        ]
-        lost += [f"{part.name}: input file {name}" for name in part.files.missing]
-        lost += [
-            f"{part.name}: task {change.index} ({change.reason or change.failure})"
-            for change in shop.service.tasks(job.key)
-            if change.state is not TaskState.COMPLETED
-        ]
-    wanted = [
-        evolve(out, runs={r: n for r, n in out.runs.items() if one.selection.wants(r)}) for out in outputs
-    ]
-    if not any(out.runs for out in wanted):
-        raise AlgorithmError(
-            f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} "
-            f"task(s); "
-            "look at what they printed with: caf why " + one.name,
-            calibration=one.name,
-            iteration=iteration,
-        )
-    write_json(collector_dir(one, iteration) / MISSING_FILE, lost)
-    write_index(index_path(one, iteration), wanted)
-
-
-def missing(one: Resolved, iteration: int) -> tuple[str, ...]:
-    """What the collectors of an iteration did not deliver: tasks that failed within ``min_fraction``,
-    files that were skipped."""
-    return tuple(json.loads((collector_dir(one, iteration) / MISSING_FILE).read_text(encoding="utf-8")))
-
-
-def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
-    """Directory and files of every task, in the canonical order."""
-    new = ((index, (str(directory), files)) for index, directory, files in shop.service.outputs(job.key))
-    if job.layout is None:
-        yield from (item for _, item in new)
-        return
-    # A task that was split is known by its halves, which stand in its place.
-    whole = {half: split.parent for split in read_splits(job.directory) for half in split.children}
-    by_task: dict[int, list[tuple[str, list[str]]]] = {}
-    for index, item in new:
-        task = index
-        while task in whole:
-            task = whole[task]
-        by_task.setdefault(task, []).append(item)
-    tasks = iter(range(len(job.layout)))
-    for row in job.layout:
-        yield from by_task.get(next(tasks), []) if row is None else [(str(row[0]), list(row[1]))]
-
-
-def _task_output(
-    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
-) -> TaskOutput:
-    path = directory / RUNS_FILE
-    if path.exists():
-        runs, chunks = read_runs_file(path)
-    else:
-        runs, chunks = _runs_of_files(shop, one, part, directory, files), ()
-    own = tuple(name for name in files if name not in (RUNS_FILE, DATA_FILE))
-    return TaskOutput(part.name, directory, own, runs, chunks)
-
-
-def _runs_of_files(
-    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
-) -> dict[ExpRun, int]:
-    """The runs of a task that left no run list, as the plugins read them off its output files."""
-    runs: dict[ExpRun, int] = {}
-    for name in files:
-        iov = shop.registry.iov_of_file(str(directory / name))
-        if iov is None or iov.exp_low != iov.exp_high or iov.run_low != iov.run_high:
-            break
-        runs[ExpRun(iov.exp_low, iov.run_low)] = 0
-    else:
-        if files:
-            return runs
-    raise CafError(
-        f"calibration {one.name!r}, collection {part.name!r}: the task in {directory} left no {RUNS_FILE}, "
-        f"and no plugin can tell which run its "
-        f"{len(files)} output file(s) hold; let the command write [[experiment, run, entries], ...] into "
-        f"{RUNS_FILE}."
-    )
 
 
 def cuts_of(part: ResolvedCollection) -> int:

@@ -18,7 +18,7 @@ from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.context import Workshop
-from caf_core.control.resolve import Resolved, ResolvedAlgorithm
+from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution
 from caf_core.errors import AlgorithmError
 from caf_core.iov import IoV

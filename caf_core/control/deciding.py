@@ -10,10 +10,9 @@ from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
-from caf_core.control.collecting import index_path
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
-from caf_core.control.resolve import Resolved
+from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import StoredCalibration
 from caf_core.errors import CheckpointError, ConfigurationError
 
@@ -80,7 +79,7 @@ def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> 
         raise ConfigurationError(
             f"a calibration cannot be started from {override.state}; it can from: {names}."
         )
-    if override.state is State.COLLECTOR_COMPLETED and not index_path(one, iteration).exists():
+    if override.state is State.COLLECTOR_COMPLETED and not one.index_path(iteration).exists():
         raise ConfigurationError(
             f"the collector output of calibration {one.name!r}, iteration {iteration}, is not there; start "
             f"it from init instead."
@@ -101,7 +100,7 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
             "not affected is used again",
         )
     if stored.algorithm_fingerprint != algorithms:
-        if index_path(one, 0).exists():
+        if one.index_path(0).exists():
             return Start(
                 State.COLLECTOR_COMPLETED,
                 0,
@@ -120,7 +119,7 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
             f"it failed before: it goes on from {stored.checkpoint}, iteration {stored.iteration}",
         )
     if stored.state is State.COMPLETED and _wants_more(one, stored):
-        state = State.COLLECTOR_COMPLETED if index_path(one, stored.iteration).exists() else State.INIT
+        state = State.COLLECTOR_COMPLETED if one.index_path(stored.iteration).exists() else State.INIT
         return Start(state, stored.iteration, "it had not converged: it goes on with the settings of now")
     if stored.state is State.COMPLETED:
         return Start(State.COMPLETED, stored.iteration, "it has completed before, and nothing has changed")

@@ -12,7 +12,7 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import State
-from caf_core.control import collecting, committing, effects, events, step
+from caf_core.control import collecting, committing, effects, events, gathering, step
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
@@ -20,7 +20,7 @@ from caf_core.control.deciding import decide
 from caf_core.control.evidence import why_it_failed
 from caf_core.control.options import Override
 from caf_core.control.report import Listener
-from caf_core.control.resolve import Resolved
+from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import IterationEnd
 from caf_core.control.tidying import tidy
 from caf_core.errors import CafError, CheckpointError
@@ -228,7 +228,7 @@ class Controller:
 
     def _gather(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
-        collecting.gather(self._shop, one, iteration)
+        gathering.gather(self._shop, one, iteration)
         for key, (owner, _) in list(self._jobs.items()):
             if owner == name:
                 del self._jobs[key]
@@ -238,7 +238,7 @@ class Controller:
     def _start_algorithms(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
         past = self._shop.store.commits(name, iteration - 1) if iteration else {}
-        self._missing[name] = missing = collecting.missing(one, iteration)
+        self._missing[name] = missing = gathering.missing(one, iteration)
         algorithms = AlgorithmsStep(
             self._shop,
             self._catalogue,

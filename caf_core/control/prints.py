@@ -6,9 +6,9 @@ from pathlib import Path
 
 import caf_core.calibration.fingerprint as fingerprints
 from caf_core.calibration.calibration import CalibrationBase
-from caf_core.calibration.collection import is_uri
+from caf_core.calibration.collection import Collection, is_uri
 from caf_core.calibration.collector import CommandCollector
-from caf_core.control.resolve import Resolved, ResolvedAlgorithm, ResolvedCollection
+from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 
 
 def file_print(name: str) -> str:
@@ -25,7 +25,13 @@ def file_print(name: str) -> str:
 
 def collection_print(one: Resolved, part: ResolvedCollection) -> str:
     """What every task of a collection depends on, apart from its own files and the constants."""
-    collection = part.collection
+    key, collection = f"collection {part.name}", part.collection
+    if key not in one.prints:
+        one.prints[key] = _collection_print(one, part, collection)
+    return one.prints[key]
+
+
+def _collection_print(one: Resolved, part: ResolvedCollection, collection: Collection) -> str:
     return fingerprints.fingerprint(
         part.name,
         collection.collector,
@@ -75,10 +81,12 @@ def collect_print(one: Resolved, constants: str) -> str:
 
 def algorithm_print(one: Resolved, part: ResolvedAlgorithm) -> str:
     """What an algorithm's answers depend on, apart from its data and the constants."""
-    algorithm = part.algorithm
-    return fingerprints.fingerprint(
-        algorithm.algorithm, part.params, algorithm.data_input, algorithm.pre_algorithm, one.name
-    )
+    key, algorithm = f"algorithm {part.name}", part.algorithm
+    if key not in one.prints:
+        one.prints[key] = fingerprints.fingerprint(
+            algorithm.algorithm, part.params, algorithm.data_input, algorithm.pre_algorithm, one.name
+        )
+    return one.prints[key]
 
 
 def algorithms_print(one: Resolved) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import define, frozen
 
 from caf_core.calibration.algorithm import Algorithm
 from caf_core.calibration.calibration import DEFAULTS, Calibration, CalibrationBase
@@ -19,7 +18,6 @@ from caf_core.calibration.collection import (
     DEFAULT_MAX_JOBS,
     KEEP,
     Collection,
-    FileSelection,
     absolute_path,
     find_files,
     is_uri,
@@ -29,89 +27,11 @@ from caf_core.calibration.collector import RunSelection
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.control import graph
 from caf_core.control.backends import Backends
+from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
 from caf_core.plugins.registry import Registry
-
-
-@frozen
-class ResolvedCollection:
-    """A collection that is ready to be carried out."""
-
-    name: str
-    collection: Collection
-    files: FileSelection
-    splitter: SubjobSplitter
-    chain: tuple[str, ...]
-
-
-@frozen
-class ResolvedAlgorithm:
-    """An algorithm with its strategy; the parameters of the two are told apart."""
-
-    index: int
-    algorithm: Algorithm
-    strategy: AlgorithmStrategy
-    params: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Unique in its calibration."""
-        return self.algorithm.name
-
-
-@define(eq=False)
-class Resolved:
-    """A calibration that is ready to be carried out.
-
-    Args:
-        calibration: What the user wrote.
-        output_dir: Its own folder.
-        collections: In the user's order.
-        algorithms: In the order of execution.
-        selection: Which runs are wanted.
-        nearest: What it depends on, directly or not, nearest first.
-        chain: URLs of the user's databases for the algorithms, in the order of search.
-        backend: Name of its backend, for the job service.
-        settings: Every default filled in.
-        runner: Makes its runner.
-    """
-
-    calibration: CalibrationBase
-    output_dir: Path
-    nearest: tuple[str, ...]
-    settings: Mapping[str, Any]
-    collections: tuple[ResolvedCollection, ...] = ()
-    algorithms: tuple[ResolvedAlgorithm, ...] = ()
-    selection: RunSelection = attrs.field(factory=RunSelection)
-    chain: tuple[str, ...] = ()
-    backend: str = ""
-    runner: Any = None
-
-    @property
-    def name(self) -> str:
-        """Unique in the CAF."""
-        return self.calibration.name
-
-    @property
-    def own(self) -> bool:
-        """Whether it is a user's own ``CalibrationBase``."""
-        return not isinstance(self.calibration, Calibration)
-
-    @property
-    def final_database(self) -> Path:
-        """Where its constants lie once it has completed."""
-        own = self.calibration.output_database_dir
-        return Path(own) if own is not None else self.output_dir / "outputdb"
-
-    def iteration_dir(self, iteration: int) -> Path:
-        """The folder of an iteration."""
-        return self.output_dir / str(iteration)
-
-    def iteration_database(self, iteration: int) -> Path:
-        """Where an iteration's constants are committed."""
-        return self.iteration_dir(iteration) / "algorithm_output" / "outputdb"
 
 
 def dependency_graph(calibrations: Sequence[CalibrationBase]) -> dict[str, list[str]]:

@@ -2,8 +2,7 @@
 
 import shutil
 
-from caf_core.control.collecting import collector_dir
-from caf_core.control.resolve import Resolved
+from caf_core.control.resolved import Resolved
 
 
 def tidy(one: Resolved, iteration: int, *, last: bool) -> None:
@@ -17,5 +16,5 @@ def tidy(one: Resolved, iteration: int, *, last: bool) -> None:
     for part in one.collections:
         keep = part.collection.keep_collector_output or one.settings["keep_collector_output"]
         if keep == "failed" or (keep == "last" and not last):
-            shutil.rmtree(collector_dir(one, iteration) / part.name, ignore_errors=True)
-            (collector_dir(one, iteration) / "index.json").unlink(missing_ok=True)
+            shutil.rmtree(one.collector_dir(iteration) / part.name, ignore_errors=True)
+            one.index_path(iteration).unlink(missing_ok=True)

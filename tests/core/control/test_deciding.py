@@ -12,7 +12,6 @@ from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.conditions.codecs import JsonCodec
 from caf_core.control.backends import Backends
 from caf_core.control.catalogue import Catalogue
-from caf_core.control.collecting import index_path
 from caf_core.control.context import Workshop
 from caf_core.control.deciding import Override, decide
 from caf_core.control.resolve import resolve
@@ -90,7 +89,7 @@ class Bench:
                 StoredExecution("0/0", "fit", "fp", (ExpRun(1, 1),), "", "ok", "", {}, self.folder, number),
             )
         for number in kept:
-            write_index(index_path(self.resolved(), number), [])
+            write_index(self.resolved().index_path(number), [])
         if checkpoint is not None:
             self.store.place("cal", checkpoint, iteration, "")
         self.store.place("cal", state, iteration, "")
@@ -148,7 +147,7 @@ def test_changed_algorithms_start_on_the_output_of_iteration_0(bench, state) -> 
     assert bench.decide(params={"cut": 3}) == (State.COLLECTOR_COMPLETED, 0)
     assert bench.executions() == [0]  # kept, as each is compared on its own
     assert not bench.resolved().iteration_dir(1).exists()
-    assert index_path(bench.resolved(), 0).exists()
+    assert bench.resolved().index_path(0).exists()
 
 
 def test_a_changed_parameter_of_the_strategy_counts_too(bench) -> None:

@@ -9,7 +9,7 @@ from caf_core.calibration.calibration import CalibrationBase
 from caf_core.calibration.collection import Collection, FileSelection
 from caf_core.calibration.collector import CommandCollector, RunSelection
 from caf_core.control import prints
-from caf_core.control.resolve import Resolved, ResolvedCollection
+from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.jobs.splitters import MaxSubjobsSplitter
 
 

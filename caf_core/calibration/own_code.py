@@ -27,14 +27,30 @@ def is_own(module_name: str | None) -> bool:
     return _own_file(file)
 
 
+def own_folders() -> list[str]:
+    """The folders of the user's in which this process finds modules."""
+    folders = (str(Path(folder).absolute()) for folder in sys.path)
+    return [folder for folder in dict.fromkeys(folders) if Path(folder).is_dir() and _own_file(f"{folder}/x")]
+
+
 @cache
 def _own_file(file: str) -> bool:
-    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    folders = [Path(folder).resolve() for folder in installed if folder]
     path = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):
         return False
-    return not any(path.is_relative_to(folder) for folder in folders)
+    return not any(path.is_relative_to(folder) for folder in _installed())
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    """Where Python keeps its own modules and those that are installed."""
+    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(Path(folder).resolve() for folder in folders if folder)
+
+
+@cache
+def _listing(code: CodeType) -> tuple[dis.Instruction, ...]:
+    return tuple(dis.get_instructions(code))
 
 
 def instructions(code: CodeType) -> list[object]:
@@ -44,12 +60,16 @@ def instructions(code: CodeType) -> list[object]:
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
         getattr(code, "co_exceptiontable", b""),
     ]
-    for one in dis.get_instructions(code):
+    lines: list[str] = []
+    for one in _listing(code):
         if one.opname == "STORE_NAME" and one.argval in _NOTES:
-            parts.pop()
+            lines.pop()
+        elif isinstance(one.argval, CodeType | tuple | frozenset):
+            lines.append(one.opname)
+            parts.append((len(lines), one.argval))
         else:
-            parts.append((one.opname, one.argval))
-    return parts
+            lines.append(f"{one.opname} {type(one.argval).__name__} {one.argval!r}")
+    return [*parts, "\n".join(lines)]
 
 
 def used_globals(code: CodeType, known: Mapping[str, object]) -> list[tuple[str, object]]:
@@ -57,7 +77,7 @@ def used_globals(code: CodeType, known: Mapping[str, object]) -> list[tuple[str,
     names = {
         one.argval
         for part in _with_inner(code)
-        for one in dis.get_instructions(part)
+        for one in _listing(part)
         if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
     return [(name, known[name]) for name in sorted(names) if name in known]
@@ -102,7 +122,7 @@ def _imports(code: CodeType, package: str | None) -> Iterator[str]:
     """The absolute names of the modules that code imports."""
     for part in _with_inner(code):
         constants: list[object] = []
-        for one in dis.get_instructions(part):
+        for one in _listing(part):
             if one.opname == "IMPORT_NAME":
                 level, names = (constants[-2], constants[-1]) if len(constants) > 1 else (0, None)
                 dots = "." * level if isinstance(level, int) else ""

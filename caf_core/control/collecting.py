@@ -154,6 +154,8 @@ def _specs(
             output_dir=directory / str(index),
             argv=(*template.argv, *cut.args),
             input_files=cut.files,
+            # The node writes the list only where there are files; a command is promised it in any case.
+            json_files={} if cut.files or not template.argv else {"input_files.json": []},
             fingerprint=cut.fingerprint,
         )
 

@@ -287,3 +287,23 @@ def test_a_misspelt_setting_is_refused() -> None:
     for key in ("max_iteration", "check", "is_command", "use_local_database"):
         with pytest.raises(ConfigurationError, match=f"has no setting '{key}'"):
             Calibration("a", collect, [fails], **{key: 1})
+
+
+def test_modules_that_the_script_found_elsewhere_are_found_by_tasks_too(tmp_path, caf) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "beside.py").write_text("def value():\n    import far\n    return far.VALUE\n")
+    (tmp_path / "common" / "far.py").write_text("VALUE = 5\n")
+    (tmp_path / "common" / "tools.py").write_text(
+        "from beside import value\n\nclass Collect:\n    def collect(self, context):\n"
+        "        context.put((1, 1), [value()], entries=1)\n"
+    )
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom pathlib import Path\nHERE = Path(__file__).parent\n"
+        "sys.path.append(str(HERE / 'common'))\nfrom tools import Collect\n"
+        "from caf_core import CAF, Calibration, Outcome\n\n"
+        "def fit(context):\n    return Outcome('ok', {'x': context.data().merged()})\n\n"
+        "caf = CAF(HERE / 'out')\ncaf.add_calibration(Calibration('a', Collect(), [fit]))\ncaf.run()\n"
+    )
+    done = caf("run", tmp_path / "script.py")
+    assert done.code == 0, done.err
+    assert load(tmp_path / "out" / "a" / "outputdb", "x") == [5]

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from caf_core.calibration.files import write_json
 from caf_core.errors import CheckpointError
 
@@ -113,6 +111,8 @@ def _open_lock(path: Path) -> int:
 
 def _process_lives(other: dict[str, Any]) -> bool:
     """Whether the process of a lease of this host lives; one that began later only has the same number."""
+    import psutil  # slow to import, and seldom needed
+
     try:
         return bool(psutil.Process(other["pid"]).create_time() <= other["started"] + 1.0)
     except psutil.NoSuchProcess:

@@ -31,8 +31,9 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: lint  ## Check the code and run the tests
+test: $(STAMP)  ## Run the tests and check the code
 	$(PY) -m pytest -n auto -m "not slow"
+	@$(MAKE) --no-print-directory lint
 
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
 	$(PY) -m pytest -n auto -m slow

@@ -126,11 +126,17 @@ class AlgorithmsStep:
             for name, (value, tolerance) in self.recorded[one.key].answer.get("metrics", {}).items()
         }
 
-    def cancel(self) -> None:
-        """End what is still executing; its answers no longer matter."""
-        for job in list(self._questions):
+    def cancel(self) -> list[str]:
+        """End what is still executing; its answers no longer matter.
+
+        Returns:
+            The jobs that were ended.
+        """
+        jobs = list(self._questions)
+        for job in jobs:
             self._shop.service.cancel(job)
         self._questions.clear()
+        return jobs
 
     def _follow(self, asks: list[Ask]) -> None:
         """Execute what is asked; what is known already is answered at once, which may bring further

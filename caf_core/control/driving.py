@@ -1,12 +1,13 @@
 """From the first step to the last: the store, the job service, the controller, and how it stops."""
 
 import os
+import queue
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from types import FrameType
 
@@ -21,7 +22,7 @@ from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
-from caf_core.jobs.residence import Residence
+from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.service import JobService, Tick
 from caf_core.plugins.observers import Observers
 
@@ -71,7 +72,7 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         with _signals(inbox):
             controller.drive()
             if controller.interrupted:
-                _stop_here(service, setup.residence, inbox)
+                _stop_here(setup, controller, service, inbox)
         if not controller.interrupted:
             completed = [
                 one
@@ -117,14 +118,18 @@ def _signals(inbox: Inbox) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop_here(service: JobService, residence: Residence, inbox: Inbox) -> None:
-    """End what executes on this machine, and write down that it ended; jobs of batch systems go on."""
-    client = residence.attach()
+def _stop_here(setup: Setup, controller: Controller, service: JobService, inbox: Inbox) -> None:
+    """End what executes on this machine, and write that down; jobs of batch systems go on."""
+    here = {name for name, one in setup.backends.instances.items() if isinstance(one, ResidentBackend)}
+    jobs = controller.abandon(here)
+    client = setup.residence.attach()
     if client is not None:
         client.shutdown(kill=True)
     end = time.time() + _STOPPING
-    while not inbox.empty() and time.time() < end:
-        service.handle(inbox.get(), time.time())
+    while time.time() < end and not all(service.status(key).ended for key in jobs):
+        with suppress(queue.Empty):
+            service.handle(inbox.get(timeout=0.05), time.time())
+        service.handle(Tick(), time.time())
     service.handle(Tick(), time.time() + 1.0)
 
 

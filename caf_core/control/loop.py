@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from attrs import frozen
 
@@ -114,6 +114,21 @@ class Controller:
                 self._feed(item.event)
             elif item is None or isinstance(item, ServiceEvent):
                 self._take_updates(self._shop.service.handle(item or Tick(), now))
+
+    def abandon(self, backends: Container[str]) -> list[str]:
+        """Cancel the jobs of some backends, and whatever algorithms execute.
+
+        Args:
+            backends: Names of backends.
+        Returns:
+            The keys of the jobs.
+        """
+        service = self._shop.service
+        jobs = [key for key, (name, _) in self._jobs.items() if self._catalogue[name].backend in backends]
+        jobs = [key for key in jobs if not service.status(key).ended]
+        for key in jobs:
+            service.cancel(key)
+        return [*jobs, *(key for algorithms in self._steps.values() for key in algorithms.cancel())]
 
     def _next(self, deadline: float) -> object | None:
         """The next thing in the inbox, or ``None`` when a deadline has come."""

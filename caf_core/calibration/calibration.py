@@ -103,6 +103,10 @@ class CalibrationBase(ABC):
 
     def depends_on(self, calibration: "CalibrationBase") -> None:
         """Let this calibration start only when another has completed, and see its constants."""
+        if not isinstance(calibration, CalibrationBase):
+            raise ConfigurationError(
+                f"{calibration!r} is no calibration; give depends_on the calibration itself, not its name."
+            )
         if calibration not in self.dependencies:
             self.dependencies.append(calibration)
 

@@ -27,7 +27,9 @@ def explain(change: TaskChange, stderr: Path) -> str:
     """One task's failure: what ended it, and the last line that it printed to stderr."""
     what = _ended_early(change) or change.reason or _code(change)
     said = [_shortened(line) for line in last_lines(stderr)]
-    return f"{what}: {said[0]}" if said and said[0] not in what else what
+    if not said or said[0] in what:
+        return what
+    return said[0] if what in said[0] else f"{what}: {said[0]}"
 
 
 def _code(change: TaskChange) -> str:
@@ -39,7 +41,7 @@ def _code(change: TaskChange) -> str:
 def _ended_early(change: TaskChange) -> str:
     """What it means that a file is not there that is written last, after the user's function returned."""
     for name in (RUNS_FILE, OUTCOME_FILE):
-        if change.failure is FailureKind.BAD_OUTPUT and repr(name) in change.reason:
+        if change.failure is FailureKind.BAD_OUTPUT and f"no output matches {name!r}" in change.reason:
             return f"it ended without returning, so there is no {name} (does something in it call exit?)"
     return ""
 

@@ -1,7 +1,7 @@
 """What the collectors of an iteration left, read from their run lists and written into one index."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -45,15 +45,24 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
         evolve(out, runs={r: n for r, n in out.runs.items() if one.selection.wants(r)}) for out in outputs
     ]
     if not any(out.runs for out in wanted):
-        raise AlgorithmError(
-            f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} "
-            f"task(s); "
-            "look at what they printed with: caf why " + one.name,
-            calibration=one.name,
-            iteration=iteration,
-        )
+        raise AlgorithmError(_nothing_wanted(one, outputs), calibration=one.name, iteration=iteration)
     write_json(one.collector_dir(iteration) / MISSING_FILE, lost)
     write_index(one.index_path(iteration), wanted)
+
+
+def _nothing_wanted(one: Resolved, outputs: Sequence[TaskOutput]) -> str:
+    found = sorted({run for out in outputs for run in out.runs})
+    begin = (
+        f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} task(s)"
+    )
+    if not found:
+        return f"{begin}, as they found no run at all; look at what they printed with: caf why {one.name}"
+    wanted = "all" if one.selection.requested is None else str(one.selection.requested)
+    ignored = len(one.selection.ignored.intersection(found))
+    return (
+        f"{begin}: they found {len(found)} from {found[0]} to {found[-1]}, the requested interval is {wanted}, "
+        f"and {ignored} of them are ignored; request another interval, or ignore fewer."
+    )
 
 
 def missing(one: Resolved, iteration: int) -> tuple[str, ...]:

@@ -3,16 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
-
-import attrs
 
 from caf_core.control.store.models import FACTS
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.ledger import FailureKind, Intent, IntentState, JobRecord, TaskChange, TaskState
 
 _INSERT = "INSERT OR REPLACE INTO {table} (job, task, {columns}) VALUES ({marks})"
+_SELECT = f"SELECT task, {', '.join(FACTS)} FROM task WHERE job = ?"  # noqa: S608 - names of our own columns
 _MARKS = ", ".join("?" * (len(FACTS) + 2))
+_facts = attrgetter(*FACTS)
 
 
 def _statement(table: str) -> str:
@@ -73,10 +75,8 @@ class StoreLedger:
         """See ``Ledger``."""
         models = self._store.models
         record = JobRecord()
-        query = models.Task.select(models.Task.task, *(getattr(models.Task, name) for name in FACTS)).where(
-            models.Task.job == job
-        )
-        for row in query.tuples().iterator():
+        # Without peewee, which looks at every value: there may be a hundred thousand rows.
+        for row in self._store.database.connection().execute(_SELECT, (job,)):
             record.tasks[row[0]] = _change(row)
         for row in models.Intent.select().where(models.Intent.job == job).order_by(models.Intent.time):
             intent = Intent(
@@ -93,15 +93,10 @@ class StoreLedger:
 
 
 def _row(job: str, change: TaskChange) -> tuple[object, ...]:
-    facts = attrs.asdict(change, recurse=False)
-    index = facts.pop("index")
     return (
         job,
-        index,
-        *(
-            facts[name] if facts[name] is None or name not in ("state", "failure") else str(facts[name])
-            for name in FACTS
-        ),
+        change.index,
+        *(value.value if isinstance(value, StrEnum) else value for value in _facts(change)),
     )
 
 

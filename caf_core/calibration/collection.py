@@ -132,6 +132,10 @@ class Collection(DatabaseUser):
             raise ConfigurationError(
                 f"{owner}: min_fraction is {self.min_fraction}; it lies above 0 and is at most 1."
             )
+        for name in ("max_files_per_collector_job", "max_collector_jobs"):
+            number = getattr(self, name)
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ConfigurationError(f"{owner}: {name} is {number!r}; it is a whole number from 1 on.")
         given = [self.max_files_per_collector_job, self.max_collector_jobs, self.splitter]
         if sum(item is not None for item in given) > 1:
             raise ConfigurationError(

@@ -52,16 +52,14 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
 
 def _nothing_wanted(one: Resolved, outputs: Sequence[TaskOutput]) -> str:
     found = sorted({run for out in outputs for run in out.runs})
-    begin = (
-        f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} task(s)"
-    )
+    begin = f"the {len(outputs)} collector task(s) of calibration {one.name!r} found no run that is wanted"
     if not found:
         return f"{begin}, as they found no run at all; look at what they printed with: caf why {one.name}"
     wanted = "all" if one.selection.requested is None else str(one.selection.requested)
     ignored = len(one.selection.ignored.intersection(found))
     return (
-        f"{begin}: they found {len(found)} from {found[0]} to {found[-1]}, the requested interval is {wanted}, "
-        f"and {ignored} of them are ignored; request another interval, or ignore fewer."
+        f"{begin}: they found {len(found)} from {found[0]} to {found[-1]}, the requested interval is "
+        f"{wanted}, and {ignored} of them are ignored; request another interval, or ignore fewer."
     )
 
 

@@ -135,7 +135,9 @@ class Collection(DatabaseUser):
         for name in ("max_files_per_collector_job", "max_collector_jobs"):
             number = getattr(self, name)
             if number is not None and (not isinstance(number, int) or number < 1):
-                raise ConfigurationError(f"{owner}: {name} is {number!r}; it is a whole number from 1 on.")
+                raise ConfigurationError(
+                    f"{owner}: {name} is {number!r}; it is a whole number of at least 1."
+                )
         given = [self.max_files_per_collector_job, self.max_collector_jobs, self.splitter]
         if sum(item is not None for item in given) > 1:
             raise ConfigurationError(

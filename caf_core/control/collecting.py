@@ -70,7 +70,7 @@ def _submit_one(
         todo = _todo(cuts, layout)
         if earlier:
             shop.say(
-                f"{one.name}: the input of collection {part.name!r} has changed; {len(todo)} of "
+                f"{one.name}: what collection {part.name!r} depends on has changed; {len(todo)} of "
                 f"{len(cuts)} task(s) are executed again."
             )
         request = _new_request(one, part, iteration, len(earlier), layout)

@@ -52,7 +52,9 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
 
 def _nothing_wanted(one: Resolved, outputs: Sequence[TaskOutput]) -> str:
     found = sorted({run for out in outputs for run in out.runs})
-    begin = f"the {len(outputs)} collector task(s) of calibration {one.name!r} found no run that is wanted"
+    begin = (
+        f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} task(s)"
+    )
     if not found:
         return f"{begin}, as they found no run at all; look at what they printed with: caf why {one.name}"
     wanted = "all" if one.selection.requested is None else str(one.selection.requested)

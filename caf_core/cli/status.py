@@ -130,7 +130,7 @@ def tasks_text(counts: Mapping[str, int]) -> str:
     """``12/40, 3 running, 1 failed``."""
     known = dict(counts)
     total = sum(known.values())
-    parts = [f"{known[state]} {state}" for state in ("running", "failed") if known.get(state)]
+    parts = [f"{known[state]} {state}" for state in ("running", "failed", "cancelled") if known.get(state)]
     return ", ".join([f"{known.get('completed', 0)}/{total}", *parts]) if total else "-"
 
 

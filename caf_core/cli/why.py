@@ -170,6 +170,8 @@ def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> 
         return "then: split in two, to isolate a bad file"
     if case.state in ("init", "submitted"):
         return "then: waits for another attempt"
+    if attempt.failure == "cancelled":
+        return "then: nothing yet; the next start executes it again"
     return f"then: nothing; the retry policy gives {attempt.failure or 'this'} no (further) attempt"
 
 

@@ -33,7 +33,7 @@ class CalibrationRow:
         max_iterations: The last one that is allowed.
         depends_on: The calibrations that it waits for.
         tasks: Tasks of this iteration by state: ``init``, ``submitted``, ``running``, ``failed``,
-            ``completed``.
+            ``cancelled``, ``completed``.
         executions: Algorithm executions of this iteration by result; ``running`` for those without one.
         convergence: How it converged, once it has completed.
         since: When it entered its state [s since the epoch].
@@ -136,7 +136,9 @@ _SINCE = """
     SELECT calibration, time FROM transition
     WHERE id IN (SELECT max(id) FROM transition GROUP BY calibration)"""
 _LAST_PROCESS = "SELECT how, ended FROM process ORDER BY id DESC LIMIT 1"
-_STATES = "SELECT state, count(*) FROM task WHERE job = ? GROUP BY state"
+_STATES = """
+    SELECT CASE WHEN state = 'failed' AND failure = 'cancelled' THEN failure ELSE state END AS word, count(*)
+    FROM task WHERE job = ? GROUP BY word"""
 _RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND iteration = ? GROUP BY result"
 _UNANSWERED = """
     SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint

@@ -23,6 +23,7 @@ _STARTS = ("init", "collector_completed", "completed")
     "-o", "--output-dir", type=click.Path(path_type=Path), help="In place of the script's output_dir."
 )
 @click.option("-b", "--backend", metavar="NAME", help="In place of the script's backend.")
+@click.option("-j", "--processes", type=click.IntRange(min=1), help="Processes at a time on this machine.")
 @click.option("--check", is_flag=True, help="Try everything but the submission, and say what would be done.")
 @click.option("--from", "start", type=click.Choice(_STARTS), help="Start every calibration from this state.")
 @click.option("--iteration", type=click.IntRange(min=0), help="The iteration for --from.")
@@ -38,6 +39,7 @@ def command(
     arguments: tuple[str, ...],
     output_dir: Path | None,
     backend: str | None,
+    processes: int | None,
     check: bool,
     start: str | None,
     iteration: int | None,
@@ -60,6 +62,7 @@ def command(
     options = Options(
         output_dir=output_dir,
         backend=backend,
+        processes=processes,
         check_only=check,
         override=Override(State(start), iteration) if start else None,
         take_over=take_over,

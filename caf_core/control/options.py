@@ -26,6 +26,7 @@ class Options:
     Args:
         output_dir: In place of ``CAF.output_dir``.
         backend: In place of ``CAF.backend``.
+        processes: In place of ``max_processes`` of backends on this machine.
         check_only: Try everything but the submission.
         override: Where calibrations start.
         take_over: Whether a controller on another host is declared dead.
@@ -35,6 +36,7 @@ class Options:
 
     output_dir: Path | None = None
     backend: str | None = None
+    processes: int | None = None
     check_only: bool = False
     override: Override | None = None
     take_over: bool = False

@@ -22,7 +22,7 @@ from caf_core.control.resolve import resolve
 from caf_core.control.store import FILE_NAME
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV
-from caf_core.jobs.local import ResidentBackend
+from caf_core.jobs.local import ResidentBackend, usable_processors
 from caf_core.jobs.residence import Residence
 from caf_core.plugins.registry import Registry
 
@@ -109,7 +109,7 @@ def run(wish: Wish, options: Options) -> Report:
         residence = Residence(private / "resident")
         residence.enter(wish)
         try:
-            executions = _lodge(backends, residence)
+            executions = _lodge(backends, residence, options.processes)
             setup = Setup(wish, options, registry, catalogue, backends, lease, residence, executions)
             if not (wish.output_dir / FILE_NAME).exists():
                 _warm_up(setup)
@@ -122,13 +122,15 @@ def run(wish: Wish, options: Options) -> Report:
         lease.release()
 
 
-def _lodge(backends: Backends, residence: Residence) -> ResidentBackend:
+def _lodge(backends: Backends, residence: Residence, wanted: int | None) -> ResidentBackend:
     """Let the backends of this machine and the algorithms share one resident process."""
     local = [backend for backend in backends.instances.values() if isinstance(backend, ResidentBackend)]
     for resident in local:
         if resident.residence is None:
             resident.residence = residence
-    processes = max((resident.max_processes for resident in local), default=os.cpu_count() or 1)
+        if wanted is not None:
+            resident.max_processes = wanted
+    processes = max((resident.max_processes for resident in local), default=wanted or usable_processors())
     return ResidentBackend(processes, residence=residence)
 
 

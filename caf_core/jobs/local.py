@@ -1,6 +1,7 @@
 """Tasks on this machine, executed by a resident process that outlives the controller."""
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -27,7 +28,8 @@ class ResidentBackend(Backend):
     """Executes tasks on this machine; the core uses it for algorithms, and ``Local`` of caf-local is one.
 
     Args:
-        max_processes: How many tasks are executed at the same time.
+        max_processes: How many tasks are executed at the same time; one a
+            processor that may be used, if left out.
         residence: The resident process to use, shared with other backends; it may also be set before the
             first submission. By default the backend has one of its own, which is not found again after a
             restart.
@@ -36,13 +38,13 @@ class ResidentBackend(Backend):
 
     def __init__(
         self,
-        max_processes: int = 1,
+        max_processes: int | None = None,
         *,
         residence: Residence | None = None,
         backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
-        self._max_processes = _checked(max_processes)
+        self._max_processes = _checked(usable_processors() if max_processes is None else max_processes)
         self._residence: Residence | None = None
         self._notify: Notify = _nobody
         self.residence = residence
@@ -155,6 +157,11 @@ class ResidentBackend(Backend):
             self.residence = Residence()
         assert self._residence is not None  # noqa: S101 - just made
         return self._residence
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _checked(number: int) -> int:

@@ -11,7 +11,8 @@ class Local(ResidentBackend):
     what it was given is finished, and a controller that is started again finds it.
 
     Args:
-        max_processes: How many tasks are executed at the same time; may be changed later.
+        max_processes: How many tasks are executed at the same time; one a processor that may be used, if left
+            out; may be changed later.
         residence: The resident process to use; caf gives every output directory one.
         backend_args: Defaults for jobs; this backend knows none.
     """

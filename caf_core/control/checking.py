@@ -6,12 +6,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from caf_core.calibration.collector import CommandCollector
-from caf_core.calibration.execution import AlgorithmKit, CollectKit
-from caf_core.conditions.chain import Chain
 from caf_core.control.collecting import cuts_of
 from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.session import Wish, prepare
+from caf_core.control.trial import try_out
 from caf_core.errors import CafError
 from caf_core.plugins.registry import Registry
 
@@ -81,13 +79,11 @@ def check(wish: Wish) -> Checked:
     registry = Registry.load()
     catalogue, _ = prepare(wish, registry)
     for one in catalogue.calibrations.values():
-        _pack(one)
+        try_out(one, registry)
     return Checked(
         order=tuple(catalogue.calibrations),
         collections=tuple(
-            _collection(one, part, registry)
-            for one in catalogue.calibrations.values()
-            for part in one.collections
+            _collection(one, part) for one in catalogue.calibrations.values() for part in one.collections
         ),
         strategies={
             name: tuple(type(part.strategy).__name__ for part in one.algorithms)
@@ -98,17 +94,7 @@ def check(wish: Wish) -> Checked:
     )
 
 
-def _pack(one: Resolved) -> None:
-    """Find out whether everything can be sent to other processes."""
-    for part in one.collections:
-        if not isinstance(part.collection.collector, CommandCollector):
-            CollectKit(part.collection.collector, part.collection.params, one.name, part.name).pack()
-    for algorithm in one.algorithms:
-        AlgorithmKit(algorithm.algorithm, algorithm.params, one.name).pack()
-
-
-def _collection(one: Resolved, part: ResolvedCollection, registry: Registry) -> CheckedCollection:
-    Chain.from_description(list(part.chain), registry.conditions_openers() or None)
+def _collection(one: Resolved, part: ResolvedCollection) -> CheckedCollection:
     return CheckedCollection(
         calibration=one.name,
         collection=part.name,

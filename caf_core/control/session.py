@@ -20,6 +20,7 @@ from caf_core.control.preloading import sample
 from caf_core.control.report import Report
 from caf_core.control.resolve import resolve
 from caf_core.control.store import FILE_NAME
+from caf_core.control.trial import try_out
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV
 from caf_core.jobs.local import ResidentBackend, usable_processors
@@ -113,6 +114,8 @@ def run(wish: Wish, options: Options) -> Report:
             setup = Setup(wish, options, registry, catalogue, backends, lease, residence, executions)
             if not (wish.output_dir / FILE_NAME).exists():
                 _warm_up(setup)
+            for one in catalogue.calibrations.values():
+                try_out(one, registry)
             from caf_core.control.driving import drive  # takes a while, in which the resident process starts
 
             return drive(setup)

@@ -167,7 +167,7 @@ def test_an_answer_that_is_none(desk, line, words) -> None:
     ],
 )
 def test_what_cannot_be_pickled_is_named(desk, lines, words) -> None:
-    desk.refused(1, words, "create it inside collect() or calibrate()", **lines)
+    desk.refused(2, words, "create it inside collect() or calibrate()", **lines)
     desk.completes()
 
 

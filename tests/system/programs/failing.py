@@ -50,7 +50,10 @@ def main():
     calibration.max_iterations = 1 if FIXED.exists() else 0
     calibration.collections["default"].max_files_per_collector_job = 1
     if MODE == "refused" and not FIXED.exists():
-        calibration.use_local_database(OUTPUT / "nowhere")
+        broken = COUNTS / "broken"
+        broken.mkdir(exist_ok=True)
+        (broken / "database.txt").write_text("this is no line of a database\n")
+        calibration.use_local_database(broken)
     caf = CAF(OUTPUT, backend="local")
     caf.add_calibration(calibration)
     caf.run()

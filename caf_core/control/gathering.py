@@ -15,7 +15,7 @@ from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
-from caf_core.jobs.files import read_splits
+from caf_core.jobs.files import read_splits, read_task
 from caf_core.jobs.ledger import TaskState
 
 MISSING_FILE = "missing.json"
@@ -37,7 +37,8 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
         ]
         lost += [f"{part.name}: input file {name}" for name in part.files.missing]
         lost += [
-            f"{part.name}: task {change.index} ({change.reason or change.failure})"
+            f"{part.name}: task {change.index} ({change.reason or change.failure}) with "
+            f"{_inputs(job, change.index)}"
             for change in shop.service.tasks(job.key)
             if change.state is not TaskState.COMPLETED
         ]
@@ -48,6 +49,11 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
         raise AlgorithmError(_nothing_wanted(one, outputs), calibration=one.name, iteration=iteration)
     write_json(one.collector_dir(iteration) / MISSING_FILE, lost)
     write_index(one.index_path(iteration), wanted)
+
+
+def _inputs(job: StoredJob, index: int) -> str:
+    """The input files of a task, for people."""
+    return ", ".join(read_task(job.directory, index)["input_files"]) or "no input files"
 
 
 def _nothing_wanted(one: Resolved, outputs: Sequence[TaskOutput]) -> str:

@@ -5,6 +5,7 @@ Everything that can be wrong with a configuration is found here, before anything
 """
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -233,7 +234,14 @@ def _collection(
     files = find_files(collection, owner)
     if selection.ignored or selection.requested is not None:
         known = {known_name(name): iov for name, iov in collection.files_to_iovs.items()}
-        iovs = {file: known[file] if file in known else registry.iov_of_file(file) for file in files.files}
+        iovs = {file: known.get(known_name(file)) for file in files.files}
+        if known and not any(iovs.values()):
+            raise ConfigurationError(
+                f"{owner}: files_to_iovs has none of its {len(iovs)} input file(s), such as "
+                f"{files.files[0]!r}; it "
+                f"has names such as {next(iter(known))!r}: correct them, or leave it out."
+            )
+        iovs = {file: registry.iov_of_file(file) if iov is None else iov for file, iov in iovs.items()}
         files = select_by_run(files, iovs, selection.ignored, selection.requested)
         if not files.files and collection.input_files:
             raise ConfigurationError(
@@ -250,7 +258,7 @@ def _collection(
 
 def known_name(name: str) -> str:
     """An input file's name as the file selection has it: absolute, unless it is a URI."""
-    return name if is_uri(name) else absolute_path(name)
+    return name if is_uri(name) else os.path.normpath(absolute_path(name))
 
 
 def _splitter(collection: Collection, registry: Registry) -> SubjobSplitter:

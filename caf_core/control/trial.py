@@ -12,8 +12,7 @@ def try_out(one: Resolved, registry: Registry) -> None:
     """Find out now what would otherwise fail after hours of collecting.
 
     Raises:
-        ConfigurationError: If something of the calibration cannot be pickled, or one of its databases cannot be
-            opened.
+        ConfigurationError: If something cannot be pickled, or a database cannot be opened.
     """
     for part in one.collections:
         if not isinstance(part.collection.collector, CommandCollector):

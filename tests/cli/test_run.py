@@ -175,7 +175,7 @@ def test_bars_on_a_terminal(script, good_input, tmp_path, caf_words):
     os.close(theirs)
     drawn = _read_all(ours)
     assert process.wait() == 0, drawn
-    assert "first" in drawn and "running collector" in drawn
+    assert "first" in drawn and "second" in drawn
     assert "5/5" in drawn
     assert "━" in drawn
     last = drawn.replace("\r", "").split("\x1b[2K")[-1]

@@ -1,7 +1,6 @@
 """Where everything is: one row a calibration."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.control.lease import controller_lives
-from caf_core.control.store.opening import open_for_reading
-from caf_core.errors import CheckpointError
+from caf_core.control.store import FILE_NAME
+from caf_core.control.store.opening import DATABASE_ERRORS, open_for_reading, unusable
 from caf_core.jobs.files import read_job
 
 PRIVATE = ".caf"
@@ -106,8 +105,8 @@ def reading(directory: Path) -> Iterator[Reader]:
     try:
         execute: Any = database.execute_sql  # peewee is untyped
         yield Reader(models, lambda sql, values=(): list(execute(sql, values)))
-    except sqlite3.DatabaseError as error:
-        raise CheckpointError(f"the checkpoint in {directory} cannot be read: {error}.") from error
+    except DATABASE_ERRORS as error:
+        raise unusable(directory / FILE_NAME, error) from error
     finally:
         database.close()
 

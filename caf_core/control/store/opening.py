@@ -13,6 +13,9 @@ from caf_core.control.store import FILE_NAME
 from caf_core.control.store.models import SCHEMA_VERSION, make_models
 from caf_core.errors import CheckpointError
 
+DATABASE_ERRORS = (peewee.DatabaseError, sqlite3.DatabaseError)
+"""What peewee and SQLite raise when a file cannot be read or written."""
+
 _LOCAL_FILESYSTEMS = frozenset(["btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"])
 
 
@@ -66,9 +69,9 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
     except CheckpointError:
         database.close()
         raise
-    except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+    except DATABASE_ERRORS as error:
         database.close()
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
 def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
@@ -95,9 +98,9 @@ def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
     except CheckpointError:
         database.close()
         raise
-    except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+    except DATABASE_ERRORS as error:
         database.close()
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
 def _check_directory(directory: Path) -> None:
@@ -122,7 +125,7 @@ def _check_pages(database: peewee.SqliteDatabase, path: Path) -> None:
     """
     problem = str(database.execute_sql("PRAGMA quick_check(1)").fetchone()[0])
     if problem != "ok":
-        raise _unusable(path, ValueError(problem.splitlines()[-1]))
+        raise unusable(path, ValueError(problem.splitlines()[-1]))
 
 
 def _check_version(models: Any, path: Path) -> None:
@@ -130,7 +133,7 @@ def _check_version(models: Any, path: Path) -> None:
     try:
         version = int(row.value) if row is not None else 0
     except ValueError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     if version > SCHEMA_VERSION:
         raise CheckpointError(
             f"{path} was written by a newer caf (schema {version}, this caf knows {SCHEMA_VERSION}); "
@@ -142,7 +145,8 @@ def _check_version(models: Any, path: Path) -> None:
         )
 
 
-def _unusable(path: Path, error: Exception) -> CheckpointError:
+def unusable(path: Path, error: Exception) -> CheckpointError:
+    """What an error of the database means for the user of a checkpoint."""
     text = str(error)
     if "readonly" in text or "unable to open" in text:
         return CheckpointError(

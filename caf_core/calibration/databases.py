@@ -6,7 +6,7 @@ from pathlib import Path
 from attrs import define, field
 
 
-@define(slots=False, eq=False)
+@define(weakref_slot=False, eq=False)
 class DatabaseUser:
     """Something with a chain of conditions databases; the one added last is searched first.
 

@@ -2,6 +2,7 @@
 still the same."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
@@ -13,7 +14,7 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
 from caf_core.control.resolved import Resolved
-from caf_core.control.store.store import StoredCalibration
+from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import CheckpointError, ConfigurationError
 
 
@@ -24,6 +25,18 @@ class Start:
     state: State
     iteration: int
     reason: str = ""
+
+
+def check_override(store: CheckpointStore, names: Iterable[str], override: Override) -> None:
+    """Refuse an iteration to which no calibration has come.
+
+    Raises:
+        ConfigurationError: With the iterations that there are.
+    """
+    reached = {name: stored.iteration for name in names if (stored := store.calibration(name)) is not None}
+    if (override.iteration or 0) > max(reached.values(), default=0):
+        known = ", ".join(f"{name} came to iteration {number}" for name, number in reached.items())
+        raise ConfigurationError(f"nothing can be started from iteration {override.iteration}: {known}.")
 
 
 def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Override | None = None) -> Start:

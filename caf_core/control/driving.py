@@ -16,6 +16,7 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.committing import merge_all
 from caf_core.control.context import EXECUTIONS, Workshop, doors_of
 from caf_core.control.crash import CrashPoints
+from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Inbox, Interrupt
 from caf_core.control.report import CalibrationReport, Report
@@ -27,6 +28,7 @@ from caf_core.jobs.service import JobService, Tick
 from caf_core.plugins.observers import Observers
 
 _STOPPING = 5.0
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def drive(setup: Setup) -> Report:
@@ -66,6 +68,8 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         for position, one in enumerate(catalogue.calibrations.values()):
             needs = [dependency.name for dependency in one.calibration.dependencies]
             store.enter(one.name, position, one.settings["max_iterations"], needs)
+        if options.override is not None:
+            check_override(store, catalogue.calibrations, options.override)
         options.listener.begun(
             {name: one.settings["max_iterations"] for name, one in catalogue.calibrations.items()}
         )
@@ -97,7 +101,7 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
 
 @contextmanager
 def _signals(inbox: Inbox) -> Iterator[None]:
-    """Ctrl-C and SIGTERM once stop cleanly; a second one ends the process at once."""
+    """Ctrl-C, SIGTERM or a lost terminal once stop cleanly; a second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -110,7 +114,9 @@ def _signals(inbox: Inbox) -> Iterator[None]:
             os._exit(128 + number)
         inbox.put(Interrupt())
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: nohup ignores SIGHUP, and a shell SIGINT for what it puts into the background.
+    wanted = [one for one in _STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in wanted}
     try:
         yield
     finally:

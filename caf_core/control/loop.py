@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 
 from attrs import frozen
 
@@ -321,15 +322,20 @@ class Controller:
 def _run_own(calibration: CalibrationBase, inbox: Inbox) -> None:
     try:
         calibration.run()
-        success = calibration.state != calibration.fail_state
-        event = events.OwnRunEnded(
-            calibration.name, success, "" if success else "its run() set the state to failed"
-        )
+        reason = _own_complaint(calibration)
     except BaseException as error:  # the controller waits for this thread, whatever ends it
-        event = events.OwnRunEnded(
-            calibration.name, False, f"its run() raised {type(error).__name__}: {error}"
-        )
-    inbox.put(Posted(event))
+        reason = f"its run() raised {type(error).__name__}: {error}"
+    inbox.put(Posted(events.OwnRunEnded(calibration.name, not reason, reason)))
+
+
+def _own_complaint(calibration: CalibrationBase) -> str:
+    """What is wrong after the run of a user's own calibration, if anything."""
+    if calibration.state == calibration.fail_state:
+        return "its run() set the state to failed"
+    folder = calibration.output_database_dir
+    if folder is not None and not (Path(folder) / "database.txt").exists():
+        return f"its run() left no database in its output_database_dir, {folder}"
+    return ""
 
 
 def _stage(one: Resolved) -> step.Stage:

@@ -1,6 +1,6 @@
 """What a process has come to, and how it tells others while it goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Protocol
@@ -51,6 +51,43 @@ class Silence:
 
     def ended(self) -> None:
         """See ``Listener``."""
+
+
+class Careful:
+    """A listener around another one that may fail: a lost terminal or a full disk must not end calibrations.
+
+    Args:
+        listener: The other one; it is left alone once it has failed.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener: Listener = listener
+
+    def _tell(self, tell: Callable[[Listener], None]) -> None:
+        try:
+            tell(self._listener)
+        except (OSError, ValueError):
+            self._listener = Silence()
+
+    def begun(self, calibrations: Mapping[str, int]) -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.begun(calibrations))
+
+    def moved(self, move: "Move") -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.moved(move))
+
+    def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.jobs(calibration, collection, status))
+
+    def said(self, text: str) -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.said(text))
+
+    def ended(self) -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.ended())
 
 
 @frozen

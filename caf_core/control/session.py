@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.control.backends import Backends
@@ -17,7 +17,7 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.lease import Lease
 from caf_core.control.options import Options
 from caf_core.control.preloading import sample
-from caf_core.control.report import Report
+from caf_core.control.report import Careful, Report
 from caf_core.control.resolve import resolve
 from caf_core.control.store import FILE_NAME
 from caf_core.control.trial import try_out
@@ -102,6 +102,7 @@ def run(wish: Wish, options: Options) -> Report:
     Raises:
         CafError: If it cannot be started, or the checkpoint cannot be written.
     """
+    options = evolve(options, listener=Careful(options.listener))
     registry = Registry.load()
     catalogue, backends = prepare(wish, registry)
     private = make_private(wish.output_dir)

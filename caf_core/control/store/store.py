@@ -112,8 +112,10 @@ class CheckpointStore:
             with self.database.atomic():
                 yield
         except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
+            # A failed rollback hides what made it necessary.
+            cause = error.__context__ if "rollback" in str(error) and error.__context__ else error
             raise CheckpointError(
-                f"the checkpoint {self.path} cannot be written ({error}); free some space or mend the "
+                f"the checkpoint {self.path} cannot be written ({cause}); free some space or mend the "
                 f"permissions and start again: "
                 "what was done before is kept."
             ) from error

@@ -96,7 +96,10 @@ def by_path(name: str, pattern: str = DEFAULT_PATTERN) -> IoV:
     match = re.search(pattern, name)
     if match is None:
         raise ConfigurationError("its path does not match the pattern")
-    exp, run = int(match["exp"]), int(match["run"])
+    numbers = (match["exp"] or "", match["run"] or "")
+    if not all(number.isdecimal() for number in numbers):
+        raise ConfigurationError(f"the groups exp and run of the pattern are {numbers}, and not two numbers")
+    exp, run = map(int, numbers)
     return IoV(exp, run, exp, run)
 
 

@@ -175,6 +175,8 @@ def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergen
         evolve(item, provenance=evolve(item.provenance, convergence=str(convergence)))
         for item in items_of(source)
     ]
+    if not items:
+        shop.say(f"{one.name}: its algorithms gave no payloads")
     LocalDatabase(one.final_database).write_encoded(items)
     shop.crash("finish.copied")
 

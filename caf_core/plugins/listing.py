@@ -72,12 +72,30 @@ def notes(registry: "Registry") -> tuple[str, ...]:
     return tuple(f"{DISABLE_VARIABLE} names {name!r}, which no plugin has." for name in registry.unmatched)
 
 
+_SILENT_HOOKS = {
+    "caf_iov_of_file": "reader of intervals",
+    **dict.fromkeys(
+        (
+            "caf_calibration_state_changed",
+            "caf_jobs_changed",
+            "caf_iteration_finished",
+            "caf_process_finished",
+        ),
+        "observer",
+    ),
+}
+"""Hooks that bring something without a name of its own, and what that is."""
+
+
 def _row(plugin: Plugin, everybody: Sequence[Plugin]) -> PluginRow:
     brings: dict[str, list[str]] = {}
     for one in plugin.registrations:
         brings.setdefault(str(one.kind), []).append(one.name)
     if plugin.commands:
         brings["command"] = plugin.commands
+    for hook in plugin.hooks:
+        if hook in _SILENT_HOOKS:
+            brings.setdefault(_SILENT_HOOKS[hook], []).append(hook)
     return PluginRow(
         distribution=plugin.source.distribution,
         version=plugin.source.version,

@@ -32,6 +32,10 @@ __all__ = ["Terms", "Tracker"]
 _LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 
 
+FAILED_SCAN = 2.0
+"""How long a folder of records that could not be read is left alone [s]."""
+
+
 class Tracker(TaskBook):
     """Follows every task of one job from its submission to its end.
 
@@ -235,6 +239,9 @@ class Tracker(TaskBook):
         for position in list(out.gone):
             if self._current(out, position):
                 self._judge(out, position, now)
+        if began is None:
+            # What waits for a complete reading asks for one at once; a folder that cannot be read gets time.
+            out.scan_at = max(out.scan_at, now + min(self.terms.scan_every, FAILED_SCAN))
         self._close_if_done(out)
 
     def tick(self, now: float) -> None:

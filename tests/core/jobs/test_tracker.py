@@ -121,6 +121,7 @@ def test_absence_begins_with_an_answer_and_is_taken_back(tokens):
     tracker.polled("t0", {0: None}, 210.0)
     tracker.polled("t0", {0: Report(SchedulerState.UNKNOWN)}, 220.0)
     tracker.recorded("t0", {}, {}, None, 280.0)  # the directory could not be read
+    assert tracker.next_deadline() > 280.0  # and is not read again in a tight loop
     assert states(tracker) == ["running"]
     tracker.recorded("t0", {}, {}, 270.0, 281.0)
     assert tracker.change(0).state is TaskState.INIT

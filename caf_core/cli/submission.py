@@ -2,11 +2,10 @@
 
 import os
 import queue
-import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from attrs import field, frozen
 
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.session import make_private
+from caf_core.control.stopping import end_here, stop_signals
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
@@ -31,8 +31,6 @@ KIND = "submission"
 COLLECTION = "tasks"
 """Tasks are named ``tasks/3``, as those of a collection are."""
 _BACKEND = "backend"
-_STOPPING = 5.0
-"""How long to wait for the endings of tasks that were stopped [s]."""
 
 
 @frozen(kw_only=True)
@@ -106,10 +104,13 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         stack.callback(service.close)
         service.add_backend(_BACKEND, wish.backend)
         key = _begin(wish, store, service, retry=retry)
-        with _signals(inbox):
+        with stop_signals(lambda: inbox.put(_Stop())):
             interrupted = _drive(service, key, inbox, lease, show)
-        if interrupted:
-            _stop(service, residence, inbox)
+            if interrupted:
+                here = isinstance(wish.backend, ResidentBackend) and not service.status(key).ended
+                if here:
+                    service.cancel(key)
+                end_here(service, residence, [key] if here else [], inbox)
         status = service.status(key)
         store.end_process(
             process, "interrupted" if interrupted else "completed" if status.success else "failed"
@@ -173,36 +174,3 @@ def _drive(
             lease.beat()
             beat = time.time() + HEARTBEAT
     return False
-
-
-def _stop(service: JobService, residence: Residence, inbox: "queue.SimpleQueue[object]") -> None:
-    """End what executes on this machine and write it down; jobs of batch systems go on."""
-    client = residence.attach()
-    if client is None:
-        return
-    client.shutdown(kill=True)
-    end = time.time() + _STOPPING
-    while not inbox.empty() and time.time() < end:
-        event = inbox.get()
-        if not isinstance(event, _Stop):
-            service.handle(event, time.time())
-    service.handle(Tick(), time.time() + 1.0)
-
-
-@contextmanager
-def _signals(inbox: "queue.SimpleQueue[object]") -> Iterator[None]:
-    """Ctrl-C and SIGTERM once stop cleanly; a second one ends the process at once."""
-    seen: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        seen.append(number)
-        if len(seen) > 1:
-            os._exit(128 + number)
-        inbox.put(_Stop())
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

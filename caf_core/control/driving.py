@@ -1,15 +1,9 @@
 """From the first step to the last: the store, the job service, the controller, and how it stops."""
 
 import os
-import queue
-import signal
 import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from importlib.metadata import version
-from types import FrameType
 
 from caf_core.calibration.states import State
 from caf_core.control.catalogue import Catalogue
@@ -21,14 +15,12 @@ from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Inbox, Interrupt
 from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
+from caf_core.control.stopping import end_here, stop_signals
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.local import ResidentBackend
-from caf_core.jobs.service import JobService, Tick
+from caf_core.jobs.service import JobService
 from caf_core.plugins.observers import Observers
-
-_STOPPING = 5.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def drive(setup: Setup) -> Report:
@@ -73,10 +65,11 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         options.listener.begun(
             {name: one.settings["max_iterations"] for name, one in catalogue.calibrations.items()}
         )
-        with _signals(inbox):
+        with stop_signals(lambda: inbox.put(Interrupt())):
             controller.drive()
             if controller.interrupted:
-                _stop_here(setup, controller, service, inbox)
+                # Jobs of batch systems go on.
+                end_here(service, setup.residence, controller.abandon(_local(setup)), inbox)
         if not controller.interrupted:
             completed = [
                 one
@@ -99,44 +92,9 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         observers.close()
 
 
-@contextmanager
-def _signals(inbox: Inbox) -> Iterator[None]:
-    """Ctrl-C, SIGTERM or a lost terminal once stop cleanly; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen = 0
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > 1:
-            os._exit(128 + number)
-        inbox.put(Interrupt())
-
-    # What is ignored stays so: nohup ignores SIGHUP, and a shell SIGINT for what it puts into the background.
-    wanted = [one for one in _STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop_here(setup: Setup, controller: Controller, service: JobService, inbox: Inbox) -> None:
-    """End what executes on this machine, and write that down; jobs of batch systems go on."""
-    here = {name for name, one in setup.backends.instances.items() if isinstance(one, ResidentBackend)}
-    jobs = controller.abandon(here)
-    client = setup.residence.attach()
-    if client is not None:
-        client.shutdown(kill=True)
-    end = time.time() + _STOPPING
-    while time.time() < end and not all(service.status(key).ended for key in jobs):
-        with suppress(queue.Empty):
-            service.handle(inbox.get(timeout=0.05), time.time())
-        service.handle(Tick(), time.time())
-    service.handle(Tick(), time.time() + 1.0)
+def _local(setup: Setup) -> set[str]:
+    """The names of the backends that execute on this machine."""
+    return {name for name, one in setup.backends.instances.items() if isinstance(one, ResidentBackend)}
 
 
 def _report(wish: Wish, catalogue: Catalogue, controller: Controller) -> Report:

@@ -1,0 +1,66 @@
+"""How a process stops: what a signal means, and what becomes of the tasks that execute on this machine."""
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from caf_core.jobs.residence import Residence
+from caf_core.jobs.service import JobService, ServiceEvent, Tick
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE = 5.0
+"""How long the endings of cancelled tasks are waited for [s]."""
+
+
+@contextmanager
+def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM or a lost terminal call ``stop`` once; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            os._exit(128 + number)
+        stop()
+
+    # What is ignored stays so: nohup ignores SIGHUP, and a shell SIGINT for what it puts into the background.
+    wanted = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_here(
+    service: JobService, residence: Residence, jobs: Iterable[str], inbox: "queue.SimpleQueue[object]"
+) -> None:
+    """End what executes on this machine, and write down that it was cancelled.
+
+    Args:
+        service: Has the jobs.
+        residence: The resident process of this machine.
+        jobs: Keys of jobs that it executes, cancelled already.
+        inbox: Where the service's events come in.
+    """
+    waited = list(jobs)
+    client = residence.attach()
+    if client is not None:
+        client.shutdown(kill=True)
+    end = time.time() + _PATIENCE
+    while time.time() < end and not all(service.status(key).ended for key in waited):
+        event: object = Tick()
+        with suppress(queue.Empty):
+            event = inbox.get(timeout=0.05)
+        service.handle(event if isinstance(event, ServiceEvent) else Tick(), time.time())
+    service.handle(Tick(), time.time() + 1.0)

@@ -96,9 +96,8 @@ def execute(
     )
     assert process.stdout is not None and process.stderr is not None  # noqa: S101 - both are pipes
     drains = [_Drain(process.stdout), _Drain(process.stderr)]
-    if process.stdin is not None:
-        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin or ""), daemon=True)
-        feeder.start()
+    feeder = threading.Thread(target=_feed, args=(process.stdin, stdin or ""), daemon=True)
+    feeder.start()
     returncode: int | None
     try:
         returncode = process.wait(timeout)
@@ -108,11 +107,14 @@ def execute(
         if process.returncode is None:  # it took too long, or we are interrupted
             tree.end_tree(process.pid, grace=grace, reap=process.poll)
             process.wait()
+    feeder.join(grace)  # nobody reads any more
     stdout, stderr = (drain.text(grace) for drain in drains)
     return CommandResult(tuple(argv), returncode, stdout, stderr, time.monotonic() - begin)
 
 
-def _feed(stream: IO[bytes], text: str) -> None:
+def _feed(stream: IO[bytes] | None, text: str) -> None:
+    if stream is None:
+        return
     try:
         with stream:
             stream.write(text.encode())

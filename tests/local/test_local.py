@@ -249,14 +249,14 @@ def test_a_new_controller_finds_the_resident_process_at_work(tmp_path):
     """The first controller goes away in the middle; the second one finds tasks done, queued and executing."""
     os.mkfifo(tmp_path / "pipe")
     ledger = MemoryLedger()
-    house = House(ledger, local=Local(residence=Residence(tmp_path / "resident")))
+    house = House(ledger, local=Local(1, residence=Residence(tmp_path / "resident")))
     tasks = marking(tmp_path, 5)
     tasks[2] = marking(tmp_path, 3, f"cat {tmp_path}/pipe")[2]
     house.service.submit(request(tmp_path), tasks)
     house.wait(lambda: (tmp_path / "marks" / "2").exists())
     house.service.close()
 
-    again = House(ledger, local=Local(residence=Residence(tmp_path / "resident")))
+    again = House(ledger, local=Local(1, residence=Residence(tmp_path / "resident")))
     assert again.service.resume(request(tmp_path))
     with (tmp_path / "pipe").open("w"):
         pass
@@ -268,7 +268,7 @@ def test_a_new_controller_finds_the_resident_process_at_work(tmp_path):
 
 def test_a_new_controller_finds_the_records_of_a_resident_process_that_is_gone(tmp_path):
     ledger = MemoryLedger()
-    house = House(ledger, local=Local(residence=Residence(tmp_path / "resident", idle_timeout=0.0)))
+    house = House(ledger, local=Local(1, residence=Residence(tmp_path / "resident", idle_timeout=0.0)))
     house.service.submit(request(tmp_path), marking(tmp_path, 5))
     house.service._lines["local"].worker.close()  # it was handed over, and nobody heard the answer
     house.service.close()
@@ -278,7 +278,7 @@ def test_a_new_controller_finds_the_records_of_a_resident_process_that_is_gone(t
         assert time() < until
         os.sched_yield()
 
-    again = House(ledger, local=Local(residence=Residence(tmp_path / "resident")))
+    again = House(ledger, local=Local(1, residence=Residence(tmp_path / "resident")))
     assert again.service.resume(request(tmp_path))
     again.wait_for("job")
     assert again.service.status("job").success
@@ -289,7 +289,7 @@ def test_a_new_controller_finds_the_records_of_a_resident_process_that_is_gone(t
 def test_when_the_resident_process_is_killed_what_it_had_is_tried_again(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     residence = Residence(tmp_path / "resident")
-    house = House(MemoryLedger(), local=Local(residence=residence))
+    house = House(MemoryLedger(), local=Local(1, residence=residence))
     tasks = marking(tmp_path, 4)
     tasks[2] = marking(tmp_path, 3, f"test -e {tmp_path}/go || cat {tmp_path}/pipe")[2]
     house.service.submit(request(tmp_path), tasks)
@@ -309,7 +309,7 @@ def test_when_the_resident_process_is_killed_what_it_had_is_tried_again(tmp_path
 def test_a_resident_process_of_another_host_is_not_taken_for_gone(tmp_path):
     folder = tmp_path / "resident"
     folder.mkdir()
-    house = House(MemoryLedger(), local=Local(residence=Residence(folder)))
+    house = House(MemoryLedger(), local=Local(1, residence=Residence(folder)))
     house.service.submit(request(tmp_path), marking(tmp_path, 1))
     house.wait_for("job")
     entry = json.loads((folder / "resident.json").read_text())
@@ -317,7 +317,7 @@ def test_a_resident_process_of_another_host_is_not_taken_for_gone(tmp_path):
     (folder / "resident.json").write_text(
         json.dumps({**entry, "host": "elsewhere", "boot": "x", "boot_id": "x"})
     )
-    other = House(MemoryLedger(), local=Local(residence=Residence(folder)))
+    other = House(MemoryLedger(), local=Local(1, residence=Residence(folder)))
     other.service.submit(request(tmp_path, "second"), marking(tmp_path, 1))
     other.wait_for("second")
     assert "elsewhere" in other.service.task("second", 0).reason

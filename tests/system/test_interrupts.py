@@ -55,7 +55,7 @@ class Scene:
 
     def start(self) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "caf_core.cli", "run", str(self.folder / "script.py")],
+            [sys.executable, "-m", "caf_core.cli", "run", "-j", "1", str(self.folder / "script.py")],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 
@@ -180,6 +181,45 @@ def test_bars_on_a_terminal(script, good_input, tmp_path, caf_words):
     assert "━" in drawn
     last = drawn.replace("\r", "").split("\x1b[2K")[-1]
     assert "completed" in last
+
+
+GATED = """
+from pathlib import Path
+from caf_core import CAF, Calibration, Outcome
+
+HERE = Path(__file__).parent
+
+def collect(context):
+    (HERE / "gate").read_text()
+    context.put((1, 1), 1, entries=1)
+
+def fit(context):
+    return Outcome("ok", {"x": 1})
+
+caf = CAF(HERE / "out")
+caf.add_calibration(Calibration("gated", collect, [fit]))
+caf.run()
+"""
+
+
+def test_the_bar_shows_the_state_while_it_lasts(tmp_path, caf_words):
+    """The collector waits until its state has been drawn."""
+    (tmp_path / "gated.py").write_text(GATED)
+    os.mkfifo(tmp_path / "gate")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    process = subprocess.Popen(
+        caf_words(["run", tmp_path / "gated.py"]), stderr=theirs, stdout=subprocess.DEVNULL, env=environment
+    )
+    os.close(theirs)
+    drawn = ""
+    while "gated" not in drawn or "running collector" not in drawn:
+        assert select.select([ours], [], [], 60)[0], drawn
+        drawn += os.read(ours, 65536).decode(errors="replace")
+    (tmp_path / "gate").write_text("go")
+    rest = _read_all(ours)
+    assert process.wait() == 0, rest
+    assert "completed" in rest
 
 
 def _read_all(descriptor: int) -> str:

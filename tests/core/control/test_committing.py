@@ -39,7 +39,10 @@ def test_payloads_of_one_name_never_overlap(iovs) -> None:
 
 
 def test_payloads_of_other_names_may_overlap() -> None:
-    _refuse_overlaps([*items([IoV(1, 1, -1, -1)]), *items([IoV(1, 1, -1, -1)], "y")], STEP)
+    both = [*items([IoV(1, 1, -1, -1)]), *items([IoV(1, 1, -1, -1)], "y")]
+    _refuse_overlaps(both, STEP)
+    with pytest.raises(AlgorithmError):  # the same intervals under one name
+        _refuse_overlaps([*both, *both], STEP)
 
 
 def test_metrics_belong_to_every_run_of_what_was_committed() -> None:

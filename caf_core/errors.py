@@ -87,6 +87,7 @@ class SubmissionError(BackendError):
         returncode: Its exit code.
         output: What it printed.
         transient: Whether trying again later may help.
+        credentials: Whether a credential has expired or is missing, so that it pauses and does not fail.
     """
 
     def __init__(
@@ -97,7 +98,9 @@ class SubmissionError(BackendError):
         returncode: int | None = None,
         output: str = "",
         transient: bool = False,
+        credentials: bool = False,
     ) -> None:
+        self.credentials = credentials
         self.command = tuple(command)
         self.returncode = returncode
         self.output = output

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 
+from caf_core.errors import BackendError
 from caf_core.jobs.task import Resources
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Capabilities:
             certain.
         needs_script: Whether tasks are started through ``Submission.argv``, so that the script must be
             written.
+        jobs_per_check: Largest number of tasks that are submitted between two counts of the user's jobs;
+            ``None`` for any number. It matters only with a ``job_limit``.
+        check_interval: How often the user's jobs are counted while tasks wait for room.
+        submission_interval: Shortest time between two submissions.
+        releases: Whether a held task can be given more and released (``release``).
     """
 
     array_limit: int | None = None
@@ -82,6 +88,10 @@ class Capabilities:
     grace: timedelta = timedelta(seconds=60)
     find_again_after: timedelta | None = timedelta(seconds=120)
     needs_script: bool = True
+    jobs_per_check: int | None = None
+    check_interval: timedelta = timedelta(seconds=30)
+    submission_interval: timedelta = timedelta(0)
+    releases: bool = False
 
 
 @frozen
@@ -180,6 +190,40 @@ class Backend(ABC):
         """Take the callback of the core; a backend without ``poll_interval`` must call it for every task that
         ends.
         """
+
+    def check_args(self, backend_args: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Refuse arguments that this backend does not know.
+
+        Args:
+            backend_args: Those of a job, with the defaults merged in.
+        Raises:
+            ConfigurationError: With the name, and those that exist.
+        """
+
+    def adopt(self, token: str, directory: Path) -> None:  # noqa: B027 - optional
+        """Take over a submission of an earlier process, before it is asked about.
+
+        Args:
+            token: Its token.
+            directory: Its directory.
+        """
+
+    def count(self) -> int | None:
+        """How many tasks the user has in the system, whoever submitted them; asked only where there is a
+        ``job_limit``. ``None`` if that cannot be told: then only caf's own are counted.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+        return None
+
+    def release(self, ids: Sequence[str], resources: Resources) -> None:  # noqa: ARG002 - see ``releases``
+        """Let held tasks go on with other resources; only for a backend whose capabilities say so.
+
+        Raises:
+            BackendError: If that was not possible; the tasks are then removed and submitted again.
+        """
+        raise BackendError(f"{type(self).__name__} cannot release held tasks.")
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing open
         """Let go of what is held open; tasks that execute go on."""

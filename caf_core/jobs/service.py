@@ -103,6 +103,7 @@ class JobService:
             ConfigurationError: If the job's directory cannot be written or holds a job already.
         """
         line = self._line(request)
+        line.backend.check_args({**line.backend.backend_args, **request.backend_args})
         try:
             job = files.write_tasks(request.directory, tasks)
         except OSError as error:
@@ -132,6 +133,8 @@ class JobService:
         splits = files.read_splits(request.directory)
         restore(entry.tracker, record, splits, entry.asked, self._clock())
         self._tokens.update(dict.fromkeys(record.intents, entry))
+        for token in entry.tracker.open:
+            line.worker.do(partial(workers.adopt, line.backend, token, entry.directory(token)))
         if line.interval is not None:
             line.poll_at = self._clock()
         self._take(entry, line)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
@@ -67,6 +68,14 @@ def start(backend: Backend, submission: Submission) -> Started:
         problem = f"{type(backend).__name__}.start gave {len(ids)} ids for {submission.size} tasks"
         return Started(token, problem=problem, again=False)
     return Started(token, ids)
+
+
+def adopt(backend: Backend, token: str, directory: Path) -> None:
+    """Tell a backend of a submission that an earlier process made."""
+    try:
+        backend.adopt(token, directory)
+    except Exception:  # a fault of the plugin; what is asked later will tell
+        log.exception("backend %s failed to adopt %s", type(backend).__name__, token)
 
 
 def find(backend: Backend, token: str) -> Found:

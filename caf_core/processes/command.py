@@ -69,6 +69,7 @@ def execute(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     grace: float = 2.0,
+    inherit: Sequence[int] = (),
 ) -> CommandResult:
     """Execute a command, without a shell, in a process group of its own.
 
@@ -79,6 +80,7 @@ def execute(
         cwd: Its working directory; ours by default.
         env: Its whole environment; ours by default.
         grace: How long it may take to end before it is killed [s].
+        inherit: Descriptors that it keeps open, such as that of a lock.
     Returns:
         Its exit code and what it printed.
     Raises:
@@ -93,6 +95,7 @@ def execute(
         cwd=cwd,
         env=env,
         process_group=0,
+        pass_fds=inherit,
     )
     assert process.stdout is not None and process.stderr is not None  # noqa: S101 - both are pipes
     drains = [_Drain(process.stdout), _Drain(process.stderr)]

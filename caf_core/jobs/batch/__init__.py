@@ -1,0 +1,1 @@
+"""The template for schedulers that are driven by commands."""

@@ -1,0 +1,270 @@
+"""``Batch``: the base of backends for schedulers that are driven by commands.
+
+A subclass says in dialogues what it asks and how answers are read; the base executes the commands, with time
+limits, captured output and no shell, writes the files of a submission, and remembers what the site is like.
+"""
+
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from shlex import quote
+from typing import Any, ClassVar, TypeVar
+
+from attrs import evolve
+
+from caf_core.errors import BackendError
+from caf_core.jobs.backend import Backend, Capabilities, Report, Submission
+from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, converse
+from caf_core.jobs.batch.lock import holding, is_free
+from caf_core.jobs.batch.settings import COMMON, Setting, checked
+from caf_core.jobs.task import Resources
+from caf_core.processes.command import CommandResult, execute
+
+log = logging.getLogger("caf.jobs")
+
+T = TypeVar("T")
+
+UNLIMITED = -1
+"""Stands for no limit in backend_args."""
+
+COMMAND_TIMEOUT = 120.0
+"""How long a scheduler's command may take unless ``command_timeout`` says otherwise [s]: longer than the
+clients of schedulers try by themselves.
+"""
+
+
+class Batch(Backend):
+    """The template for a scheduler that is driven by commands.
+
+    A subclass sets ``settings`` and ``defaults`` and writes the dialogues; it does no I/O. Everything that a
+    user or a site may choose stands in ``backend_args``: those named in ``COMMON``, which the base obeys, and
+    those in ``settings``.
+
+    Args:
+        backend_args: The choices of this instance; they win over the site's configuration and the defaults,
+            and those of a job win over them.
+    """
+
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    """The backend's own arguments, name -> what it means."""
+    scheduler: ClassVar[str] = ""
+    """The scheduler's name for people."""
+
+    def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
+        super().__init__(backend_args=backend_args)
+        self.check_args(self.backend_args)
+        self.directories: dict[str, Path] = {}
+        self._site: Any = None
+
+    # What a subclass writes
+
+    @abstractmethod
+    def submitting(self, submission: Submission) -> Dialogue[Sequence[str]]:
+        """Hand a submission over with one command (``submits=True``).
+
+        Returns:
+            The scheduler's ids, one a task, in order.
+        Raises:
+            SubmissionError: ``refused(answer)`` if it is certain that the scheduler did not take it,
+                ``doubtful(answer)`` if not.
+        """
+
+    @abstractmethod
+    def polling(self, ids: Sequence[str]) -> Dialogue[Mapping[str, Report]]:
+        """Ask about all ``ids`` (never empty) with one command; what is unknown is left out. A record that
+        cannot be read spoils neither the others nor the poll: it is left out, or is ``UNKNOWN``.
+
+        Raises:
+            PollError: ``unanswered(answer)`` if the scheduler did not answer.
+        """
+
+    @abstractmethod
+    def cancelling(self, ids: Sequence[str]) -> Dialogue[None]:
+        """End tasks (never none); ended and unknown ones are no error.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+
+    @abstractmethod
+    def finding(self, token: str) -> Dialogue[Mapping[int, str]]:
+        """Search for a submission by its token.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+
+    def files(self, submission: Submission) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
+        """The files that the submit command reads, name -> text; they are written into the submission's
+        directory before it.
+        """
+        return {}
+
+    def surveying(self) -> Dialogue[Any]:
+        """Ask what the site is like: version, limits, units, what its commands can do. It is asked once.
+
+        Raises:
+            BackendError: If the scheduler did not answer; it is asked again later.
+        """
+        yield from ()
+        return None
+
+    def limits(self, site: Any) -> Capabilities:  # noqa: ARG002 - for subclasses
+        """What the scheduler can do at a site; the user's choices are put on top of it.
+
+        Args:
+            site: What ``surveying`` returned; ``None`` if the scheduler did not answer.
+        """
+        return Capabilities()
+
+    def releasing(self, ids: Sequence[str], resources: Resources) -> Dialogue[None]:
+        """Let held tasks (never none) go on with other resources, if the limits say ``releases``.
+
+        Raises:
+            BackendError: If that was not possible.
+        """
+        yield from ()
+        raise BackendError(f"{self.scheduler} cannot release {len(ids)} held tasks with {resources}.")
+
+    def counting(self) -> Dialogue[int | None]:
+        """How many tasks the user has in the system, whoever submitted them; ``None`` if it cannot be told.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+        yield from ()
+        return None
+
+    # What the core calls
+
+    def capabilities(self) -> Capabilities:
+        """The site's limits, narrowed by ``backend_args``; the site is asked at the first call."""
+        args = self.backend_args
+        try:
+            site = self.site
+        except BackendError as error:
+            log.warning("%s did not say what it can do, so defaults are used: %s", self.scheduler, error)
+            site = None
+        can = self.limits(site)
+        narrowed: dict[str, Any] = {}
+        if (limit := args.get("array_limit")) is not None:
+            narrowed["array_limit"] = limit if can.array_limit is None else min(limit, can.array_limit)
+        if (limit := args.get("global_job_limit")) is not None:
+            narrowed["job_limit"] = None if limit == UNLIMITED else limit
+        if args.get("jobs_per_check") is not None:
+            narrowed["jobs_per_check"] = args["jobs_per_check"]
+        for name in ("poll_interval", "grace", "check_interval", "submission_interval"):
+            if args.get(name) is not None:
+                narrowed[name] = timedelta(seconds=args[name])
+        if can.find_again_after is not None:
+            narrowed["find_again_after"] = timedelta(seconds=self.command_timeout)
+        return evolve(can, **narrowed)
+
+    @property
+    def command_timeout(self) -> float:
+        """How long a command of the scheduler may take [s]."""
+        return float(self.backend_args.get("command_timeout") or COMMAND_TIMEOUT)
+
+    @property
+    def site(self) -> Any:
+        """What ``surveying`` found out; asked once, and again if the scheduler did not answer.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+        if self._site is None:
+            self._site = self._converse(self.surveying())
+        return self._site
+
+    def adopt(self, token: str, directory: Path) -> None:
+        """Take over a submission of an earlier process."""
+        self.directories[token] = directory
+
+    def start(self, submission: Submission) -> Sequence[str]:
+        """Write the files, and hand the tasks over."""
+        self.check_args(submission.backend_args)
+        self.directories[submission.token] = submission.directory
+        for name, text in self.files(submission).items():
+            write_atomically(submission.directory / name, text)
+        with holding(submission.directory) as lock:
+            return self._converse(self.submitting(submission), lock)
+
+    def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
+        """Ask once about all."""
+        return self._converse(self.polling(ids)) if ids else {}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End tasks."""
+        if ids:
+            self._converse(self.cancelling(ids))
+
+    def find(self, token: str) -> Mapping[int, str]:
+        """Search, unless a submit command of an earlier process is still at work."""
+        directory = self.directories.get(token)
+        if directory is not None and not is_free(directory):
+            raise BackendError(
+                f"the submit command of {token} is still at work; it is waited for", transient=True
+            )
+        return self._converse(self.finding(token))
+
+    def count(self) -> int | None:
+        """How many tasks the user has in the system."""
+        return self._converse(self.counting())
+
+    def release(self, ids: Sequence[str], resources: Resources) -> None:
+        """Let held tasks go on with other resources."""
+        self._converse(self.releasing(ids, resources))
+
+    # Help for subclasses
+
+    def check_args(self, backend_args: Mapping[str, Any]) -> None:
+        """Refuse arguments that nobody knows, or of a wrong type."""
+        checked(backend_args, {**COMMON, **self.settings}, self.scheduler)
+
+    def tool(self, name: str) -> str:
+        """A command of the scheduler, where ``path_prefix`` says that it lies."""
+        prefix = self.backend_args.get("path_prefix")
+        return str(Path(prefix) / name) if prefix else name
+
+    def _converse(self, dialogue: Dialogue[T], lock: int | None = None) -> T:
+        return converse(dialogue, lambda command: self._execute(command, lock))
+
+    def _execute(self, command: Command, lock: int | None) -> CommandResult:
+        timeout = command.timeout or self.command_timeout
+        try:
+            answer = execute(
+                command.argv,
+                timeout=timeout,
+                stdin=command.stdin,
+                cwd=command.cwd,
+                env={**os.environ, **command.env} if command.env else None,
+                inherit=(lock,) if command.submits and lock is not None else (),
+            )
+        except OSError as error:
+            missing = (
+                f"{error.strerror}; is this a submit node of {self.scheduler}, or must path_prefix be set?"
+            )
+            return CommandResult(tuple(command.argv), NOT_FOUND, "", missing, 0.0)
+        log.debug("%s: exit code %s after %.2f s", command.argv, answer.returncode, answer.seconds)
+        return answer
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file in one step."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def task_call(submission: Submission, position: str, identity: str) -> str:
+    """The shell line that executes a task, for a scheduler's script.
+
+    Args:
+        submission: The submission.
+        position: Shell text for the position in the manifest, such as ``$SLURM_ARRAY_TASK_ID``.
+        identity: Shell text for the scheduler's id of the job, as ``poll`` knows it.
+    """
+    return f'exec /bin/sh {quote(str(submission.directory / "task.sh"))} "{position}" "{identity}"'

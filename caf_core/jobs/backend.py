@@ -18,6 +18,7 @@ from caf_core.errors import BackendError
 from caf_core.jobs.task import Resources
 
 if TYPE_CHECKING:
+    from caf_core.jobs.batch.settings import Setting
     from caf_core.jobs.model import Job
     from caf_core.jobs.submit import Session
 
@@ -147,6 +148,28 @@ class Backend(ABC):
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         self.backend_args: dict[str, Any] = {**self.default_backend_args, **(backend_args or {})}
+        self._chosen = frozenset(backend_args or ())
+
+    def configure(self, args: Mapping[str, Any], *, overrule: bool = False) -> None:
+        """Take arguments from outside: those of a site's configuration, or of a command line.
+
+        Args:
+            args: The arguments.
+            overrule: Whether they win over those that were chosen for this instance.
+        Raises:
+            ConfigurationError: If it does not know one of them.
+        """
+        self.check_args(args)
+        for name, value in args.items():
+            default = self.default_backend_args.get(name)
+            chosen = name in self._chosen or self.backend_args.get(name) != default
+            if overrule or not chosen:
+                self.backend_args[name] = value
+
+    @classmethod
+    def known_args(cls) -> "Mapping[str, Setting] | None":
+        """The arguments that it knows, name -> what it means; ``None`` if it takes any."""
+        return None
 
     @abstractmethod
     def capabilities(self) -> Capabilities:

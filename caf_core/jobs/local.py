@@ -8,6 +8,7 @@ from typing import Any
 
 from caf_core.errors import BackendError, ConfigurationError, SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Notify, Report, Submission
+from caf_core.jobs.batch.settings import Setting, checked
 from caf_core.jobs.files import preload_of
 from caf_core.jobs.residence import Residence, key_of, report_of
 from caf_core.jobs.task import Call
@@ -44,10 +45,23 @@ class ResidentBackend(Backend):
         backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
+        self._counted = max_processes is not None
         self._max_processes = _checked(usable_processors() if max_processes is None else max_processes)
         self._residence: Residence | None = None
         self._notify: Notify = _nobody
         self.residence = residence
+
+    @classmethod
+    def known_args(cls) -> Mapping[str, Setting]:
+        """What a configuration file may set; jobs have no arguments for this backend."""
+        return {"max_processes": Setting((int,), "how many tasks are executed at the same time")}
+
+    def configure(self, args: Mapping[str, Any], *, overrule: bool = False) -> None:
+        """Take ``max_processes`` from outside."""
+        checked(args, self.known_args(), type(self).__name__.lower())
+        number = args.get("max_processes")
+        if number is not None and (overrule or not self._counted):
+            self.max_processes = number
 
     @property
     def max_processes(self) -> int:

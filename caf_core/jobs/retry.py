@@ -1,6 +1,6 @@
 """What is done about a failed attempt: a pure decision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 
@@ -102,6 +102,17 @@ class RetryPolicy:
     def with_rule(self, kind: FailureKind, rule: Rule) -> "RetryPolicy":
         """This policy with another rule for one kind."""
         return evolve(self, rules={**self.rules, kind: rule})
+
+    def with_attempts(self, number: int, kinds: Iterable[FailureKind]) -> "RetryPolicy":
+        """This policy with so many attempts in all after failures of some kinds; what got nothing until now
+        is tried again as it is.
+        """
+        policy = self
+        for kind in kinds:
+            rule = self.rule(kind)
+            remedy = Remedy.AGAIN if rule.remedy is Remedy.NOTHING else rule.remedy
+            policy = policy.with_rule(kind, evolve(rule, remedy=remedy, attempts=number))
+        return policy
 
     def rule(self, kind: FailureKind) -> Rule:
         """The rule for a kind."""

@@ -13,10 +13,12 @@ from attrs import evolve
 
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Backend
+from caf_core.jobs.config.reading import Config, load_config
 from caf_core.jobs.events import ServiceEvent
 from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskChange, TaskState
 from caf_core.jobs.model import Job, SubJob
 from caf_core.jobs.requests import JobRequest, JobUpdate
+from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService, Tick
 from caf_core.jobs.tokens import new_token
 
@@ -30,9 +32,15 @@ class Session:
 
     Nothing happens in the background but the execution itself: what came of it is taken in by ``pump``, which
     ``job.ready``, ``job.update_status`` and ``join`` call.
+
+    Args:
+        backend: The backend.
+        config: What holds where the backend and a job say nothing.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, config: Config | None = None) -> None:
+        self._config = config or Config()
+        self._config.configure(backend)
         self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
         self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.0)
         self._service.add_backend(_BACKEND, backend)
@@ -124,9 +132,9 @@ class Session:
             name=job.name,
             directory=job.working_dir / ".caf" / key,
             backend=_BACKEND,
-            resources=job.resources,
+            resources=job.resources.or_else(self._config.make_resources()),
             backend_args=job.backend_args,
-            retry=job.retry,
+            retry=self._config.make_retry() if job.retry == RetryPolicy() else job.retry,
             first_attempt=_next_attempt(job),
         )
         self._service.submit(request, (task.spec() for task in job.tasks()))
@@ -180,7 +188,7 @@ class Session:
 def session_of(backend: Backend) -> Session:
     """The session of a backend, begun if there is none; it is closed when the program ends."""
     if backend.session is None:
-        backend.session = session = Session(backend)
+        backend.session = session = Session(backend, load_config())
         weakref.finalize(backend, session.close)
     return backend.session
 

@@ -18,6 +18,15 @@ class Resources:
     walltime: timedelta | None = None
     disk_mb: int | None = None
 
+    def or_else(self, other: "Resources") -> "Resources":
+        """These, and what they leave open from others; one processor says nothing."""
+        return Resources(
+            cpus=other.cpus if self.cpus == 1 else self.cpus,
+            memory_mb=other.memory_mb if self.memory_mb is None else self.memory_mb,
+            walltime=other.walltime if self.walltime is None else self.walltime,
+            disk_mb=other.disk_mb if self.disk_mb is None else self.disk_mb,
+        )
+
 
 @frozen
 class Call:

@@ -222,7 +222,12 @@ class Batch(Backend):
 
     def check_args(self, backend_args: Mapping[str, Any]) -> None:
         """Refuse arguments that nobody knows, or of a wrong type."""
-        checked(backend_args, {**COMMON, **self.settings}, self.scheduler)
+        checked(backend_args, self.known_args(), self.scheduler)
+
+    @classmethod
+    def known_args(cls) -> Mapping[str, Setting]:
+        """The common arguments, and those of the scheduler."""
+        return {**COMMON, **cls.settings}
 
     def tool(self, name: str) -> str:
         """A command of the scheduler, where ``path_prefix`` says that it lies."""

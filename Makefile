@@ -8,7 +8,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 BENCHMARK_STAMP := $(VENV)/.installed-benchmark
 EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
 
-.PHONY: help setup demo test lint test-slow benchmark docs clean
+.PHONY: help setup demo test lint test-slow test-clusters benchmark docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -32,11 +32,14 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: $(STAMP)  ## Run the tests and check the code
-	$(PY) -m pytest -n auto -m "not slow"
+	$(PY) -m pytest -n auto -m "not slow and not cluster"
 	@$(MAKE) --no-print-directory lint
 
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
-	$(PY) -m pytest -n auto -m slow
+	$(PY) -m pytest -n auto -m "slow and not cluster"
+
+test-clusters: $(STAMP)  ## The tests on a real HTCondor and a real Slurm, which are started here
+	$(PY) -m pytest -n 4 --dist loadgroup -m cluster tests/clusters
 
 $(DOCS_STAMP): $(STAMP)
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --group docs

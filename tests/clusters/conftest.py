@@ -1,0 +1,133 @@
+"""Real batch systems on this machine: started once, used by all tests, left up for the next time."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+HERE = Path(__file__).parent
+PATIENCE = 900
+"""The first start fetches packages; this long may it take [s]."""
+PORTS = {"htcondor": ("CAF_HTCONDOR_PORT", 21618), "slurm": ("CAF_SLURM_PORT", 21817)}
+"""The variable with the port of each, and the scripts' default."""
+
+
+@frozen
+class Cluster:
+    """A batch system that is up.
+
+    Args:
+        name: Its name as a backend.
+        instance: Which of several; see the scripts.
+        environment: The variables with which its commands find it, ``PATH`` among them.
+    """
+
+    name: str
+    instance: str
+    environment: dict[str, str]
+
+    @property
+    def place(self) -> Path:
+        """The folder with its configuration, state and logs."""
+        variable = "CONDOR_CONFIG" if self.name == "htcondor" else "SLURM_CONF"
+        return Path(self.environment[variable]).parents[1]
+
+
+class NotHere(Exception):
+    """A cluster cannot be started on this machine."""
+
+
+def start(name: str, instance: str = "main", **settings: str) -> Cluster:
+    """Start a cluster, if it is not up already.
+
+    Args:
+        name: ``htcondor`` or ``slurm``.
+        instance: Tests that disturb a cluster use one of their own.
+        settings: Variables for the script.
+    Raises:
+        NotHere: With the script's own words.
+    """
+    done = subprocess.run(
+        [HERE / f"{name}-up", instance],
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise NotHere(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{name}-up failed")
+    exports = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
+    path = os.environ["PATH"]
+    return Cluster(name, instance, {key: value.replace("$PATH", path) for key, _, value in exports})
+
+
+def cluster_or_skip(name: str, instance: str = "main", **settings: str) -> Cluster:
+    """Start a cluster; skip where it cannot be, unless it is required."""
+    try:
+        return start(name, instance, **settings)
+    except (NotHere, OSError, subprocess.SubprocessError) as reason:
+        if os.environ.get("CAF_CLUSTERS_REQUIRED") == "1":
+            pytest.fail(f"a real {name} is required: {reason}", pytrace=False)
+        pytest.skip(f"no real {name} here: {reason}")
+
+
+def in_environment(cluster: Cluster) -> Iterator[Cluster]:
+    """Let this process and what it starts find the cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in cluster.environment.items():
+            patch.setenv(key, value)
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def htcondor_pool() -> Iterator[Cluster]:
+    """A real HTCondor pool; its commands are on the ``PATH``."""
+    yield from in_environment(cluster_or_skip("htcondor"))
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[Cluster]:
+    """A real Slurm with one node; its commands are on the ``PATH``."""
+    yield from in_environment(cluster_or_skip("slurm"))
+
+
+BOTH = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in PORTS]
+
+
+@pytest.fixture(params=BOTH)
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Either of them."""
+    fixtures = {"htcondor": "htcondor_pool", "slurm": "slurm_cluster"}
+    found: Cluster = request.getfixturevalue(fixtures[request.param])
+    return found
+
+
+@pytest.fixture(params=BOTH)
+def second_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Another instance of either, to be stopped, killed and started as one likes; it is found healthy."""
+    variable, default = PORTS[request.param]
+    port = int(os.environ.get(variable, default)) + 10
+    yield from in_environment(cluster_or_skip(request.param, "second", **{variable: str(port)}))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a real cluster."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.cluster)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop all that runs, if asked to; in the process that is the last to go."""
+    if os.environ.get("CAF_CLUSTERS_DOWN") == "1" and not hasattr(session.config, "workerinput"):
+        for name in PORTS:
+            for instance in ("main", "second"):
+                subprocess.run(
+                    [HERE / f"{name}-down", instance], capture_output=True, timeout=120, check=False
+                )

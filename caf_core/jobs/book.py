@@ -1,29 +1,20 @@
-"""The book of a job's tasks: what waits, what is out, what is true about each, and what a failure brings."""
+"""The book of a job's tasks: what waits, what is out, and where each task is."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from heapq import heappop, heappush
-from math import isnan, nan
-from typing import Any
+from collections.abc import Callable, Iterator
+from heapq import heappop
 
 from caf_core.jobs.agenda import NEVER
-from caf_core.jobs.backend import Report, SchedulerState
 from caf_core.jobs.columns import (
     COMPLETED,
     FAILED,
-    INIT,
     KIND_NUMBER,
     KINDS,
-    RUNNING,
-    STATE_NUMBER,
     STATES,
-    SUBMITTED,
     Columns,
 )
-from caf_core.jobs.effects import Cancel, Effect, Out, Phase, Settle, SplitTask
-from caf_core.jobs.evidence import Evidence, Verdict, judge
+from caf_core.jobs.effects import Effect, Out, Phase, Settle
 from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
-from caf_core.jobs.retry import Remedy
 from caf_core.jobs.task import Resources
 from caf_core.jobs.terms import Terms
 
@@ -47,10 +38,13 @@ class TaskBook:
         self._pending: dict[Resources, deque[int]] = {}
         self._delayed: list[tuple[float, int]] = []
         self._wishes: dict[int, Resources] = {}
+        self._given: dict[int, Resources] = {}
+        self._released: dict[int, int] = {}
         self._forgiven: dict[int, int] = {}
         self._dirty: dict[int, TaskChange | None] = {}
         self._effects: list[Effect] = []
         self._grace = terms.capabilities.grace.total_seconds()
+        self._asks = terms.capabilities.poll_interval is not None
 
     @property
     def pending(self) -> int:
@@ -155,6 +149,7 @@ class TaskBook:
     def enqueue(self, index: int) -> None:
         """Let a task wait for its next attempt."""
         resources = self._wishes.pop(index, None) or self._asked(index)
+        self._given.pop(index, None)
         self._pending.setdefault(resources, deque()).append(index)
 
     def mark_failed(self, index: int, kind: FailureKind, reason: str) -> None:
@@ -173,6 +168,8 @@ class TaskBook:
 
     def _asked(self, index: int) -> Resources:
         number = self.rows.submission[index]
+        if index in self._given:
+            return self._given[index]
         return self.outs[number].resources if number >= 0 else self.terms.resources
 
     def _current(self, out: Out, position: int) -> bool:
@@ -188,153 +185,6 @@ class TaskBook:
 
     def _unended(self, out: Out) -> list[int]:
         return [position for position in range(len(out.tasks)) if self._current(out, position)]
-
-    def _hear(self, out: Out, position: int, report: Report, now: float) -> None:
-        """Take a report in, and judge."""
-        record = report.record
-        if record is not None and record.get("token") == out.token and record.get("position") == position:
-            self._judge(out, position, now, record, report)
-            return
-        match report.state:
-            case SchedulerState.UNKNOWN:
-                return
-            case SchedulerState.ENDED:
-                out.gone.setdefault(position, now)
-                out.reports[position] = report
-            case SchedulerState.HELD:
-                out.gone.pop(position, None)
-                out.held.setdefault(position, now)
-                out.reports[position] = report
-            case _:
-                for memory in (out.gone, out.held, out.reports):
-                    memory.pop(position, None)
-        self._judge(out, position, now, None, report)
-
-    def _miss(self, out: Out, position: int, now: float) -> None:
-        """The scheduler answered, and did not list the task."""
-        out.gone.setdefault(position, now)
-        self._judge(out, position, now)
-
-    def _judge(
-        self,
-        out: Out,
-        position: int,
-        now: float,
-        record: Mapping[str, Any] | None = None,
-        report: Report | None = None,
-    ) -> None:
-        """Let the evidence speak, and act on it."""
-        rows, index = self.rows, out.tasks[position]
-        report = report or out.reports.get(position)
-        evidence = Evidence(
-            rows.attempt[index],
-            STATES[rows.state[index]],
-            record,
-            report,
-            out.gone.get(position),
-            out.held.get(position),
-            out.scanned_at,
-            self._grace,
-            self.terms.held_for,
-            out.cancelling,
-        )
-        verdict = judge(evidence, now)
-        if verdict.scan_from is not None:
-            out.scan_at = min(out.scan_at, verdict.scan_from)
-        if verdict.remove:
-            self._effects.append(Cancel(out.token, (out.id_of(position),)))
-        if report is not None:
-            rows.set_memory(index, report.peak_memory_mb)
-            if report.host:
-                rows.set_host(index, report.host)
-        if verdict.state in (TaskState.COMPLETED, TaskState.FAILED):
-            self._end(out, position, verdict, record, now)
-        else:
-            self._go_on(index, verdict, now)
-
-    def _go_on(self, index: int, verdict: Verdict, now: float) -> None:
-        """The task has not ended; note where it is."""
-        rows, state = self.rows, STATE_NUMBER[verdict.state]
-        news = rows.set_reason(index, verdict.reason)
-        if state != rows.state[index]:
-            rows.state[index] = state
-            if state == SUBMITTED:
-                rows.started[index] = nan
-            news = True
-        if state == RUNNING and isnan(rows.started[index]):
-            rows.started[index] = now
-        if news:
-            self._mark(index)
-
-    def _end(
-        self, out: Out, position: int, verdict: Verdict, record: Mapping[str, Any] | None, now: float
-    ) -> None:
-        """The attempt has ended."""
-        index = out.tasks[position]
-        if record is not None:
-            self.rows.take_record(index, record)
-        elif isnan(self.rows.ended[index]):
-            self.rows.ended[index] = now
-        if verdict.state is TaskState.COMPLETED:
-            self.rows.set_reason(index, "")
-            self.rows.state[index] = COMPLETED
-            self._mark(index)
-            out.open -= 1
-            return
-        words = (
-            verdict.reason
-            if record is not None
-            else "; ".join(filter(None, (verdict.reason, out.broken.get(position))))
-        )
-        self._fail(out, position, verdict.failure or FailureKind.EXIT_CODE, words, now)
-
-    def _fail(
-        self, out: Out, position: int, kind: FailureKind, reason: str, now: float, *, final: bool = False
-    ) -> None:
-        """An attempt failed: keep that, and decide what comes next."""
-        rows, index = self.rows, out.tasks[position]
-        rows.state[index], rows.failure[index] = FAILED, KIND_NUMBER[kind]
-        rows.set_reason(index, reason)
-        out.open -= 1
-        out.gone.pop(position, None)
-        out.held.pop(position, None)
-        self._mark(index)
-        if not final:
-            self.decide(index, now)
-
-    def decide(self, index: int, now: float) -> None:
-        """Ask the policy about a task that failed, and do what it says."""
-        rows, policy = self.rows, self.terms.retry
-        change = self.change(index)
-        kind = change.failure or FailureKind.EXIT_CODE
-        files = self._count_files(index) if policy.rule(kind).remedy is Remedy.SPLIT else 0
-        # The number of an attempt goes on counting where an earlier job in the same place ended; the policy
-        # counts this job's.
-        attempts = rows.attempt[index] - self._forgiven.get(index, self.terms.first_attempt - 1)
-        decision = policy.decide(
-            kind, attempts, self._asked(index), files=files, peak_memory_mb=change.peak_memory_mb
-        )
-        if kind is FailureKind.SUBMISSION or decision.remedy is Remedy.NOTHING:
-            return
-        self._dirty[index << 16 | rows.attempt[index]] = change
-        if decision.remedy is Remedy.SPLIT:
-            self._split(index, files, decision.resources)
-            return
-        rows.state[index], rows.position[index] = INIT, ~rows.position[index]
-        self._wishes[index] = decision.resources
-        if decision.delay:
-            heappush(self._delayed, (now + decision.delay, index))
-        else:
-            self.enqueue(index)
-
-    def _split(self, index: int, files: int, resources: Resources) -> None:
-        children = (len(self.rows), len(self.rows) + 1)
-        first = (files + 1) // 2
-        self.add_children(index, children, (first, files - first))
-        self._effects.append(SplitTask(index, children))
-        for child in children:
-            self._wishes[child] = resources
-            self.enqueue(child)
 
     def add_children(self, parent: int, children: tuple[int, int], files: tuple[int, int]) -> None:
         """Put two new tasks in the place of another; each weighs as much as its files."""

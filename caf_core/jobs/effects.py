@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from typing import Any
 
 from attrs import define, field, frozen
 
 from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Report
-from caf_core.jobs.ledger import IntentState
+from caf_core.jobs.ledger import FailureKind, IntentState
 from caf_core.jobs.task import Resources
 
 
@@ -37,9 +38,24 @@ class Search:
 
 @frozen
 class ScanRecords:
-    """Read the new records of a submission."""
+    """Read the new records of a submission, and who claimed the tasks at some positions."""
 
     token: str
+    claims: tuple[int, ...] = ()
+
+
+@frozen
+class AskSoon:
+    """Ask the scheduler for the states of tasks before its time: something is to be explained."""
+
+
+@frozen
+class Release:
+    """Let held tasks go on with other resources."""
+
+    token: str
+    ids: tuple[str, ...]
+    resources: Resources
 
 
 @frozen
@@ -67,7 +83,7 @@ class SplitTask:
     children: tuple[int, int]
 
 
-Effect = Start | Reissue | Search | ScanRecords | Cancel | Settle | SplitTask
+Effect = Start | Reissue | Search | ScanRecords | AskSoon | Release | Cancel | Settle | SplitTask
 
 
 class Phase(Enum):
@@ -109,6 +125,8 @@ class Out:
         held: Positions that are held, and since when.
         reports: The last reports worth keeping (those that explain a failure).
         broken: Records that cannot be read.
+        unexplained: Records of tasks that were ended for a reason that only the scheduler knows.
+        kind: Why the next command has to wait, if it has: ``submission`` or ``credentials``.
     """
 
     number: int
@@ -132,6 +150,8 @@ class Out:
     held: dict[int, float] = field(factory=dict)
     reports: dict[int, Report] = field(factory=dict)
     broken: dict[int, str] = field(factory=dict)
+    unexplained: dict[int, Mapping[str, Any]] = field(factory=dict)
+    kind: FailureKind = FailureKind.SUBMISSION
 
     def id_of(self, position: int) -> str:
         """The scheduler's id of a task; empty if it is not known."""
@@ -149,7 +169,7 @@ class Out:
         """Nothing more is expected."""
         self.phase = Phase.CLOSED
         self.search_at = self.issue_at = self.scan_at = NEVER
-        for memory in (self.gone, self.held, self.reports, self.broken):
+        for memory in (self.gone, self.held, self.reports, self.broken, self.unexplained):
             memory.clear()
 
 

@@ -29,6 +29,7 @@ class Started(ServiceEvent):
         problem: Why it was not, or nobody knows.
         refused: Whether it is certain that the scheduler does not have it.
         again: Whether issuing it again makes sense.
+        credentials: Whether a credential has expired or is missing.
     """
 
     token: str
@@ -36,6 +37,7 @@ class Started(ServiceEvent):
     problem: str = ""
     refused: bool = False
     again: bool = True
+    credentials: bool = False
 
 
 @frozen
@@ -90,6 +92,23 @@ class Scanned(ServiceEvent):
 @frozen
 class CancelFailed(ServiceEvent):
     """A backend could not be told to end tasks; it is told again after a while."""
+
+    token: str
+    ids: Sequence[str]
+    problem: str
+
+
+@frozen
+class Counted(ServiceEvent):
+    """The user's tasks in the system were counted; ``number`` is ``None`` if nobody can tell."""
+
+    backend: str
+    number: int | None
+
+
+@frozen
+class ReleaseFailed(ServiceEvent):
+    """Held tasks could not be released."""
 
     token: str
     ids: Sequence[str]

@@ -6,6 +6,7 @@ therefore fails nobody, and neither does a file system.
 """
 
 from collections.abc import Mapping
+from signal import SIGKILL
 from typing import Any
 
 from attrs import frozen
@@ -30,6 +31,7 @@ class Evidence:
         grace: How long a record may take to become visible [s].
         held_for: How long a task may be held [s].
         cancelling: Whether the user asked for its end.
+        asks: Whether there is a scheduler that may know more than the record.
     """
 
     attempt: int
@@ -42,6 +44,7 @@ class Evidence:
     grace: float = 60.0
     held_for: float = float("inf")
     cancelling: bool = False
+    asks: bool = True
 
 
 @frozen
@@ -54,6 +57,7 @@ class Verdict:
         reason: The same for people.
         scan_from: When a fresh reading of the records would settle the matter, if one is needed.
         remove: Whether the scheduler still holds the task and must be told to drop it.
+        ask: Whether the scheduler is to be asked soon, because the record alone does not tell.
     """
 
     state: TaskState
@@ -61,6 +65,7 @@ class Verdict:
     reason: str = ""
     scan_from: float | None = None
     remove: bool = False
+    ask: bool = False
 
 
 def judge(evidence: Evidence, now: float) -> Verdict:
@@ -72,6 +77,8 @@ def judge(evidence: Evidence, now: float) -> Verdict:
     """
     record = evidence.record
     if record is not None and record.get("attempt") == evidence.attempt:
+        if evidence.asks and not evidence.cancelling and is_unexplained(record):
+            return _explained(record, evidence, now)
         return _from_record(record, evidence)
     if evidence.gone_since is not None:
         return _gone(evidence)
@@ -97,14 +104,38 @@ def _from_record(record: Mapping[str, Any], evidence: Evidence) -> Verdict:
         return Verdict(TaskState.COMPLETED)
     reason = str(record.get("message") or "")
     reported = known_kind(evidence.report.failure) if evidence.report else None
+    if reported is FailureKind.EXIT_CODE:
+        reported = None  # this explains nothing
     if evidence.cancelling:
         kind = FailureKind.CANCELLED
+    elif kind is FailureKind.CANCELLED and reported is None:
+        # Not by the user: a clean stop of an earlier process, an administrator, a site that wants its node.
+        kind, reason = FailureKind.NODE_LOST, "ended from outside while it executed"
     elif reported and kind in (None, FailureKind.EXIT_CODE, FailureKind.CANCELLED):
         kind = reported
         reason = (evidence.report.reason if evidence.report else "") or reason
     if not reason:
         reason = f"killed by signal {signal}" if signal else f"exit code {exit_code}"
     return Verdict(TaskState.FAILED, kind or FailureKind.EXIT_CODE, reason)
+
+
+def _explained(record: Mapping[str, Any], evidence: Evidence, now: float) -> Verdict:
+    """The record tells that the task was ended, but not why: the scheduler is waited for. It may also execute
+    the task again under the same id.
+    """
+    report = evidence.report
+    ended = report is not None and report.state is SchedulerState.ENDED
+    if evidence.gone_since is not None or ended:
+        return _from_record(record, evidence)
+    if report is None:
+        return Verdict(evidence.state, ask=True)
+    match report.state:
+        case SchedulerState.QUEUED:
+            return Verdict(TaskState.SUBMITTED, reason=report.reason or "queued again by the scheduler")
+        case SchedulerState.HELD:
+            return _held(evidence, report, now)
+        case _:
+            return Verdict(evidence.state, reason=report.reason, ask=True)
 
 
 def _gone(evidence: Evidence) -> Verdict:
@@ -131,6 +162,14 @@ def _held(evidence: Evidence, report: Report, now: float) -> Verdict:
     return Verdict(
         TaskState.FAILED, kind or FailureKind.HELD, report.reason or "held by the scheduler", remove=True
     )
+
+
+def is_unexplained(record: Mapping[str, Any]) -> bool:
+    """Whether a record tells that a task was ended, but not why: only the scheduler may know."""
+    if record.get("failure") == FailureKind.CANCELLED:
+        return True
+    killed = record.get("signal") == SIGKILL or record.get("exit_code") == 128 + SIGKILL
+    return killed and record.get("failure") == FailureKind.EXIT_CODE
 
 
 def known_kind(word: object) -> FailureKind | None:

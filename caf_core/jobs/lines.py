@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from caf_core.errors import CheckpointError
 from caf_core.jobs.agenda import NEVER
@@ -15,8 +15,12 @@ from caf_core.jobs.ledger import Intent
 from caf_core.jobs.records import RecordReader, read_record
 from caf_core.jobs.requests import JobRequest, JobStatus
 from caf_core.jobs.task import Resources
+from caf_core.jobs.throttle import Throttle
 from caf_core.jobs.tracker import Terms, Tracker
 from caf_core.jobs.workers import Worker
+
+SOON = 10.0
+"""Shortest time between two questions to a scheduler where something is to be explained [s]."""
 
 
 @define(eq=False)
@@ -30,7 +34,9 @@ class Line:
         worker: Its thread.
         jobs: The jobs on it that have not ended.
         waiting: Those of them that have tasks to submit, first come, first served.
+        throttle: How many tasks may be added.
         poll_at: When it is asked next.
+        polled_at: When it was asked last.
         polling: Whether it is being asked.
     """
 
@@ -40,7 +46,11 @@ class Line:
     worker: Worker
     jobs: "dict[str, JobEntry]" = field(factory=dict)
     waiting: "dict[str, JobEntry]" = field(factory=dict)
+    throttle: Throttle = field(
+        default=Factory(lambda line: Throttle(line.capabilities), takes_self=True), init=False
+    )
     poll_at: float = NEVER
+    polled_at: float = -NEVER
     polling: bool = False
 
     @property
@@ -49,18 +59,27 @@ class Line:
         interval = self.capabilities.poll_interval
         return None if interval is None else interval.total_seconds()
 
-    def room(self) -> int | None:
-        """How many tasks may be added now; ``None`` for any number.
+    @property
+    def ours(self) -> int:
+        """How many tasks are at the backend, as far as is known."""
+        return sum(entry.tracker.out for entry in self.jobs.values())
 
-        Places that become free one by one are collected until they are a tenth of the limit, so that they do
-        not cost a command each.
-        """
-        limit = self.capabilities.job_limit
-        if limit is None:
-            return None
-        room = limit - sum(entry.tracker.out for entry in self.jobs.values())
+    def room(self, now: float) -> int | None:
+        """How many tasks may be added now; ``None`` for any number."""
+        if self.capabilities.job_limit is None:
+            return self.throttle.room(0, 0, now)
         waiting = sum(entry.tracker.pending for entry in self.waiting.values())
-        return room if room >= min(waiting, max(1, limit // 10)) else 0
+        return self.throttle.room(self.ours, waiting, now)
+
+    def ask_soon(self, now: float) -> None:
+        """Ask before the time, but not all the time."""
+        if self.interval is not None:
+            self.poll_at = min(self.poll_at, max(now, self.polled_at + min(SOON, self.interval)))
+
+    def next_deadline(self) -> float:
+        """When the backend is to be asked, or tasks that wait looked at."""
+        poll_at = self.poll_at if self.jobs and not self.polling else NEVER
+        return min(poll_at, self.throttle.deadline() if self.waiting else NEVER)
 
 
 @define(eq=False)

@@ -4,7 +4,7 @@ This file and the others that ``caf_core.jobs.pack`` names travel to batch nodes
 nothing but the standard library of Python 3.9 or later. ``execute_task`` must be given a process of its own.
 """
 
-# ruff: noqa: PTH100, PTH104, PTH110, PTH123
+# ruff: noqa: PTH100, PTH104, PTH108, PTH123
 # pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
@@ -118,13 +118,29 @@ def claim(directory: str, position: int, scheduler_id: str) -> str:
             other = stream.read()
         if not scheduler_id or other != scheduler_id:
             return f"claimed by {other or 'an unknown process'}"
-        if os.path.exists(f"{directory}/records/{position}.json"):
-            return "it has its record already"
-        return ""
+        return _again(f"{directory}/records/{position}.json")
     try:
         os.write(fd, owner.encode())
     finally:
         os.close(fd)
+    return ""
+
+
+def _again(path: str) -> str:
+    """Make way for another execution under the same claim: the scheduler began the same job again.
+
+    Returns:
+        Empty, or why there is nothing to do.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            failure = json.load(stream).get("failure")
+    except FileNotFoundError:
+        return ""
+    if failure != "cancelled":
+        return "it has its record already"
+    # It was ended from outside, and whoever did so wants it executed again.
+    os.unlink(path)
     return ""
 
 
@@ -221,4 +237,5 @@ def main(arguments: Sequence[str]) -> int:
     record = execute_task(directory, position, arguments[2] if len(arguments) > 2 else "")
     if "skipped" in record:
         print(f"caf: task {position} of {directory}: {record['skipped']}", file=sys.stderr)  # noqa: T201 - the log of the scheduler
-    return 0
+    # A scheduler that ended the task shall not take it for one that succeeded.
+    return 128 + signal.SIGTERM if record.get("failure") == "cancelled" else 0

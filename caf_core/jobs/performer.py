@@ -5,7 +5,18 @@ from collections.abc import Callable
 from functools import partial
 
 from caf_core.jobs import files, workers
-from caf_core.jobs.effects import Cancel, Effect, Reissue, ScanRecords, Search, Settle, SplitTask, Start
+from caf_core.jobs.effects import (
+    AskSoon,
+    Cancel,
+    Effect,
+    Reissue,
+    Release,
+    ScanRecords,
+    Search,
+    Settle,
+    SplitTask,
+    Start,
+)
 from caf_core.jobs.ledger import FailureKind, IntentState, Ledger
 from caf_core.jobs.lines import JobEntry, Line
 
@@ -53,8 +64,12 @@ class Performer:
                 line.worker.do(partial(workers.start, backend, submission))
             case Search(token):
                 line.worker.do(partial(workers.find, backend, token))
-            case ScanRecords(token):
-                self._records.do(partial(workers.scan, entry.reader(token), token, self._clock))
+            case ScanRecords(token, claims):
+                self._records.do(partial(workers.scan, entry.reader(token), token, claims, self._clock))
+            case AskSoon():
+                line.ask_soon(now)
+            case Release(token, ids, resources):
+                line.worker.do(partial(workers.release, backend, token, ids, resources))
             case Cancel(token, ids):
                 line.worker.do(partial(workers.cancel, backend, token, ids))
             case Settle(token, IntentState.ISSUED, ids):

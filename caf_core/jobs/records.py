@@ -1,11 +1,15 @@
 """Reading exit records back: one listing, and only files that are new are opened."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
+
+from caf_core.jobs.evidence import is_unexplained
 
 Record = dict[str, Any]
 
@@ -21,12 +25,14 @@ class Scan:
         records: The records that are new, position -> record.
         broken: Records that cannot be read, position -> what is wrong. They are tried again at the next
             reading.
+        claims: Which of the scheduler's jobs claimed a task, position -> id, where that was asked.
         error: Why the directory could not be read at all, if so; nothing follows from such a scan.
     """
 
     began: float
     records: dict[int, Record] = field(factory=dict)
     broken: dict[int, str] = field(factory=dict)
+    claims: dict[int, str] = field(factory=dict)
     error: str = ""
 
 
@@ -43,8 +49,13 @@ class RecordReader:
     token: str
     _seen: set[int] = field(factory=set)
 
-    def scan(self, began: float) -> Scan:
-        """List the directory afresh (which is what makes NFS look) and read what is new."""
+    def scan(self, began: float, claims: Iterable[int] = ()) -> Scan:
+        """List the directory afresh (which is what makes NFS look) and read what is new.
+
+        Args:
+            began: The time.
+            claims: Positions whose claims are read too.
+        """
         scan = Scan(began)
         folder = self.directory / "records"
         try:
@@ -60,6 +71,9 @@ class RecordReader:
             position = int(stem)
             if position not in self._seen:
                 self._read(position, f"{folder}/{name}", scan)
+        for position in claims:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                scan.claims[position] = (self.directory / "claims" / str(position)).read_text("utf-8")
         return scan
 
     def mark(self, position: int) -> None:
@@ -75,7 +89,9 @@ class RecordReader:
         if record.get("token") != self.token or record.get("position") != position:
             scan.broken[position] = f"the exit record {path} belongs to another task"
             return
-        self._seen.add(position)
+        if not is_unexplained(record):
+            # The others may be replaced by another execution under the same id, and are read again.
+            self._seen.add(position)
         scan.records[position] = record
 
 

@@ -224,7 +224,10 @@ def report_of(event: CallEvent) -> Report:
             return Report(SchedulerState.ENDED, reason=str(event.value["skipped"]))
         return Report(SchedulerState.ENDED, record=event.value)
     if event.kind is CallKind.CANCELLED:
-        return Report(SchedulerState.ENDED, failure=FailureKind.CANCELLED, reason="cancelled")
+        # Whoever cancelled it knows; for anybody else it was ended with the resident process.
+        return Report(
+            SchedulerState.ENDED, failure=FailureKind.NODE_LOST, reason="ended before it was executed"
+        )
     reason = event.error or "the process that executed the task died"
     if event.status is not None:
         reason += f" (wait status {event.status})"

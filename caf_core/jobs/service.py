@@ -17,9 +17,11 @@ from caf_core.jobs.agenda import NEVER, Agenda
 from caf_core.jobs.backend import Backend, Report
 from caf_core.jobs.events import (
     CancelFailed,
+    Counted,
     Found,
     Notified,
     Polled,
+    ReleaseFailed,
     Scanned,
     ServiceEvent,
     Started,
@@ -27,6 +29,7 @@ from caf_core.jobs.events import (
 )
 from caf_core.jobs.ledger import Ledger, TaskChange
 from caf_core.jobs.lines import JobEntry, Line, new_tracker
+from caf_core.jobs.news import enter
 from caf_core.jobs.performer import Performer
 from caf_core.jobs.recovery import restore
 from caf_core.jobs.requests import JobRequest, JobStatus, JobUpdate
@@ -213,8 +216,8 @@ class JobService:
 
     def next_deadline(self) -> float | None:
         """When ``handle(Tick(), now)`` is wanted next; ``None`` for not at all."""
-        polls = (line.poll_at for line in self._lines.values() if line.jobs and not line.polling)
-        deadline = min(self._flush_at, self._agenda.next(), self._retell.next(), *polls)
+        lines = (line.next_deadline() for line in self._lines.values())
+        deadline = min(self._flush_at, self._agenda.next(), self._retell.next(), *lines)
         return None if deadline == NEVER else deadline
 
     def handle(self, event: object, now: float) -> list[JobUpdate]:
@@ -229,52 +232,21 @@ class JobService:
         match event:
             case Polled():
                 self._take_poll(event, now)
-            case Started() | Found() | Notified() | Scanned() | CancelFailed():
+            case Counted(backend, number):
+                line = self._lines[backend]
+                line.throttle.counted(number, line.ours, now)
+            case Started() | Found() | Notified() | Scanned() | CancelFailed() | ReleaseFailed():
                 entry = self._tokens.get(event.token)
                 if entry is not None:
-                    self._take_news(entry, event, now)
+                    if isinstance(event, Started):
+                        self._crash("submission.command.after")
+                    elif isinstance(event, CancelFailed):
+                        self._retell.set(event.token, now + RETELL)
+                    enter(entry, event, now)
                     self._advance(entry, now)
         self._do_due(now)
         full = sum(entry.tracker.changed for entry in self._unwritten.values()) >= ENOUGH
         return self._flush() if now >= self._flush_at or full else []
-
-    def _take_news(
-        self, entry: JobEntry, event: Started | Found | Notified | Scanned | CancelFailed, now: float
-    ) -> None:
-        tracker = entry.tracker
-        match event:
-            case Notified(token, reports):
-                reader = entry.readers.get(token)
-                for position, report in reports.items():
-                    if reader is not None and report.record is not None:
-                        reader.mark(position)
-                tracker.reported(token, reports, now)
-            case Scanned(token, scan):
-                for problem in (*scan.broken.values(), *filter(None, [scan.error])):
-                    log.warning("%s", problem)
-                began = None if scan.error else scan.began
-                tracker.recorded(token, scan.records, scan.broken, began, now)
-            case Started():
-                self._crash("submission.command.after")
-                self._take_start(entry, event, now)
-            case Found(token, None, problem):
-                log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
-                tracker.search_failed(token, now)
-            case Found(token, ids):
-                tracker.found(token, ids or {}, now)
-            case CancelFailed(token, _, problem):
-                log.warning("the tasks of %s could not be cancelled, trying again: %s", token, problem)
-                self._retell.set(token, now + RETELL)
-
-    def _take_start(self, entry: JobEntry, event: Started, now: float) -> None:
-        if not event.problem:
-            entry.tracker.issued(event.token, event.ids, now)
-            return
-        log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
-        if event.refused:
-            entry.tracker.refused(event.token, event.problem, now)
-        else:
-            entry.tracker.doubtful(event.token, event.problem, now, again=event.again)
 
     def _take_poll(self, event: Polled, now: float) -> None:
         line = self._lines[event.backend]
@@ -303,6 +275,9 @@ class JobService:
             if line.poll_at <= now and line.jobs and not line.polling:
                 self._poll(line, now)
             if line.waiting:
+                if line.throttle.wants_count(now):
+                    line.throttle.counting = True
+                    line.worker.do(partial(workers.count, line.backend, line.name))
                 self._fill(line, now)
 
     # Inside
@@ -362,7 +337,8 @@ class JobService:
     def _fill(self, line: Line, now: float) -> None:
         """Submit what waits, as far as there is room."""
         for key, entry in list(line.waiting.items()):
-            while start := entry.tracker.next_submission(line.room(), new_token):
+            while start := entry.tracker.next_submission(line.room(now), new_token):
+                line.throttle.started(len(start.tasks), now)
                 self._performer.perform(entry, line, start, now)
             if not entry.tracker.pending:
                 del line.waiting[key]
@@ -373,7 +349,7 @@ class JobService:
         if not asked:
             line.poll_at = now + (line.interval or NEVER)
             return
-        line.polling = True
+        line.polling, line.polled_at = True, now
         line.worker.do(partial(workers.poll, line.backend, line.name, asked))
 
     def _flush(self) -> list[JobUpdate]:

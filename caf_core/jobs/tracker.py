@@ -11,9 +11,9 @@ from typing import Any
 
 from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Report, SchedulerState
-from caf_core.jobs.book import TaskBook
 from caf_core.jobs.columns import COMPLETED, FAILED, INIT, RUNNING, SUBMITTED
 from caf_core.jobs.effects import (
+    AskSoon,
     Cancel,
     Out,
     Phase,
@@ -24,6 +24,7 @@ from caf_core.jobs.effects import (
     Start,
     known_ids,
 )
+from caf_core.jobs.judging import JudgedBook
 from caf_core.jobs.ledger import FailureKind, IntentState
 from caf_core.jobs.terms import QUIET_SCAN, Terms
 
@@ -36,7 +37,7 @@ FAILED_SCAN = 2.0
 """How long a folder of records that could not be read is left alone [s]."""
 
 
-class Tracker(TaskBook):
+class Tracker(JudgedBook):
     """Follows every task of one job from its submission to its end.
 
     Args:
@@ -91,6 +92,7 @@ class Tracker(TaskBook):
                 # What has ended already is told again, because its id is known now.
                 if rows.state[index] == INIT:
                     rows.state[index] = SUBMITTED
+                    rows.set_reason(index, "")
                 self._mark(index)
         if isinstance(ids, Mapping):
             self._left_out(out, ids, now)
@@ -111,7 +113,15 @@ class Tracker(TaskBook):
         self._effects.append(Settle(token, IntentState.REFUSED))
         self._drop(out)
 
-    def doubtful(self, token: str, problem: str, now: float, *, again: bool = True) -> None:
+    def doubtful(
+        self,
+        token: str,
+        problem: str,
+        now: float,
+        *,
+        again: bool = True,
+        kind: FailureKind = FailureKind.SUBMISSION,
+    ) -> None:
         """Nobody answered: the scheduler is asked for the token before anything else is done.
 
         Args:
@@ -119,11 +129,14 @@ class Tracker(TaskBook):
             problem: What happened.
             now: The time.
             again: Whether it makes sense to issue it again when it is not there.
+            kind: Whose rule says how often and when: ``submission``, or ``credentials`` if one has expired.
         """
         out = self.open.get(token)
         if out is None or out.phase is not Phase.INTENDED:
             return
         out.phase, out.problem, out.certain, out.misses = Phase.DOUBTFUL, problem, again, 0
+        out.kind = kind
+        self._say(out, problem)
         # Records may prove what the scheduler does not say.
         out.scan_at = now
         out.search_at = now
@@ -156,15 +169,23 @@ class Tracker(TaskBook):
         if again_after is not None and out.misses < 2:
             out.search_at = now + again_after.total_seconds()
             return
-        rule = self.terms.retry.rule(FailureKind.SUBMISSION)
+        rule = self.terms.retry.rule(out.kind)
         if out.open < len(out.tasks):
             # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is
             # lost.
             self.issued(out.token, {}, now)
         elif out.cancelling or not out.certain or out.issues >= rule.attempts:
-            self.refused(out.token, out.problem or "the scheduler does not have the submission", now)
+            problem = out.problem or "the scheduler does not have the submission"
+            self.refused(out.token, problem, now, out.kind)
         else:
             out.issue_at = now + (rule.delay.total_seconds() if out.issues else 0.0)
+
+    def _say(self, out: Out, reason: str) -> None:
+        """Let everybody know why the tasks of a submission wait."""
+        for index in out.tasks:
+            waits = self.rows.submission[index] == out.number and self.rows.state[index] == INIT
+            if waits and self.rows.set_reason(index, reason):
+                self._mark(index)
 
     def _left_out(self, out: Out, ids: Mapping[int, str], now: float) -> None:
         for position in self._unended(out):
@@ -203,6 +224,7 @@ class Tracker(TaskBook):
                 or rows.reasons.get(index, "") != report.reason
                 or position in out.gone
                 or position in out.held
+                or position in out.unexplained
             ):
                 # Thousands of tasks are usually where they were; only news are worth a judgement.
                 self._hear(out, position, report, now)
@@ -215,6 +237,7 @@ class Tracker(TaskBook):
         broken: Mapping[int, str],
         began: float | None,
         now: float,
+        claims: Mapping[int, str] | None = None,
     ) -> None:
         """Records were read.
 
@@ -224,6 +247,7 @@ class Tracker(TaskBook):
             broken: Those that cannot be read, with what is wrong.
             began: When the reading began; ``None`` if it failed, and so proves nothing.
             now: The time.
+            claims: Which of the scheduler's jobs claimed a task, by position, where that was asked.
         """
         out = self.open.get(token)
         if out is None:
@@ -233,15 +257,42 @@ class Tracker(TaskBook):
         out.scan_at = NEVER if out.phase is Phase.INTENDED else now + self.terms.scan_every
         if began is not None:
             out.scanned_at = began
+        if began is not None:
+            for position in [place for place in out.unexplained if place not in records]:
+                del out.unexplained[position]  # the scheduler executes the task again, which begins with that
         for position, record in records.items():
             if self._current(out, position):
                 self._judge(out, position, now, record)
+        self._follow_claims(out, claims or {})
         for position in list(out.gone):
             if self._current(out, position):
                 self._judge(out, position, now)
         if began is None:
             # What waits for a complete reading asks for one at once; a folder that cannot be read gets time.
             out.scan_at = max(out.scan_at, now + min(self.terms.scan_every, FAILED_SCAN))
+        self._close_if_done(out)
+
+    def _follow_claims(self, out: Out, claims: Mapping[int, str]) -> None:
+        """What was accepted twice is executed once: by whoever claimed it, and that one is to be asked
+        about.
+        """
+        for position, owner in claims.items():
+            if position in out.gone and owner and owner != out.id_of(position):
+                out.ids = dict(out.ids if isinstance(out.ids, Mapping) else enumerate(out.ids))
+                out.ids[position] = owner
+                del out.gone[position]
+                out.reports.pop(position, None)
+                self._mark(out.tasks[position])
+                self._effects.append(AskSoon())
+
+    def released(self, token: str, ids: Sequence[str], problem: str, now: float) -> None:
+        """Held tasks could not be released: they are removed and have failed."""
+        out = self.open.get(token)
+        if out is None:
+            return
+        for position in [place for place in self._unended(out) if out.id_of(place) in ids]:
+            self._effects.append(Cancel(token, (out.id_of(position),)))
+            self._fail(out, position, FailureKind.OUT_OF_MEMORY, problem, now)
         self._close_if_done(out)
 
     def tick(self, now: float) -> None:
@@ -258,7 +309,7 @@ class Tracker(TaskBook):
                 self._effects.append(Reissue(out.token))
             if out.scan_at <= now and not out.scanning:
                 out.scanning = True
-                self._effects.append(ScanRecords(out.token))
+                self._effects.append(ScanRecords(out.token, tuple(out.gone)))
             for position in [
                 place for place, since in out.held.items() if since + self.terms.held_for <= now
             ]:
@@ -302,6 +353,7 @@ class Tracker(TaskBook):
         for index in range(len(rows)):
             if rows.state[index] == FAILED and index not in self.parents:
                 self._forgiven[index] = rows.attempt[index]
+                self._released.pop(index, None)
                 rows.state[index] = INIT
                 if rows.position[index] >= 0:
                     rows.position[index] = ~rows.position[index]

@@ -8,8 +8,18 @@ from threading import Thread
 
 from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Backend, Submission
-from caf_core.jobs.events import CancelFailed, Found, Polled, Scanned, ServiceEvent, Started
+from caf_core.jobs.events import (
+    CancelFailed,
+    Counted,
+    Found,
+    Polled,
+    ReleaseFailed,
+    Scanned,
+    ServiceEvent,
+    Started,
+)
 from caf_core.jobs.records import RecordReader, Scan
+from caf_core.jobs.task import Resources
 
 log = logging.getLogger("caf.jobs")
 
@@ -56,7 +66,8 @@ def start(backend: Backend, submission: Submission) -> Started:
     try:
         ids = tuple(backend.start(submission))
     except SubmissionError as error:
-        return Started(token, problem=str(error), refused=not error.transient)
+        refused = not error.transient
+        return Started(token, problem=str(error), refused=refused, credentials=error.credentials)
     except BackendError as error:
         return Started(token, problem=str(error), again=error.transient)
     except (
@@ -103,11 +114,29 @@ def cancel(backend: Backend, token: str, ids: tuple[str, ...]) -> CancelFailed |
     return None
 
 
-def scan(reader: RecordReader, token: str, clock: Callable[[], float]) -> Scanned:
+def release(backend: Backend, token: str, ids: tuple[str, ...], resources: Resources) -> ReleaseFailed | None:
+    """Let held tasks go on with other resources."""
+    try:
+        backend.release(ids, resources)
+    except Exception as error:  # they are removed then, and submitted again
+        return ReleaseFailed(token, ids, str(error))
+    return None
+
+
+def count(backend: Backend, name: str) -> Counted:
+    """Count the user's tasks in the system."""
+    try:
+        return Counted(name, backend.count())
+    except Exception as error:  # the last count stands
+        log.warning("backend %s did not tell how many jobs you have: %s", name, error)
+        return Counted(name, None)
+
+
+def scan(reader: RecordReader, token: str, claims: tuple[int, ...], clock: Callable[[], float]) -> Scanned:
     """Read records."""
     began = clock()
     try:
-        return Scanned(token, reader.scan(began))
+        return Scanned(token, reader.scan(began, claims))
     except Exception as error:  # a reading that failed says nothing about the tasks
         log.exception("the records of %s cannot be read", token)
         return Scanned(token, Scan(began, error=repr(error)))

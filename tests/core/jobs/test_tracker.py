@@ -342,6 +342,6 @@ def test_after_a_crash_a_backend_that_notifies_is_asked_what_it_still_has(tmp_pa
     tracker.recorded("old", {}, {}, 100.0, 100.0)
     tracker.found("old", {0: "a"}, 101.0)
     tracker.tick(101.0)
-    assert ScanRecords("old") in tracker.take_effects()
+    assert ScanRecords("old", (1,)) in tracker.take_effects()
     tracker.recorded("old", {}, {}, 101.0, 101.0)
     assert states(tracker) == ["submitted", "init"]

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import zipfile
 from pathlib import Path
@@ -76,8 +77,30 @@ def test_a_cancelled_job_ends_its_task_and_writes_the_record(submission, fifo) -
     job = subprocess.Popen(["/bin/sh", str(directory / "task.sh"), "1"])
     line.read()
     job.terminate()
-    assert job.wait(30) == 0
+    assert job.wait(30) == 128 + signal.SIGTERM  # a scheduler shall not take it for a success
     assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
+
+
+def test_a_job_that_is_begun_again_takes_up_its_claim(submission, fifo) -> None:
+    line = fifo("line")
+    directory = submission(
+        argv=["sh", "-c", f"echo on > '{line.path}'; test -e done || sleep 1000"], grace_s=0.2
+    )
+    script = ["/bin/sh", str(directory / "task.sh"), "1"]
+    job = subprocess.Popen([*script, "7_1"])
+    line.read()
+    job.terminate()
+    job.wait(30)
+    other = subprocess.run([*script, "8_1"], capture_output=True, text=True, check=True, timeout=60)
+    assert "claimed by 7_1" in other.stderr
+    record = directory / "records" / "1.json"
+    assert json.loads(record.read_text())["failure"] == "cancelled"
+    again = subprocess.Popen([*script, "7_1"])
+    line.read()
+    assert not record.exists()
+    os.kill(again.pid, signal.SIGTERM)
+    again.wait(30)
+    assert json.loads(record.read_text())["scheduler_id"] == "7_1"
 
 
 def test_the_zip_holds_the_same_bytes_every_time(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""How many tasks may be handed to a backend now: its limits, and the user's other jobs in the system."""
+
+from attrs import define, field
+
+from caf_core.jobs.agenda import NEVER
+from caf_core.jobs.backend import Capabilities
+
+
+@define(eq=False)
+class Throttle:
+    """Counts what was submitted against what a backend allows; times are seconds since the epoch.
+
+    Args:
+        limits: What the backend allows.
+        others: How many tasks of the user are in the system that are none of ours; ``None`` before the first
+            count.
+        since: How many tasks were submitted since the last count.
+        count_at: When the user's tasks are counted next.
+        counting: Whether they are being counted.
+        open_at: When the next submission may be made.
+    """
+
+    limits: Capabilities
+    others: int | None = None
+    since: int = 0
+    count_at: float = 0.0
+    counting: bool = False
+    open_at: float = field(default=0.0)
+
+    def wants_count(self, now: float) -> bool:
+        """Whether the user's tasks are to be counted now, for tasks that wait."""
+        return self.limits.job_limit is not None and not self.counting and self.count_at <= now
+
+    def counted(self, number: int | None, ours: int, now: float) -> None:
+        """The user's tasks were counted.
+
+        Args:
+            number: All of them; ``None`` if nobody can tell: the last count stands.
+            ours: Those of them that are ours.
+            now: The time.
+        """
+        self.counting = False
+        self.since = 0
+        self.count_at = now + self.limits.check_interval.total_seconds()
+        if number is not None:
+            self.others = max(0, number - ours)
+        elif self.others is None:
+            self.others = 0
+
+    def started(self, count: int, now: float) -> None:
+        """A submission of so many tasks was made."""
+        self.since += count
+        self.open_at = now + self.limits.submission_interval.total_seconds()
+
+    def room(self, ours: int, waiting: int, now: float) -> int | None:
+        """How many tasks may be added now; ``None`` for any number.
+
+        Places that become free one by one are collected until they are a tenth of the limit, so that they do
+        not cost a command each.
+
+        Args:
+            ours: Tasks of ours at the backend.
+            waiting: Tasks that wait.
+            now: The time.
+        """
+        if now < self.open_at:
+            return 0
+        limit = self.limits.job_limit
+        if limit is None:
+            return None
+        if self.others is None:
+            return 0
+        room = limit - ours - self.others
+        if room < min(waiting, max(1, limit // 10)):
+            return 0
+        if self.limits.jobs_per_check is not None:
+            room = min(room, self.limits.jobs_per_check - self.since)
+        return max(room, 0)
+
+    def deadline(self) -> float:
+        """When a look at what waits makes sense next."""
+        times = [NEVER]
+        if self.limits.submission_interval:
+            times.append(self.open_at)
+        if self.limits.job_limit is not None and not self.counting:
+            times.append(self.count_at)
+        return min(times)

@@ -15,6 +15,8 @@ from caf_core.calibration.databases import DatabaseUser
 from caf_core.calibration.states import State
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
+from caf_core.jobs.retry import RetryPolicy
+from caf_core.jobs.task import Resources
 
 DEFAULTS: dict[str, Any] = {
     "max_iterations": 5,
@@ -24,6 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "runner": "sequential",
     "keep_collector_output": "all",
     "require_convergence": False,
+    "backend_args": {},
+    "resources": Resources(),
+    "retry": RetryPolicy(),
 }
 """What a calibration uses where neither it nor ``CAF.calibration_defaults`` says otherwise."""
 
@@ -137,7 +142,6 @@ _OWN_SETTINGS = frozenset(
     {*DEFAULTS, *(field.name for field in fields(CalibrationBase)), "_algorithms", "_ignored_runs"}
     | {
         "algorithms",
-        "backend_args",
         "collections",
         "collector",
         "database_chain",
@@ -165,7 +169,9 @@ class Calibration(CalibrationBase, DatabaseUser):
         max_iterations: Iterations 0 to this number are allowed (default 5).
         ignored_runs: Runs that are left out.
         backend: A plugin name or an instance; the CAF's backend if left out.
-        backend_args: For the backend.
+        backend_args: For the backend; those of a collection win.
+        resources: What the tasks of its collections need, as far as a collection leaves that open.
+        retry: What failures get in collections that say nothing.
         runner: Which runner carries the strategies' plans out: ``sequential`` or ``parallel``.
         require_convergence: Whether ending without convergence is a failure.
         keep_collector_output: As in ``Collection``.
@@ -178,6 +184,8 @@ class Calibration(CalibrationBase, DatabaseUser):
     _ignored_runs: list[ExpRun] | None
     backend: Any
     backend_args: dict[str, Any]
+    resources: Resources | None
+    retry: RetryPolicy | None
     runner: Any
     require_convergence: bool | None
     keep_collector_output: Keep | None
@@ -199,7 +207,7 @@ class Calibration(CalibrationBase, DatabaseUser):
             self.collections[DEFAULT_COLLECTION] = Collection(None, input_files)
         self._algorithms = _algorithms(algorithms)
         self.strategies = self.max_iterations = self._ignored_runs = self.backend = self.runner = None
-        self.require_convergence = self.keep_collector_output = None
+        self.require_convergence = self.keep_collector_output = self.resources = self.retry = None
         self.backend_args = {}
         for key, value in settings.items():
             setattr(self, key, value)

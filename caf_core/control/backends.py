@@ -1,9 +1,12 @@
 """The backends of a process: each is made once, however many calibrations name it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from caf_core.errors import ConfigurationError
+from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.jobs.backend import Backend
+from caf_core.jobs.config.reading import Config
+from caf_core.jobs.config.typed import typed
 from caf_core.plugins.registry import Registry
 
 
@@ -13,11 +16,22 @@ class Backends:
     Args:
         registry: The plugins.
         default: What stands for a calibration that names none: a name, class or instance.
+        config: The site's arguments of backends; what an instance was made with wins.
+        overruled: Arguments of the default backend, as text, that win over everything but those of a job.
     """
 
-    def __init__(self, registry: Registry, default: Any = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        default: Any = None,
+        config: Config | None = None,
+        overruled: Mapping[str, str] | None = None,
+    ) -> None:
         self._registry = registry
         self._default = default
+        self._config = config or Config()
+        self._overruled = overruled or {}
+        self._default_name = ""
         self.instances: dict[str, Backend] = {}
 
     def use(self, wanted: Any) -> str:
@@ -27,11 +41,39 @@ class Backends:
             wanted: A plugin name, a class or an instance; ``None`` for the default.
         Raises:
             UnknownPluginError: If no plugin has that name.
+            ConfigurationError: If it does not know an argument that it is given.
         """
         wanted = self._default if wanted is None else wanted
-        if isinstance(wanted, Backend):
-            return self._keep(wanted)
-        kind = self._registry.resolve("backend", wanted)
+        known = len(self.instances)
+        name = self._keep(wanted) if isinstance(wanted, Backend) else self._make(wanted)
+        if len(self.instances) > known:
+            self._config.configure(self.instances[name], wanted if isinstance(wanted, str) else None)
+        if not self._default_name and (wanted is self._default or wanted == self._default):
+            self._default_name = name
+            backend = self.instances[name]
+            backend.configure(typed(self._overruled, type(backend), name), overrule=True)
+        return name
+
+    def check_overruled(self) -> None:
+        """Refuse arguments of the command line that nobody took.
+
+        Raises:
+            ConfigurationError: If there are some, and no calibration uses the default backend.
+        """
+        if self._overruled and not self._default_name:
+            names = ", ".join(sorted(self.instances)) or "none"
+            raise ConfigurationError(
+                f"--backend-arg {next(iter(self._overruled))!r} is for the default backend, and every "
+                f"calibration names its own ({names}); set backend_args of the calibrations."
+            )
+
+    def _make(self, wanted: Any) -> str:
+        try:
+            kind = self._registry.resolve("backend", wanted)
+        except UnknownPluginError as error:
+            if self._config.backend is None or wanted != self._config.backend.value:
+                raise
+            raise ConfigurationError(f"{self._config.backend.file}: {error}") from error
         name = wanted if isinstance(wanted, str) else kind.__name__.lower()
         if name not in self.instances:
             try:

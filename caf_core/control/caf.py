@@ -12,6 +12,7 @@ from caf_core.control import options, session
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV, as_iov
+from caf_core.jobs.config.reading import load_config
 
 
 @define(eq=False)
@@ -20,7 +21,8 @@ class CAF:
 
     Args:
         output_dir: Where everything lies; start again with the same one to go on after a failure.
-        backend: A plugin name, class or instance, for calibrations that name none; ``local`` if left out.
+        backend: A plugin name, class or instance, for calibrations that name none; if left out, that of
+            ``caf.toml``, or ``local``.
         calibration_defaults: Settings that hold where a calibration says nothing, such as ``max_iterations``.
     """
 
@@ -82,6 +84,9 @@ class CAF:
             backend=chosen.backend if chosen.backend is not None else self.backend,
             defaults=self.calibration_defaults,
             requested=iov,
+            config=load_config(),
+            backend_args=chosen.backend_args,
+            resources=chosen.resources,
         )
 
 

@@ -19,6 +19,7 @@ from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
 from caf_core.jobs.files import read_tasks
 from caf_core.jobs.model import Job, SubJob
+from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
 
@@ -111,9 +112,9 @@ def _request(
         name=f"{one.name}_{part.name}",
         directory=directory,
         backend=one.backend,
-        resources=collection.resources,
-        backend_args={**one.calibration.backend_args, **collection.backend_args},  # type: ignore[attr-defined]  # a standard calibration
-        retry=collection.retry,
+        resources=collection.resources.or_else(one.settings["resources"]),
+        backend_args={**one.settings["backend_args"], **collection.backend_args},
+        retry=one.settings["retry"] if collection.retry == RetryPolicy() else collection.retry,
         min_fraction=_min_fraction(collection.min_fraction, layout),
     )
 

@@ -1,6 +1,6 @@
 """What the command line adds to a script's own settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from caf_core.calibration.states import State
 from caf_core.control.report import Listener, Report, Silence
+from caf_core.jobs.task import Resources
 
 
 @frozen
@@ -26,6 +27,8 @@ class Options:
     Args:
         output_dir: In place of ``CAF.output_dir``.
         backend: In place of ``CAF.backend``.
+        backend_args: Arguments for the default backend, as text; they win over those that it was made with.
+        resources: What tasks need where neither their collection nor their calibration says so.
         processes: In place of ``max_processes`` of backends on this machine.
         check_only: Try everything but the submission.
         override: Where calibrations start.
@@ -36,6 +39,8 @@ class Options:
 
     output_dir: Path | None = None
     backend: str | None = None
+    backend_args: Mapping[str, str] = field(factory=dict)
+    resources: Resources = field(factory=Resources)
     processes: int | None = None
     check_only: bool = False
     override: Override | None = None

@@ -31,7 +31,9 @@ from caf_core.control.backends import Backends
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV
+from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
+from caf_core.jobs.task import Resources
 from caf_core.plugins.registry import Registry
 
 
@@ -134,6 +136,8 @@ def _standard(
     calibration.check()
     settings = {key: _first(getattr(calibration, key), default) for key, default in defaults.items()}
     _check_settings(calibration, settings)
+    settings["backend_args"] = {**defaults["backend_args"], **calibration.backend_args}
+    settings["resources"] = settings["resources"].or_else(defaults["resources"])
     selection = RunSelection(settings["ignored_runs"], requested)
     algorithms = _algorithms(calibration, settings["strategies"], registry)
     return Resolved(
@@ -169,6 +173,10 @@ def _check_settings(calibration: Calibration, settings: Mapping[str, Any]) -> No
         raise ConfigurationError(
             f"{owner}: max_iterations is {last!r}; it is a whole number, and 0 executes everything once."
         )
+    for key, kind in (("resources", Resources), ("retry", RetryPolicy), ("backend_args", Mapping)):
+        if not isinstance(settings[key], kind):
+            meant = "a table" if kind is Mapping else f"{kind.__name__}(...)"
+            raise ConfigurationError(f"{owner}: {key} is {settings[key]!r}; it is {meant}.")
     if settings["keep_collector_output"] not in KEEP:
         raise ConfigurationError(
             f"{owner}: keep_collector_output is {settings['keep_collector_output']!r}; it can be "

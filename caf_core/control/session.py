@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from caf_core.calibration.calibration import Calibration, CalibrationBase
+from caf_core.calibration.calibration import DEFAULTS, Calibration, CalibrationBase
 from caf_core.control.backends import Backends
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.lease import Lease
@@ -23,8 +23,10 @@ from caf_core.control.store import FILE_NAME
 from caf_core.control.trial import try_out
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV
+from caf_core.jobs.config.reading import Config
 from caf_core.jobs.local import ResidentBackend, usable_processors
 from caf_core.jobs.residence import Residence
+from caf_core.jobs.task import Resources
 from caf_core.plugins.registry import Registry
 
 PRIVATE = ".caf"
@@ -41,6 +43,9 @@ class Wish:
         backend: The backend of calibrations that name none.
         defaults: What holds where a calibration says nothing.
         requested: The interval that is wanted, if not all.
+        config: What holds at this site.
+        backend_args: Arguments for the default backend from the command line.
+        resources: What the command line asks for, for all who say nothing.
     """
 
     calibrations: tuple[CalibrationBase, ...]
@@ -48,6 +53,9 @@ class Wish:
     backend: Any
     defaults: Mapping[str, Any]
     requested: IoV | None
+    config: Config = field(factory=Config)
+    backend_args: Mapping[str, str] = field(factory=dict)
+    resources: Resources = field(factory=Resources)
 
 
 @frozen
@@ -83,8 +91,8 @@ def prepare(wish: Wish, registry: Registry) -> tuple[Catalogue, Backends]:
     """
     if not wish.calibrations:
         raise ConfigurationError("this CAF has no calibrations; add one with caf.add_calibration(...).")
-    backends = Backends(registry, wish.backend)
-    defaults = {**wish.defaults, **({"backend": wish.backend} if wish.backend is not None else {})}
+    defaults = _defaults(wish)
+    backends = Backends(registry, defaults["backend"], wish.config, wish.backend_args)
     resolved = resolve(
         wish.calibrations,
         output_dir=wish.output_dir,
@@ -93,7 +101,23 @@ def prepare(wish: Wish, registry: Registry) -> tuple[Catalogue, Backends]:
         defaults=defaults,
         requested=wish.requested,
     )
+    backends.check_overruled()
     return Catalogue(resolved), backends
+
+
+def _defaults(wish: Wish) -> dict[str, Any]:
+    """What holds where a calibration says nothing: the site's configuration, then the script, then the
+    command line.
+    """
+    config = wish.config
+    found = {"retry": config.make_retry(), "backend": config.default_backend or DEFAULTS["backend"]}
+    found |= wish.defaults
+    if wish.backend is not None:
+        found["backend"] = wish.backend
+    resources = found.get("resources", Resources())
+    if isinstance(resources, Resources):  # anything else is refused when calibrations are resolved
+        found["resources"] = wish.resources.or_else(resources).or_else(config.make_resources())
+    return found
 
 
 def run(wish: Wish, options: Options) -> Report:

@@ -51,10 +51,7 @@ def time_span(text: str) -> timedelta:
 
 
 def span_text(span: timedelta) -> str:
-    """A time span as ``time_span`` reads it: ``1d12h``, ``90s``."""
-    seconds = span.total_seconds()
-    if seconds % 60:
-        return f"{seconds:g}s"
-    minutes = int(seconds) // 60
-    parts = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"))
+    """A time span as ``time_span`` reads it, in whole seconds: ``1d12h``, ``1min30s``."""
+    minutes, seconds = divmod(round(span.total_seconds()), 60)
+    parts = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"), (seconds, "s"))
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

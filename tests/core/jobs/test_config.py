@@ -1,6 +1,7 @@
 """``caf.toml``: what it may say, who wins, and what it says when something is wrong."""
 
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -20,14 +21,14 @@ class Toy(Batch):
     """A scheduler that is never asked."""
 
     scheduler = "Toy"
-    settings = {
+    settings: ClassVar = {
         "queue": Setting((str,), "the queue"),
         "priority": Setting((int,), "the priority"),
         "share": Setting((int, float), "the share"),
         "hold": Setting((bool,), "whether to hold"),
         "lines": Setting((list, tuple), "further lines"),
     }
-    default_backend_args = {"command_timeout": 30.0, "queue": "short", "priority": 1}
+    default_backend_args: ClassVar = {"command_timeout": 30.0, "queue": "short", "priority": 1}
 
     def limits(self, site):
         return Capabilities()
@@ -111,7 +112,7 @@ def test_places(tmp_path):
     assert elsewhere[1] == tmp_path / "xdg" / "caf" / "caf.toml"
     # The specification wants a relative one ignored.
     assert places({"HOME": str(home), "XDG_CONFIG_HOME": "xdg"}, project)[1].is_relative_to(home)
-    chosen = places({"CAF_CONFIG": f"/a.toml:b.toml", "HOME": str(home)}, project)
+    chosen = places({"CAF_CONFIG": "/a.toml:b.toml", "HOME": str(home)}, project)
     assert [str(path) for path in chosen] == ["/a.toml", str(project / "b.toml")]
     assert places({"CAF_CONFIG": ""}, project) == ()
 

@@ -27,6 +27,8 @@ class Shell(Backend):
         self.sizes = []
         self.most_at_once = 0
         self.arguments = []
+        self.others = 0  # tasks of the same user that caf knows nothing of
+        self.adopted = {}
         self.script = {}  # command -> what goes wrong at its next calls, one after the other
         defaults = {
             "poll_interval": timedelta(seconds=0.05),
@@ -75,6 +77,14 @@ class Shell(Backend):
             elif process is not None:
                 reports[identity] = Report(SchedulerState.ENDED, exit_code=process.returncode)
         return reports
+
+    def count(self):
+        self._misbehave("count")
+        alive = sum(process.poll() is None for process in self.processes.values())
+        return alive + self.others
+
+    def adopt(self, token, directory):
+        self.adopted[token] = directory
 
     def cancel(self, ids):
         self._misbehave("cancel")
@@ -189,6 +199,41 @@ def test_array_and_job_limits(tmp_path, request_of):
     assert house.service.status("job").counts[TaskState.COMPLETED] == 14
     assert max(backend.sizes) == 3 and backend.most_at_once <= 5
     house.service.close()
+
+
+def test_other_jobs_of_the_user_count_and_are_counted_again(request_of, tmp_path):
+    second = timedelta(seconds=0.05)
+    backend = Shell(job_limit=5, check_interval=second)
+    backend.others = 3
+    house = House(backend)
+    house.service.submit(request_of(), specs(tmp_path, ["exit 0"] * 6))
+    house.wait()
+    assert house.service.status("job").success
+    assert backend.commands["count"] > 1
+    assert backend.most_at_once <= 2
+    backend.close()
+
+
+def test_a_count_that_fails_stops_nothing(request_of, tmp_path):
+    backend = Shell(job_limit=5)
+    backend.script = {"count": [PollError("no answer")]}
+    house = House(backend)
+    house.service.submit(request_of(), specs(tmp_path, ["exit 0"]))
+    house.wait()
+    assert house.service.status("job").success
+    backend.close()
+
+
+def test_submissions_keep_their_distance(request_of, tmp_path):
+    apart = timedelta(seconds=0.2)
+    backend = Shell(array_limit=1, submission_interval=apart)
+    house = House(backend)
+    began = time()
+    house.service.submit(request_of(), specs(tmp_path, ["exit 0"] * 3))
+    house.wait()
+    assert backend.sizes == [1, 1, 1]
+    assert time() - began >= 2 * apart.total_seconds()
+    backend.close()
 
 
 def test_a_refused_submission(tmp_path, backend, request_of):
@@ -332,6 +377,10 @@ def test_killed_at_any_point_it_goes_on_and_executes_nothing_twice(
     after.wait()
     assert after.service.status("job").success
     assert executions(tmp_path) == {str(i): 1 for i in range(4)}
+    for token, directory in backend.adopted.items():
+        assert directory == tmp_path / "job" / "submissions" / token
+    if point == "submission.intent.after":
+        assert backend.adopted, "the backend was not told where its submission lies"
     assert len(list(after.service.outputs("job"))) == 4
     after.service.close()
 

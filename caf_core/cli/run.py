@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from caf_core.cli.asking import backend_options, resource_options, resources_of
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, ConfigurationError
@@ -22,7 +24,8 @@ _STARTS = ("init", "collector_completed", "completed")
 @click.option(
     "-o", "--output-dir", type=click.Path(path_type=Path), help="In place of the script's output_dir."
 )
-@click.option("-b", "--backend", metavar="NAME", help="In place of the script's backend.")
+@backend_options
+@resource_options
 @click.option("-j", "--processes", type=click.IntRange(min=1), help="Processes at a time on this machine.")
 @click.option("--check", is_flag=True, help="Try everything but the submission, and say what would be done.")
 @click.option("--from", "start", type=click.Choice(_STARTS), help="Start every calibration from this state.")
@@ -35,45 +38,50 @@ _STARTS = ("init", "collector_completed", "completed")
 @click.pass_obj
 def command(
     settings: Settings,
+    /,
     script: Path,
     arguments: tuple[str, ...],
-    output_dir: Path | None,
-    backend: str | None,
-    processes: int | None,
-    check: bool,
-    start: str | None,
-    iteration: int | None,
-    take_over: bool,
-    quiet: bool,
+    **given: Any,
 ) -> int:
     """Execute SCRIPT with ARGS, and show the progress of its calibrations.
 
-    Options come before SCRIPT; what follows belongs to the script. Progress goes to stderr: bars on a
-    terminal, lines elsewhere. Start again with the same output directory after a failure or an interrupt:
-    what was done is kept.
+    Options come before SCRIPT; what follows belongs to the script. --backend takes the place of the script's
+    backend; --backend-arg is for that one, and calibrations and collections that say otherwise win. Likewise
+    --cpus, --memory, --walltime and --disk hold where neither a collection nor its calibration says anything.
+    Progress goes to stderr: bars on a terminal, lines elsewhere. Start again with the same output directory
+    after a failure or an interrupt: what was done is kept.
     """
+    options = _options(given)
+    code = _execute(script, arguments, options, settings)
+    if not given["quiet"] and not options.check_only:
+        _summary(options.reports)
+    if settings.json and not options.check_only:
+        print(json.dumps([report_as_json(report) for report in options.reports], indent=2))
+    return code
+
+
+def _options(given: Mapping[str, Any]) -> "Options":
+    """What the command line adds to the script."""
     from caf_core.calibration.states import State
     from caf_core.cli.progress import listener_for
     from caf_core.control.options import Options, Override
     from caf_core.control.report import Silence
+    from caf_core.jobs.config.typed import pairs
 
+    start, iteration, check = given["start"], given["iteration"], given["check"]
     if iteration is not None and start is None:
         raise ConfigurationError("--iteration needs --from: say from which state that iteration starts.")
-    options = Options(
-        output_dir=output_dir,
-        backend=backend,
-        processes=processes,
+    return Options(
+        output_dir=given["output_dir"],
+        backend=given["backend"],
+        backend_args=pairs(given["backend_args"], "--backend-arg"),
+        resources=resources_of(given),
+        processes=given["processes"],
         check_only=check,
         override=Override(State(start), iteration) if start else None,
-        take_over=take_over,
-        listener=Silence() if quiet or check else listener_for(sys.stderr),
+        take_over=given["take_over"],
+        listener=Silence() if given["quiet"] or check else listener_for(sys.stderr),
     )
-    code = _execute(script, arguments, options, settings)
-    if not quiet and not check:
-        _summary(options.reports)
-    if settings.json and not check:
-        print(json.dumps([report_as_json(report) for report in options.reports], indent=2))
-    return code
 
 
 def _execute(script: Path, arguments: tuple[str, ...], options: "Options", settings: Settings) -> int:

@@ -24,6 +24,7 @@ from caf_core.jobs.ledger import TaskChange
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.requests import JobRequest, JobStatus
 from caf_core.jobs.residence import Residence
+from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService, Tick
 from caf_core.jobs.task import Resources, TaskSpec
 
@@ -43,6 +44,7 @@ class Wish:
         tasks: The tasks, in order.
         backend: Carries them out.
         resources: What each of them needs.
+        retry: What failures get.
         min_fraction: The part of them that must succeed.
     """
 
@@ -51,6 +53,7 @@ class Wish:
     tasks: Sequence[TaskSpec]
     backend: Backend
     resources: Resources = field(factory=Resources)
+    retry: RetryPolicy = field(factory=RetryPolicy)
     min_fraction: float = 1.0
 
 
@@ -135,6 +138,7 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
         directory=wish.directory / ".caf" / "job",
         backend=_BACKEND,
         resources=wish.resources,
+        retry=wish.retry,
         min_fraction=wish.min_fraction,
     )
     if known and service.resume(request):

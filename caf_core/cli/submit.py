@@ -1,23 +1,24 @@
 """``caf submit``: a command, executed many times, without a calibration."""
 
 import glob
-import inspect
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from caf_core.cli.asking import backend_options, make_backend, resource_options, resources_of
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from caf_core.cli.submission import Result, Show
-    from caf_core.jobs.backend import Backend
+    from caf_core.jobs.config.reading import Config
+    from caf_core.jobs.ledger import TaskChange
+    from caf_core.jobs.retry import RetryPolicy
     from caf_core.jobs.task import TaskSpec
 
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where everything lies.",
 )
-@click.option("-b", "--backend", metavar="NAME", default="local", show_default=True, help="What executes it.")
+@backend_options
 @click.option(
     "-j",
     "--processes",
@@ -57,21 +58,16 @@ if TYPE_CHECKING:
     metavar="LINE",
     help="Shell line before the command; may be given several times.",
 )
-@click.option("--cpus", type=click.IntRange(min=1), default=1, help="For each task.")
-@click.option("--memory", "memory_mb", type=click.IntRange(min=1), metavar="MB", help="For each task.")
+@resource_options
+@click.option("--attempts", type=click.IntRange(min=1), help="How often a task that fails is tried in all.")
 @click.option(
-    "--walltime",
-    "minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="MINUTES",
-    help="For each task.",
+    "--min-fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="The part of the tasks that must succeed.  [default: 1]",
 )
 @click.option(
-    "--backend-arg",
-    "backend_args",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="For the backend, such as a queue.",
+    "--env", multiple=True, metavar="NAME=VALUE", help="For the command; may be given several times."
 )
 @click.option("--name", default="job", show_default=True, help="The job's name.")
 @click.option("--take-over", is_flag=True, help="Declare a controller on another host dead.")
@@ -90,18 +86,18 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
     """
     from caf_core.calibration.calibration import check_name
     from caf_core.cli.submission import Wish, carry_out
-    from caf_core.jobs.task import Resources
+    from caf_core.jobs.config.reading import load_config
 
     check_name(options["name"], "a job")
-    minutes = options["minutes"]
+    config = load_config()
     wish = Wish(
         name=options["name"],
         directory=output_dir.absolute(),
         tasks=make_tasks(words, output_dir.absolute(), options),
-        backend=_backend(options["backend"], options["processes"], _pairs(options["backend_args"])),
-        resources=Resources(
-            options["cpus"], options["memory_mb"], timedelta(minutes=minutes) if minutes else None
-        ),
+        backend=make_backend(config, options["backend"], options["backend_args"], options["processes"]),
+        resources=resources_of(options).or_else(config.make_resources()),
+        retry=_retry(config, options["attempts"]),
+        min_fraction=options["min_fraction"],
     )
     show, close = _shower(options["name"], quiet=options["quiet"])
     try:
@@ -117,8 +113,10 @@ def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]
     Raises:
         ConfigurationError: If the options contradict each other, or input files are missing.
     """
+    from caf_core.jobs.config.typed import pairs
     from caf_core.jobs.task import TaskSpec
 
+    env = pairs(options["env"], "--env")
     files = find_inputs(options["inputs"])
     if files and options["array"]:
         raise ConfigurationError("--array and --input both say how many tasks there are; give one of them.")
@@ -131,6 +129,7 @@ def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]
             argv=tuple(_words(words, index, group)),
             input_files=tuple(group),
             setup_cmds=tuple(options["setup"]),
+            env=env,
             output_patterns=tuple(options["outputs"]),
         )
         for index, group in enumerate(groups)
@@ -187,26 +186,15 @@ def _words(words: Sequence[str], index: int, files: list[str]) -> list[str]:
     return found
 
 
-def _backend(name: str, processes: int | None, arguments: dict[str, str]) -> "Backend":
-    from caf_core.plugins.registry import Registry
+def _retry(config: "Config", attempts: int | None) -> "RetryPolicy":
+    """What failures get: so many attempts, whatever the failure, unless it is not the task's."""
+    from caf_core.jobs.ledger import FailureKind
 
-    kind = Registry.load().backend(name)
-    wanted: dict[str, Any] = {"backend_args": arguments} if arguments else {}
-    if processes is not None:
-        if "max_processes" not in inspect.signature(kind).parameters:
-            raise ConfigurationError(
-                f"the backend {name!r} decides itself how much it executes; leave --processes out."
-            )
-        wanted["max_processes"] = processes
-    return kind(**wanted)
-
-
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for key, sign, _ in pairs:
-        if not key or not sign:
-            raise ConfigurationError(f"--backend-arg {key!r} has no value; write KEY=VALUE.")
-    return {key: value for key, _, value in pairs}
+    policy = config.make_retry()
+    if attempts is None:
+        return policy
+    spared = (FailureKind.CANCELLED, FailureKind.CREDENTIALS, FailureKind.SUBMISSION)
+    return policy.with_attempts(attempts, [kind for kind in FailureKind if kind not in spared])
 
 
 def _shower(name: str, *, quiet: bool) -> "tuple[Show, Any]":
@@ -234,20 +222,25 @@ def _report(
     if as_json:
         print(json.dumps(_as_json(tasks, result), indent=2))
     elif result.status.success:
-        click.echo(f"{result.status.total} tasks done; everything lies in {shown(directory)}", err=True)
+        done = result.status.total - len(failed)
+        click.echo(f"{done} tasks done; everything lies in {shown(directory)}", err=True)
     if result.interrupted:
         click.echo("caf: stopped; give the same command again and it goes on where it was.", err=True)
         return Exit.INTERRUPTED
     if failed:
-        first = failed[0]
-        click.echo(
-            f"caf: {len(failed)} of {result.status.total} tasks failed; tasks/{first.index}: "
-            f"{shown(first.reason or first.failure or f'exit code {first.exit_code}')}. Look closer with: "
-            f"caf why {shown(name)} -p {shown(directory)}; the same command again executes what failed once "
-            "more.",
-            err=True,
-        )
-    return Exit.FAILED if failed else Exit.OK
+        click.echo(_failed_text(name, directory, failed, result), err=True)
+    return Exit.OK if result.status.success else Exit.FAILED
+
+
+def _failed_text(name: str, directory: Path, failed: "Sequence[TaskChange]", result: "Result") -> str:
+    first = failed[0]
+    allowed = ", which --min-fraction allows" if result.status.success else ""
+    return (
+        f"caf: {len(failed)} of {result.status.total} tasks failed{allowed}; tasks/{first.index}: "
+        f"{shown(first.reason or first.failure or f'exit code {first.exit_code}')}. Look closer with: "
+        f"caf why {shown(name)} -p {shown(directory)}; the same command again executes what failed once "
+        "more."
+    )
 
 
 def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]:

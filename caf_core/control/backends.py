@@ -68,12 +68,7 @@ class Backends:
             )
 
     def _make(self, wanted: Any) -> str:
-        try:
-            kind = self._registry.resolve("backend", wanted)
-        except UnknownPluginError as error:
-            if self._config.backend is None or wanted != self._config.backend.value:
-                raise
-            raise ConfigurationError(f"{self._config.backend.file}: {error}") from error
+        kind = backend_class(self._registry, self._config, wanted)
         name = wanted if isinstance(wanted, str) else kind.__name__.lower()
         if name not in self.instances:
             try:
@@ -94,3 +89,22 @@ class Backends:
             name, number = f"{base}-{number}", number + 1
         self.instances[name] = backend
         return name
+
+
+def backend_class(registry: Registry, config: Config, wanted: Any) -> type[Backend]:
+    """The class that is meant.
+
+    Args:
+        registry: The plugins.
+        config: The configuration; if the name stands there, the error says where.
+        wanted: A plugin name or a class.
+    Raises:
+        UnknownPluginError: If no plugin has that name.
+    """
+    try:
+        kind: type[Backend] = registry.resolve("backend", wanted)
+    except UnknownPluginError as error:
+        if config.backend is None or wanted != config.backend.value:
+            raise
+        raise ConfigurationError(f"{config.backend.file}: {error}") from error
+    return kind

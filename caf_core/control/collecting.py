@@ -1,6 +1,6 @@
 """The collector step of an iteration: from collections to jobs, and from what the jobs left to an index."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from caf_core.calibration.collector import RUNS_FILE, CommandCollector
 from caf_core.calibration.execution import CollectKit, dotted
 from caf_core.calibration.execution import collect as collect_entry
 from caf_core.calibration.files import write_atomically, write_json
-from caf_core.control import prints
+from caf_core.control import prints, quarantine
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.preloading import preloads, script_path
@@ -55,7 +55,8 @@ def _submit_one(
 ) -> str:
     chain = catalogue.collector_chain(one, part.chain, iteration)
     base = prints.combined([prints.collection_print(one, part), shop.chain(chain).fingerprint()])
-    cuts = list(_cut(part, base))
+    aside = quarantine.set_aside(one, part.name, iteration)
+    cuts = list(_cut(part, base, aside))
     whole = prints.combined(cut.fingerprint for cut in cuts)
     earlier = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name]
     if earlier and earlier[-1].fingerprint == whole:
@@ -129,14 +130,15 @@ def _min_fraction(wanted: float, layout: Layout | None) -> float:
     return max(0.0, round((wanted * len(rows) - (len(rows) - todo)) / todo, 9))
 
 
-def _cut(part: ResolvedCollection, base: str) -> Iterator[Cut]:
-    """The tasks of a collection, in the order of its files."""
-    job = Job(part.name, cmd=["true"], input_files=list(part.files.files), splitter=part.splitter)
+def _cut(part: ResolvedCollection, base: str, aside: Container[str]) -> Iterator[Cut]:
+    """The tasks of a collection, in the order of its files, those left out that are set aside."""
+    files = [file for file in part.files.files if file not in aside]
+    job = Job(part.name, cmd=["true"], input_files=files, splitter=part.splitter)
     part.splitter.create_subjobs(job)
     parts: list[Job | SubJob] = [*job.subjobs.values()] or [job]
     for subjob in parts:
-        files, args = tuple(subjob.input_files), tuple(subjob.args)
-        yield Cut(files, args, prints.combined([base, *map(prints.file_print, files), "args", *args]))
+        own, args = tuple(subjob.input_files), tuple(subjob.args)
+        yield Cut(own, args, prints.combined([base, *map(prints.file_print, own), "args", *args]))
 
 
 def _specs(
@@ -249,4 +251,4 @@ def _reusable(
 
 def cuts_of(part: ResolvedCollection) -> int:
     """Into how many tasks a collection is cut."""
-    return sum(1 for _ in _cut(part, ""))
+    return sum(1 for _ in _cut(part, "", ()))

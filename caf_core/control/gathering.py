@@ -9,6 +9,7 @@ from attrs import evolve
 from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
+from caf_core.control import quarantine
 from caf_core.control.collecting import KIND
 from caf_core.control.context import Workshop
 from caf_core.control.resolved import Resolved, ResolvedCollection
@@ -29,13 +30,21 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
     """
     outputs: list[TaskOutput] = []
     lost: list[str] = []
+    aside: dict[str, dict[str, str]] = {}
     for part in one.collections:
         job = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name][-1]
         outputs += [
             _task_output(shop, one, part, Path(directory), tuple(files))
             for directory, files in _left(shop, job)
         ]
+        aside[part.name] = shop.service.quarantined(job.key)
+        for file, reason in aside[part.name].items():
+            shop.say(f"{one.name}: {file} of collection {part.name!r} is set aside ({reason})")
         lost += [f"{part.name}: input file {name}" for name in part.files.missing]
+        lost += [
+            f"{part.name}: input file {file}, set aside in an earlier iteration ({reason})"
+            for file, reason in quarantine.set_aside(one, part.name, iteration).items()
+        ]
         lost += [
             f"{part.name}: task {change.index} ({change.reason or change.failure}) with "
             f"{_inputs(job, change.index)}"
@@ -47,6 +56,7 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
     ]
     if not any(out.runs for out in wanted):
         raise AlgorithmError(_nothing_wanted(one, outputs), calibration=one.name, iteration=iteration)
+    quarantine.note(one, iteration, aside)
     write_json(one.collector_dir(iteration) / MISSING_FILE, lost)
     write_index(one.index_path(iteration), wanted)
 

@@ -34,6 +34,7 @@ class TaskBook:
         self.open: dict[str, Out] = {}
         self.weights: dict[int, float] = {}
         self.parents: dict[int, tuple[int, int]] = {}
+        self._aside: set[int] = set()
         self._count_files = count_files
         self._pending: dict[Resources, deque[int]] = {}
         self._delayed: list[tuple[float, int]] = []
@@ -74,8 +75,15 @@ class TaskBook:
 
     @property
     def success(self) -> bool:
-        """Whether enough succeeded."""
-        return self.fraction >= self.terms.min_fraction - 1e-9
+        """Whether enough succeeded; input files that were set aside are not missed."""
+        spared = sum(self.weights.get(index, 1.0) for index in self.quarantined) / max(1, self.originals)
+        return self.fraction + spared >= self.terms.min_fraction - 1e-9
+
+    @property
+    def quarantined(self) -> list[int]:
+        """The tasks whose one input file is set aside; none if there are more than the policy allows."""
+        failed = sorted(index for index in self._aside if self.rows.state[index] == FAILED)
+        return failed if len(failed) <= self.terms.retry.quarantine else []
 
     @property
     def changed(self) -> int:

@@ -20,7 +20,7 @@ from caf_core.jobs.columns import (
 from caf_core.jobs.effects import AskSoon, Cancel, Out, Release, SplitTask
 from caf_core.jobs.evidence import Evidence, Verdict, judge
 from caf_core.jobs.ledger import FailureKind, TaskState
-from caf_core.jobs.retry import Remedy
+from caf_core.jobs.retry import OWN, Remedy
 from caf_core.jobs.task import Resources
 
 MORE = (FailureKind.OUT_OF_MEMORY, FailureKind.WALLTIME)
@@ -185,11 +185,14 @@ class JudgedBook(TaskBook):
         rows, policy = self.rows, self.terms.retry
         change = self.change(index)
         kind = change.failure or FailureKind.EXIT_CODE
-        files = self._count_files(index) if policy.rule(kind).remedy is Remedy.SPLIT else 0
+        counts = policy.quarantine or policy.rule(kind).remedy is Remedy.SPLIT
+        files = self._count_files(index) if counts else 0
         decision = policy.decide(
             kind, self._attempts(index), self._asked(index), files=files, peak_memory_mb=change.peak_memory_mb
         )
         if kind is FailureKind.SUBMISSION or decision.remedy is Remedy.NOTHING:
+            if files == 1 and kind in OWN:
+                self._aside.add(index)
             return
         self._dirty[index << 16 | rows.attempt[index]] = change
         if decision.remedy is Remedy.SPLIT:

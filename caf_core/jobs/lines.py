@@ -149,6 +149,12 @@ class JobEntry:
             return None
         return Path(read_task(self.request.directory, index)["output_dir"]) / f"attempt-{attempt}"
 
+    def quarantined(self) -> dict[str, str]:
+        """The input files that are set aside, and why."""
+        reasons = self.tracker.rows.reasons
+        lines = read_tasks(self.request.directory, self.tracker.quarantined)
+        return {line["input_files"][0]: reasons.get(line["task"], "") for line in lines}
+
     def outputs(self) -> Iterator[tuple[int, Path, list[str]]]:
         """The completed tasks in order: index, directory of the attempt that counts, its outputs."""
         for line in read_tasks(self.request.directory, list(self.tracker.completed)):

@@ -58,6 +58,10 @@ def _default_rules() -> dict[FailureKind, Rule]:
     }
 
 
+OWN = (FailureKind.EXIT_CODE, FailureKind.BAD_OUTPUT, FailureKind.OUT_OF_MEMORY, FailureKind.WALLTIME)
+"""Failures for which a task's input may be the reason; for the others only machines are."""
+
+
 @frozen
 class Decision:
     """What happens to the task next.
@@ -85,6 +89,8 @@ class RetryPolicy:
         walltime_cap: Never ask for more than this.
         held_for: How long a scheduler may hold a task, for a reason that is not a failure in itself, before
             it counts as failed.
+        quarantine: So many input files of a job may be set aside. A file is set aside when the task that has
+            it alone has failed for good, for a reason that lies with the task; the job succeeds without it.
     """
 
     rules: Mapping[FailureKind, Rule] = Factory(_default_rules)
@@ -93,11 +99,27 @@ class RetryPolicy:
     time_factor: float = 2.0
     walltime_cap: timedelta = timedelta(days=7)
     held_for: timedelta = timedelta(hours=12)
+    quarantine: int = field(default=0, validator=ge(0))
 
     @classmethod
     def never(cls) -> "RetryPolicy":
         """A policy that tries nothing twice."""
         return cls(rules={})
+
+    @classmethod
+    def isolating(cls, files: int, *, attempts: int = 2) -> "RetryPolicy":
+        """A policy that splits tasks that fail until the bad input files are alone, and sets those aside.
+
+        Args:
+            files: How many files may be set aside.
+            attempts: How many attempts a file that is alone has in all.
+        """
+        rule = Rule(Remedy.SPLIT, attempts=attempts)
+        return (
+            cls(quarantine=files)
+            .with_rule(FailureKind.EXIT_CODE, rule)
+            .with_rule(FailureKind.BAD_OUTPUT, rule)
+        )
 
     def with_rule(self, kind: FailureKind, rule: Rule) -> "RetryPolicy":
         """This policy with another rule for one kind."""
@@ -149,7 +171,7 @@ class RetryPolicy:
                 more = self._more_memory(resources, peak_memory_mb)
             case Remedy.MORE_TIME:
                 more = self._more_time(resources)
-            case Remedy.AGAIN | Remedy.WAIT:
+            case Remedy.AGAIN | Remedy.WAIT | Remedy.SPLIT:
                 more = resources
             case _:
                 more = None

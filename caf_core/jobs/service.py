@@ -195,6 +195,10 @@ class JobService:
         tracker = self._entry(key).tracker
         return (tracker.change(index) for index in tracker.leaves())
 
+    def quarantined(self, key: str) -> dict[str, str]:
+        """The input files of a job that are set aside, and why."""
+        return self._entry(key).quarantined()
+
     def attempt_directory(self, key: str, index: int) -> Path | None:
         """Where the last attempt of a task worked; ``None`` if there was none."""
         return self._entry(key).attempt_directory(index)

@@ -268,3 +268,58 @@ def test_processes_splitting_and_runner_do_not_change_a_byte(
         split_run(tmp_path / "out", inputs(tmp_path), processes=processes, jobs=jobs, runner=runner)
         == undisturbed
     )
+
+
+class Noted(Numbers):
+    """The same, and each file that a task begins with is noted."""
+
+    def __init__(self, notes, **fails):
+        super().__init__(**fails)
+        self.notes = notes
+
+    def collect(self, context):
+        with open(self.notes, "a") as notes:  # noqa: PTH123 - appended by many processes
+            notes.write(f"{context.iteration} {' '.join(Path(name).stem for name in context.input_files)}\n")
+        super().collect(context)
+
+
+def twice(context):
+    """Iterates once."""
+    return Outcome("iterate" if context.iteration == 0 else "ok", {"seen": context.data().merged()})
+
+
+def test_a_file_that_keeps_failing_is_set_aside_and_not_tried_in_the_next_iteration(
+    run_numbers, tmp_path
+) -> None:
+    names = files(run_numbers)
+    bad = Path(names[3]).stem
+    cal = Calibration("cal", Noted(tmp_path / "notes", fails=[bad]), [Algorithm(twice, "fit")], names)
+    collection = cal.collections["default"]
+    collection.max_collector_jobs = 2
+    collection.retry = RetryPolicy.isolating(1)
+    report = run(cal, tmp_path / "out")
+    assert report.success
+    begun = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
+    alone = [line for line in begun if line[1:] == [bad]]
+    assert len(alone) == 2  # it had its second attempt
+    assert not [line for line in begun if line[0] == "1" and bad in line]
+    assert sorted(stem for line in begun if line[0] == "1" for stem in line[1:]) == sorted(
+        Path(name).stem for name in names if Path(name).stem != bad
+    )
+    database = LocalDatabase(tmp_path / "out" / "cal" / "outputdb")
+    (entry,) = database.entries()
+    missing = json.loads(next((tmp_path / "out" / "cal").glob("1/**/missing.json")).read_text())
+    assert len(missing) == 1
+    assert names[3] in missing[0]
+    assert "set aside in an earlier iteration" in missing[0]
+    assert len(database.load(entry)) == 33
+
+
+def test_more_bad_files_than_may_be_set_aside_fail(run_numbers, tmp_path) -> None:
+    names = files(run_numbers)
+    cal = Calibration(
+        "cal", Numbers(fails=[Path(name).stem for name in names[:2]]), [Algorithm(everything, "fit")], names
+    )
+    cal.collections["default"].retry = RetryPolicy.isolating(1, attempts=1)
+    with pytest.raises(CalibrationFailedError, match=r"2 of 6 task\(s\) failed"):
+        run(cal, tmp_path / "out")

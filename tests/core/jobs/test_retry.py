@@ -64,6 +64,14 @@ def test_splitting_goes_on_until_one_file_is_left():
     assert policy.decide(FailureKind.EXIT_CODE, 1, Resources(), files=1).remedy is Remedy.NOTHING
 
 
+def test_a_file_that_is_alone_has_its_attempts():
+    policy = RetryPolicy.isolating(1, attempts=2)
+    for kind in (FailureKind.EXIT_CODE, FailureKind.BAD_OUTPUT):
+        assert policy.decide(kind, 9, Resources(), files=2).remedy is Remedy.SPLIT
+        assert policy.decide(kind, 1, Resources(), files=1).remedy is Remedy.AGAIN
+        assert policy.decide(kind, 2, Resources(), files=1).remedy is Remedy.NOTHING
+
+
 def test_credentials_are_waited_for():
     decision = DEFAULT.decide(FailureKind.CREDENTIALS, 1, Resources())
     assert (decision.remedy, decision.delay) == (Remedy.AGAIN, 600.0)

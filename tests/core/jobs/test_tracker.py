@@ -254,6 +254,33 @@ def test_splitting_isolates_a_bad_file(tokens):
     assert counts[TaskState.COMPLETED] == 2 and failures == {FailureKind.EXIT_CODE: 1}
 
 
+@pytest.mark.parametrize(("allowed", "success"), [(0, False), (1, False), (2, True), (3, True)])
+def test_files_that_keep_failing_are_set_aside_up_to_a_number(tokens, allowed, success):
+    """Two files, each alone in its task, fail in each attempt; a third fails for lack of a machine."""
+    tracker = Tracker(3, evolve(TERMS, retry=RetryPolicy.isolating(allowed)), lambda _: 1)
+    tracker.begin()
+    attempts = []
+    while start := tracker.next_submission(None, tokens):
+        attempts.append(start.tasks)
+        tracker.issued(start.token, [str(i) for i in start.tasks], 0.0)
+        for position, (index, attempt) in enumerate(zip(start.tasks, start.attempts, strict=True)):
+            news = record(start.token, position, exit_code=int(index < 2), attempt=attempt)
+            tracker.recorded(start.token, news, {}, 0.0, 0.0)
+    assert attempts == [(0, 1, 2), (0, 1)]
+    assert tracker.ended and tracker.success is success
+    assert tracker.quarantined == ([0, 1] if success else [])
+
+
+def test_a_task_that_was_lost_sets_no_file_aside(tokens):
+    tracker = Tracker(1, evolve(TERMS, retry=RetryPolicy(quarantine=5)), lambda _: 1)
+    tracker.begin()
+    while start := tracker.next_submission(None, tokens):
+        tracker.issued(start.token, ["a"], 0.0)
+        lost = record(start.token, 0, exit_code=None, failure="node_lost", attempt=start.attempts[0])
+        tracker.recorded(start.token, lost, {}, 0.0, 0.0)
+    assert tracker.ended and not tracker.success and not tracker.quarantined
+
+
 def test_cancel(tokens):
     tracker = make(4, evolve(TERMS, capabilities=evolve(POLLED, array_limit=2)))
     tracker.next_submission(None, tokens)

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from caf_core.jobs.arguments import ArgumentsGenerator as ArgumentsGenerator
     from caf_core.jobs.arguments import range_arguments as range_arguments
     from caf_core.jobs.backend import Backend as Backend
+    from caf_core.jobs.batch.template import Batch as Batch
     from caf_core.jobs.input_data import get_input_data as get_input_data
     from caf_core.jobs.ledger import FailureKind as FailureKind
     from caf_core.jobs.ledger import TaskState as TaskState
@@ -123,6 +124,7 @@ _MODULES = {
     "iov": ("ExpRun", "IoV"),
     "jobs.arguments": ("ArgumentsGenerator", "range_arguments"),
     "jobs.backend": ("Backend",),
+    "jobs.batch.template": ("Batch",),
     "jobs.input_data": ("get_input_data",),
     "jobs.ledger": ("FailureKind", "TaskState"),
     "jobs.model": ("Job", "SubJob"),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from attrs import evolve
 
-from caf_core.errors import BackendError
+from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Report, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, converse
 from caf_core.jobs.batch.lock import holding, is_free
@@ -187,8 +187,14 @@ class Batch(Backend):
         """Write the files, and hand the tasks over."""
         self.check_args(submission.backend_args)
         self.directories[submission.token] = submission.directory
-        for name, text in self.files(submission).items():
-            write_atomically(submission.directory / name, text)
+        try:
+            for name, text in self.files(submission).items():
+                write_atomically(submission.directory / name, text)
+        except OSError as error:
+            raise SubmissionError(
+                f"the files of a submission cannot be written to {submission.directory}: {error.strerror}; "
+                "free some space, or choose another output directory"
+            ) from error
         with holding(submission.directory) as lock:
             return self._converse(self.submitting(submission), lock)
 

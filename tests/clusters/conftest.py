@@ -2,11 +2,14 @@
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attrs import frozen
+
+from clusters.experiment import Experiment
 
 HERE = Path(__file__).parent
 PATIENCE = 900
@@ -115,12 +118,38 @@ def second_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     yield from in_environment(cluster_or_skip(request.param, "second", **{variable: str(port)}))
 
 
+@pytest.fixture
+def experiment(cluster: Cluster, tmp_path: Path) -> Experiment:
+    """A folder for programs that calibrate on either cluster."""
+    return Experiment(cluster.name, tmp_path)
+
+
+@pytest.fixture
+def second_experiment(second_cluster: Cluster, tmp_path: Path) -> Experiment:
+    """The same on a cluster that may be disturbed."""
+    return Experiment(second_cluster.name, tmp_path)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs a real cluster."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.cluster)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how often the controller was killed, and what that did to the tasks."""
+    total: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                total.update(dict(report.user_properties))
+    if total:
+        terminalreporter.write_line(
+            f"{total['kill points']} kill points tried on batch systems: {total['lost']} tasks lost, "
+            f"{total['repeated']} repeated"
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

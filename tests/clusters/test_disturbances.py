@@ -1,0 +1,130 @@
+"""Daemons of a real batch system are stopped in the middle, and started again; nobody fails, nothing is lost."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from clusters.experiment import ended_well
+
+from caf_core.testing.bench import wait_until
+
+MINUTE = 60.0
+SLOW = 'echo x >> "$0/counts/{index}"; sleep "$1"'
+"""Shell for a task that leaves a line in a file of its own, and takes its time."""
+
+
+def pid_of(path: Path) -> int:
+    """The process that a file names."""
+    return int(path.read_text())
+
+
+def call(*words: object) -> None:
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, timeout=60)
+
+
+def restart(cluster) -> None:
+    """Start what does not run."""
+    script = Path(__file__).with_name(f"{cluster.name}-up")
+    subprocess.run([script, cluster.instance], check=True, capture_output=True, timeout=120, env=os.environ)
+
+
+class Slurm:
+    """How Slurm's daemons are stopped and started."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def stop_node(self) -> None:
+        os.kill(pid_of(self.cluster.place / "run" / "slurmd.pid"), signal.SIGTERM)
+
+    def start_node(self) -> None:
+        restart(self.cluster)
+
+    def stop_controller(self) -> None:
+        os.kill(pid_of(self.cluster.place / "run" / "slurmctld.pid"), signal.SIGKILL)
+
+    def start_controller(self) -> None:
+        restart(self.cluster)
+
+
+class HTCondor:
+    """How HTCondor's daemons are stopped and started: its master must not be quicker than we are."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def stop_node(self) -> None:
+        call("condor_off", "-startd", "-fast")
+
+    def start_node(self) -> None:
+        call("condor_on", "-startd")
+
+    def stop_controller(self) -> None:
+        os.kill(pid_of(self.cluster.place / "master.pid"), signal.SIGSTOP)
+        (schedd,) = (
+            int(environ.parent.name)
+            for environ in Path("/proc").glob("[0-9]*/exe")
+            if self._is_ours(environ, "condor_schedd")
+        )
+        os.kill(schedd, signal.SIGKILL)
+
+    def start_controller(self) -> None:
+        os.kill(pid_of(self.cluster.place / "master.pid"), signal.SIGCONT)
+
+    def _is_ours(self, exe: Path, name: str) -> bool:
+        try:
+            environment = exe.with_name("environ").read_bytes().split(b"\0")
+            return exe.readlink().name == name and (
+                f"CONDOR_CONFIG={self.cluster.environment['CONDOR_CONFIG']}".encode() in environment
+            )
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def daemons(second_cluster):
+    daemons = {"slurm": Slurm, "htcondor": HTCondor}[second_cluster.name](second_cluster)
+    yield daemons
+    daemons.start_controller()
+    daemons.start_node()
+
+
+@pytest.fixture
+def counts(second_experiment):
+    (second_experiment.place / "counts").mkdir()
+    return second_experiment
+
+
+def begun(experiment) -> int:
+    return len(list((experiment.place / "counts").iterdir()))
+
+
+def test_the_daemon_of_a_node_goes_and_comes_back(daemons, counts):
+    process = counts.submit("-n", 8, "--", "sh", "-c", SLOW, counts.place, 6)
+    wait_until(lambda: begun(counts) >= 4, 60)
+    daemons.stop_node()
+    time.sleep(8)  # as long as the daemon is away
+    daemons.start_node()
+    ended_well(process)
+    # A scheduler that has lost its node begins again by itself, and nobody else does.
+    assert set(counts.work()) == {str(index) for index in range(8)}
+    assert max(counts.work().values()) <= (2 if counts.backend == "htcondor" else 1)
+    assert counts.submissions() == 1
+
+
+def test_the_scheduler_is_away_for_a_minute(daemons, counts):
+    """Tasks end meanwhile, which is noticed, and one is to be tried again, which has to wait."""
+    shell = f"{SLOW}; test {{index}} != 1 || test $(wc -l < $0/counts/1) = 2"
+    process = counts.submit("-n", 8, "--attempts", 2, "--", "sh", "-c", shell, counts.place, 10)
+    wait_until(lambda: begun(counts) == 8, 60)
+    daemons.stop_controller()
+    time.sleep(MINUTE)
+    assert process.poll() is None, process.communicate()
+    status = counts.caf("status", "-p", "out")
+    assert "7/8" in status, status
+    daemons.start_controller()
+    ended_well(process)
+    assert counts.work() == {str(index): 2 if index == 1 else 1 for index in range(8)}

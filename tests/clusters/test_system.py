@@ -1,0 +1,106 @@
+"""Whole runs on real batch systems, nothing disturbed: calibrations, many tasks, failures, cancelling."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+from clusters.experiment import PATIENCE, Experiment, ended_well
+
+from caf_core.testing.bench import wait_until
+
+COUNT = "echo x >> $0/counts/{index}"
+"""Shell for a task: a line in a file of its own; ``$0`` is the folder of the experiment."""
+HOG = "import time; taken = bytearray(b'x' * ({} << 20)); time.sleep({})"
+"""A Python program that takes so many MiB, so long."""
+
+
+@pytest.fixture
+def counts(experiment):
+    (experiment.place / "counts").mkdir()
+    return experiment
+
+
+def attempts(experiment: Experiment, task: str = "0") -> list[dict[str, object]]:
+    """What ``caf why`` tells about the attempts of a task."""
+    told = json.loads(experiment.caf("why", "-p", "out", "--json", "job", task))
+    return told["cases"][0]["attempts"]
+
+
+def test_the_demo_gives_the_same_payloads_as_here(experiment, tmp_path):
+    data = tmp_path / "toy"
+    here = Experiment("local", tmp_path / "here")
+    here.finish("demo_on.py", data)
+    experiment.finish("demo_on.py", data)
+    assert len(here.result()) > 10
+    assert experiment.result() == here.result()
+
+
+def test_a_thousand_subjobs_are_one_command(counts):
+    process = counts.submit("-n", 1000, "--", "sh", "-c", COUNT, counts.place)
+    ended_well(process)
+    assert counts.submissions() == 1
+    assert counts.work() == {str(index): 1 for index in range(1000)}
+
+
+def test_a_subjob_that_fails_twice_and_then_succeeds(counts):
+    shell = f"{COUNT}; test {{index}} != 1 || test $(wc -l < $0/counts/1) = 3 || exit 4"
+    ended_well(counts.submit("-n", 3, "--attempts", 3, "--", "sh", "-c", shell, counts.place))
+    assert counts.work() == {"0": 1, "1": 3, "2": 1}
+    assert [(one["state"], one["exit_code"]) for one in attempts(counts, "1")] == [
+        ("failed", 4),
+        ("failed", 4),
+        ("completed", 0),
+    ]
+
+
+def test_too_much_memory_gets_more(experiment):
+    command = [sys.executable, "-c", HOG.format(170, 4)]
+    ended_well(experiment.submit("--memory", "100MB", "--", *command))
+    found = attempts(experiment)
+    assert [one["failure"] for one in found] == ["out_of_memory", "out_of_memory", ""]
+    assert [one["memory_mb"] for one in found] == [100, 151, 227]
+
+
+@pytest.mark.parametrize(
+    ("options", "shell", "expected"),
+    [
+        ((), "exit 7", {"failure": "exit_code", "exit_code": 7}),
+        ((), "kill -SEGV $$", {"failure": "exit_code", "signal": int(signal.SIGSEGV)}),
+        (("--walltime", "3s"), "sleep 300", {"failure": "walltime"}),
+        (("--outputs", "nothing"), "true", {"failure": "bad_output"}),
+    ],
+    ids=["exit code", "signal", "time", "output"],
+)
+def test_a_failure_has_its_kind(experiment, options, shell, expected):
+    process = experiment.submit(*options, "--attempts", 1, "--", "sh", "-c", shell)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    (attempt,) = attempts(experiment)
+    assert {key: attempt[key] for key in expected} == expected
+    assert expected["failure"].replace("_", " ") in experiment.caf("why", "-p", "out", "job").replace(
+        "_", " "
+    )
+
+
+def test_ctrl_c_ends_what_executes(counts):
+    shell = "echo $$ > $0/counts/{index}; exec sleep 300"
+    process = counts.submit("-n", 6, "--", "sh", "-c", shell, counts.place)
+    folder = counts.place / "counts"
+    wait_until(lambda: len(sorted(folder.iterdir())) == 6, 60)
+    sleepers = [int(path.read_text()) for path in folder.iterdir() if path.read_text()]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode not in (0, 1)
+    wait_until(lambda: not any(map(executes, sleepers)), 60)
+
+
+def executes(pid: int) -> bool:
+    """Whether there is such a process, and it is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] != "Z"

@@ -7,7 +7,7 @@ limits, captured output and no shell, writes the files of a submission, and reme
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from shlex import quote
@@ -20,6 +20,7 @@ from caf_core.jobs.backend import Backend, Capabilities, Report, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, converse
 from caf_core.jobs.batch.lock import holding, is_free
 from caf_core.jobs.batch.settings import COMMON, Setting, checked
+from caf_core.jobs.findings import Finding
 from caf_core.jobs.task import Resources
 from caf_core.processes.command import CommandResult, execute
 
@@ -57,6 +58,7 @@ class Batch(Backend):
         super().__init__(backend_args=backend_args)
         self.check_args(self.backend_args)
         self.directories: dict[str, Path] = {}
+        self.witness: Callable[[CommandResult], None] | None = None
         self._site: Any = None
 
     # What a subclass writes
@@ -137,6 +139,15 @@ class Batch(Backend):
         """
         yield from ()
         return None
+
+    def findings(self, site: Any) -> Sequence[Finding]:  # noqa: ARG002 - for subclasses
+        """What ``caf doctor`` should tell about a site beyond what every backend is asked: a choice of the
+        site that matters, a version with a known fault. No I/O: ``surveying`` asks.
+
+        Args:
+            site: What ``surveying`` returned.
+        """
+        return ()
 
     # What the core calls
 
@@ -258,8 +269,10 @@ class Batch(Backend):
             missing = (
                 f"{error.strerror}; is this a submit node of {self.scheduler}, or must path_prefix be set?"
             )
-            return CommandResult(tuple(command.argv), NOT_FOUND, "", missing, 0.0)
+            answer = CommandResult(tuple(command.argv), NOT_FOUND, "", missing, 0.0)
         log.debug("%s: exit code %s after %.2f s", command.argv, answer.returncode, answer.seconds)
+        if self.witness is not None:
+            self.witness(answer)
         return answer
 
 

@@ -116,6 +116,17 @@ def caf_register_conditions(register: "Register[Callable[[str], ConditionsDataba
 
 
 @hookspec
+def caf_register_plans(register: "Register[object]") -> None:
+    """Register plans: iterative calibrations that resident workers of caf-service carry out.
+
+    Called once, when the plugins are loaded.
+
+    Args:
+        register: ``register(name, plan)``, a ``caf_service.Plan``.
+    """
+
+
+@hookspec
 def caf_register_commands(cli: "click.Group") -> None:
     """Add commands to the ``caf`` command line.
 

@@ -17,6 +17,7 @@ HOOK_OF_KIND = {
     Kind.RUNNER: "caf_register_runners",
     Kind.CODEC: "caf_register_payload_codecs",
     Kind.CONDITIONS: "caf_register_conditions",
+    Kind.PLAN: "caf_register_plans",
 }
 """In the order in which they are called."""
 

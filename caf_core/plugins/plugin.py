@@ -27,6 +27,7 @@ class Kind(StrEnum):
     RUNNER = "runner"
     CODEC = "payload codec"
     CONDITIONS = "conditions scheme"
+    PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class Plan:
         command: In place of ``work``: ``package.module:function`` that is given ``Work`` and returns the
             argument list of a command and the path of the file that it leaves.
         begin: Makes the first parameters: ``(settings, inputs) -> parameters``.
-        finish: Writes the result of the calibration into a folder: ``(parameters, settings, inputs, folder)``.
+        finish: Writes the result into a folder: ``(parameters, settings, inputs, folder)``.
         share: Shares the input out: ``(files, settings, workers) -> share of each worker``, where ``files``
             is sample -> files.
         settings: The settings that it knows.

@@ -271,16 +271,17 @@ def _updated(one: Snapshot, serial: int, update: Update) -> tuple[Snapshot, list
             return _end(one, State.FAILED, f"{_where(one)}: not converged after {step} steps")
         at, step = one.at + 1, 0
     if at == len(one.route):
-        ended, effects = _end(one, State.FINISHED, "")
-        return ended, [evolve(effect, parameters=update.parameters) for effect in effects]
+        return _end(one, State.FINISHED, "", update.parameters)
     after = evolve(
         one, state=State.RUNNING, at=at, step=step, serial=one.serial + 1, reported=frozenset(), used=()
     )
     return after, [BeginStep(after.position, update.parameters)]
 
 
-def _end(one: Snapshot, state: State, message: str) -> tuple[Snapshot, list[End]]:
-    return evolve(one, state=state, message=message, dead={}), [End(state, message)]
+def _end(
+    one: Snapshot, state: State, message: str, parameters: Mapping[str, Any] | None = None
+) -> tuple[Snapshot, list[Effect]]:
+    return evolve(one, state=state, message=message, dead={}), [End(state, message, parameters)]
 
 
 def _where(one: Snapshot) -> str:

@@ -1,0 +1,157 @@
+"""The phases and stages as a table; whoever drives a calibration reads it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from caf_core.errors import ConfigurationError
+from caf_pandora import digitisation, energies, mips, training
+from caf_pandora.outcome import Outcome, Setup, Update
+from caf_pandora.reading import Results, read_likelihoods, read_results
+from caf_pandora.settings import Settings
+
+RESULT_FILE = "pfoAnalysis.root"
+LIKELIHOOD_FILE = "PandoraLikelihoodData9EBin.xml"
+TRAINING_STAGE = 2
+MAX_STEPS = 20
+"""How many steps a phase may take; each should need two or three."""
+
+
+@frozen
+class Phase:
+    """One phase.
+
+    Args:
+        number: 0 to 5.
+        name: Its name.
+        sample: What the workers reconstruct in each of its steps.
+        before: A further sample whose results it needs, from the last step of the phase that made them. If
+            that phase was left out, the sample has to be reconstructed with the constants at hand.
+        wanted: Sample -> branches and histograms that are read of its files.
+        update: The update function.
+        accuracy: The accuracy that the fractional error has to get below; ``None`` for phases of one step.
+        result_file: What the worker reports.
+    """
+
+    number: int
+    name: str
+    sample: str
+    wanted: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    update: Update
+    accuracy: Callable[[Settings], float] | None
+    before: str | None = None
+    result_file: str = RESULT_FILE
+
+    @property
+    def max_steps(self) -> int:
+        """How many steps it may take."""
+        return 1 if self.accuracy is None else MAX_STEPS
+
+    def read(self, files: Mapping[str, Mapping[int, Path]]) -> dict[str, Results]:
+        """Read what the workers have reported.
+
+        Args:
+            files: Sample -> number of the worker -> its file; of ``sample`` and, if there is one, ``before``.
+        Raises:
+            ResultFileError: If a file cannot be used.
+        """
+        if self.result_file == LIKELIHOOD_FILE:
+            return {self.sample: read_likelihoods(files[self.sample])}
+        return {sample: read_results(files[sample], *wanted) for sample, wanted in self.wanted.items()}
+
+    def carry_out(
+        self, files: Mapping[str, Mapping[int, Path]], constants: Mapping[str, float], setup: Setup
+    ) -> Outcome:
+        """Read the files and update the constants."""
+        return self.update(self.read(files), constants, setup)
+
+
+def _digitisation_accuracy(settings: Settings) -> float:
+    return settings.digitisation_accuracy
+
+
+def _pandora_accuracy(settings: Settings) -> float:
+    return settings.pandora_pfa_accuracy
+
+
+PHASES = (
+    Phase(
+        0,
+        "ECalDigi",
+        "gamma",
+        {"gamma": (digitisation.ECAL_BRANCHES, ())},
+        digitisation.update_ecal,
+        _digitisation_accuracy,
+    ),
+    Phase(
+        1,
+        "HCalDigi",
+        "kaon",
+        {"kaon": (digitisation.HCAL_BRANCHES, ())},
+        digitisation.update_hcal,
+        _digitisation_accuracy,
+    ),
+    Phase(
+        2,
+        "MuonAndHCalOtherDigi",
+        "muon",
+        {"muon": ((), mips.MUON_HISTOGRAMS), "kaon": ((), mips.KAON_HISTOGRAMS)},
+        mips.update_mips,
+        None,
+        before="kaon",
+    ),
+    Phase(
+        3,
+        "ElectroMagEnergy",
+        "gamma",
+        {"gamma": (energies.EM_BRANCHES, ())},
+        energies.update_em,
+        _pandora_accuracy,
+    ),
+    Phase(
+        4,
+        "HadronicEnergy",
+        "kaon",
+        {"kaon": (energies.HAD_BRANCHES, ())},
+        energies.update_had,
+        _pandora_accuracy,
+    ),
+    Phase(
+        5,
+        "PhotonTraining",
+        "zuds",
+        {"zuds": ((), ())},
+        training.update_training,
+        None,
+        result_file=LIKELIHOOD_FILE,
+    ),
+)
+"""All phases, by number."""
+
+STAGES: Mapping[int, tuple[int, ...]] = {1: (0, 1, 2, 3, 4), 2: (5,), 3: (0, 1, 2, 3, 4)}
+"""Stage -> its phases."""
+
+
+def schedule(settings: Settings) -> tuple[tuple[int, Phase], ...]:
+    """The stages and phases from ``startStage``, ``startPhase`` to ``stopStage``, ``stopPhase``, in order.
+
+    Stage 2 has one phase, so the numbers of phases do not matter for a start or stop in it.
+
+    Raises:
+        ConfigurationError: If nothing is left.
+    """
+    start = (settings.start_stage, 0 if settings.start_stage == TRAINING_STAGE else settings.start_phase)
+    stop = (settings.stop_stage, 5 if settings.stop_stage == TRAINING_STAGE else settings.stop_phase)
+    chosen = tuple(
+        (stage, PHASES[number])
+        for stage, numbers in STAGES.items()
+        for number in numbers
+        if start <= (stage, number) <= stop
+    )
+    if not chosen:
+        raise ConfigurationError(
+            f"nothing is to be done from stage {start[0]}, phase {start[1]} to stage {stop[0]}, phase "
+            f"{stop[1]}: stages 1 and 3 have the phases 0 to 4, stage 2 has phase 5."
+        )
+    return chosen

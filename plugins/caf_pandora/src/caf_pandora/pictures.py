@@ -1,0 +1,95 @@
+"""Pictures of the fits of a step; they need matplotlib, the extra ``plot``."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caf_core.errors import CafError
+from caf_pandora.gaussian import GaussianFit
+from caf_pandora.line import RESOLUTION, LineFit
+from caf_pandora.outcome import Fit
+from caf_pandora.peaks import Peak
+from caf_pandora.record import Step
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 5000
+"""More points of a scatter plot tell nothing and make large files."""
+
+
+def draw(step: Step) -> "Figure | None":
+    """One figure with all fits of a step; ``None`` if it has none.
+
+    Raises:
+        CafError: If matplotlib is not installed.
+    """
+    fits = step.outcome.fits
+    if not fits:
+        return None
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as missing:
+        raise CafError(
+            "pictures need matplotlib, which is not installed: pip install 'caf-pandora[plot]'."
+        ) from missing
+    figure = Figure(figsize=(5.0 * min(len(fits), 3), 4.0 * -(-len(fits) // 3)), layout="constrained")
+    panels = figure.subplots(-(-len(fits) // 3), min(len(fits), 3), squeeze=False).ravel()
+    for panel, (name, fit) in zip(panels, fits.items(), strict=False):
+        _draw(panel, fit)
+        panel.set_title(name, fontsize="small")
+    for panel in panels[len(fits) :]:
+        panel.remove()
+    figure.suptitle(f"stage {step.stage}, phase {step.phase.number} {step.phase.name}, step {step.number}")
+    return figure
+
+
+def file_name(step: Step) -> str:
+    """What the picture of a step is called."""
+    return f"stage{step.stage}_phase{step.phase.number}_{step.phase.name}_step{step.number}.png"
+
+
+def _draw(panel: Any, fit: Fit) -> None:
+    if isinstance(fit, GaussianFit):
+        _draw_gaussian(panel, fit)
+    elif isinstance(fit, LineFit):
+        _draw_line(panel, fit)
+    else:
+        _draw_peak(panel, fit)
+
+
+def _draw_gaussian(panel: Any, fit: GaussianFit) -> None:
+    histogram = fit.histogram
+    panel.stairs(histogram.counts, histogram.edges, label=f"{fit.entries} events")
+    edges = np.linspace(fit.low, fit.high, 201)
+    smooth = fit.expected(edges) * histogram.width / (edges[1] - edges[0])
+    label = f"mean {fit.mean:.3f} ± {fit.mean_error:.3f}"
+    panel.plot((edges[:-1] + edges[1:]) / 2, smooth, "C1" if fit.valid else "C3--", label=label)
+    panel.set_xlabel("energy [GeV]")
+    panel.legend(fontsize="x-small")
+
+
+def _draw_line(panel: Any, fit: LineFit) -> None:
+    h, e = fit.points[:, :MOST_POINTS]
+    panel.plot(h, e, ".", markersize=1, alpha=0.4, label=f"{fit.used} of {fit.candidates} events")
+    panel.plot([0, fit.kinetic], [fit.kinetic, 0], "k:", label=f"ideal, kinetic {fit.kinetic:.2f}")
+    label = f"{fit.hcal:.2f} ± {fit.hcal_error:.2f}, {fit.ecal:.2f} ± {fit.ecal_error:.2f}"
+    panel.plot([0, fit.hcal], [fit.ecal, 0], "C1", label=label)
+    # on the ideal line both variances add up to that of the whole energy, so the cut is parallel to it
+    shift = fit.width * RESOLUTION * np.sqrt(fit.kinetic) / 2
+    for sign in (-1, 1) if np.isfinite(shift) else ():
+        ends = np.array([0, fit.kinetic]) + sign * shift
+        panel.plot(ends, ends[::-1], "0.6", linewidth=0.8)
+    panel.set_xlabel("HCal energy [GeV]")
+    panel.set_ylabel("ECal energy [GeV]")
+    panel.legend(fontsize="x-small")
+
+
+def _draw_peak(panel: Any, fit: Peak) -> None:
+    histogram = fit.histogram
+    panel.stairs(histogram.counts, histogram.edges, label=f"{fit.entries} hits")
+    panel.axvline(fit.position, color="C1", label=f"{fit.position:.4g}")
+    panel.set_yscale("log")
+    panel.set_xlim(0, min(4 * fit.position, histogram.edges[-1]))
+    panel.set_xlabel("energy [GeV]")
+    panel.legend(fontsize="x-small")

@@ -1,0 +1,82 @@
+"""The record of a calibration's steps: what happened, for people, as ``Calibration.txt``."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from caf_pandora.constants import NAMES, Constants
+from caf_pandora.outcome import Outcome
+from caf_pandora.phases import Phase
+
+
+@frozen(kw_only=True)
+class Step:
+    """One step of a calibration.
+
+    Args:
+        stage: 1 to 3.
+        phase: Its phase.
+        number: Steps of a phase count from 0.
+        before: The constants that its results were made with.
+        outcome: What was made of them.
+        workers: How many workers' results there were.
+        missing: Workers whose results were not there.
+        seconds: How long it took [s]: reconstruction and update.
+    """
+
+    stage: int
+    phase: Phase
+    number: int
+    before: Constants = field(repr=False)
+    outcome: Outcome
+    workers: int
+    missing: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
+def describe(step: Step) -> str:
+    """The entry of one step."""
+    outcome, phase = step.outcome, step.phase
+    lines = [
+        f"stage {step.stage}, phase {phase.number} {phase.name}, step {step.number}: "
+        f"{step.workers} workers, {step.seconds:.2f} s"
+    ]
+    if step.missing:
+        lines.append(f"  without the workers {', '.join(map(str, step.missing))}")
+    lines += [f"  {name} = {value:.6g}" for name, value in outcome.metrics.items()]
+    changed = [name for name in NAMES if outcome.constants[name] != step.before[name]]
+    lines += [f"  {name}: {step.before[name]:.8g} -> {outcome.constants[name]:.8g}" for name in changed]
+    lines += [f"  made {name}, {len(content)} bytes" for name, content in outcome.files.items()]
+    if outcome.error is None:
+        lines.append("  done: the phase takes one step")
+    else:
+        verdict = "converged" if outcome.converged else "not converged"
+        lines.append(f"  fractional error before the change {outcome.error:.5f}: {verdict}")
+    return "\n".join(lines) + "\n"
+
+
+def calibration_txt(start: Constants, steps: Sequence[Step]) -> str:
+    """The whole record: the constants at the start, every step, and the constants at the end."""
+    end = steps[-1].outcome.constants if steps else start
+    parts = [
+        f"constants at the start\n{_table(start)}",
+        *map(describe, steps),
+        f"constants at the end\n{_table(end)}",
+    ]
+    return "\n".join(parts)
+
+
+def time_table(steps: Sequence[Step]) -> str:
+    """Steps and seconds of every phase."""
+    rows: dict[tuple[int, str], list[float]] = {}
+    for step in steps:
+        rows.setdefault((step.stage, f"{step.phase.number} {step.phase.name}"), []).append(step.seconds)
+    lines = [f"{'stage':>5}  {'phase':<24}{'steps':>5}{'seconds':>9}"]
+    lines += [
+        f"{stage:>5}  {phase:<24}{len(took):>5}{sum(took):>9.2f}" for (stage, phase), took in rows.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(constants: Mapping[str, float]) -> str:
+    return "".join(f"  {name:<32}{value:.8g}\n" for name, value in constants.items())

@@ -1,0 +1,98 @@
+"""What a worker's reconstruction finds in its directory in a step."""
+
+from pathlib import Path
+
+from attrs import field, frozen
+
+from caf_pandora import markup
+from caf_pandora.constants import Constants, write_constants
+from caf_pandora.errors import SteeringError
+from caf_pandora.inputs import Share
+from caf_pandora.phases import LIKELIHOOD_FILE, RESULT_FILE
+from caf_pandora.settings import Settings
+from caf_pandora.steering import Address, Steering
+
+STEERING_FILE = "steering.xml"
+PANDORA_SETTINGS_FILE = "PandoraSettings.xml"
+PFO_ANALYSIS = "MyPfoAnalysis"
+"""The usual name of the processor that writes ``pfoAnalysis.root``."""
+
+
+@frozen
+class Kit:
+    """The files that a calibration starts from.
+
+    Args:
+        steering: Marlin's steering file.
+        pandora_settings: Pandora's settings, with the likelihood file in ``HistogramFile``.
+        likelihood: The likelihood data that are used until stage 2 has made new ones.
+        analysis_processor: The name of the processor ``PfoAnalysis``.
+    """
+
+    steering: Steering
+    pandora_settings: bytes = field(repr=False)
+    likelihood: bytes = field(repr=False)
+    analysis_processor: str = PFO_ANALYSIS
+
+
+def step_files(
+    kit: Kit, settings: Settings, constants: Constants, share: Share, *, training: bool = False
+) -> dict[str, bytes]:
+    """The files of one worker for one step, by name; the reconstruction is executed where they are.
+
+    Args:
+        kit: What the calibration started from; with the likelihood of stage 2 if that is over.
+        settings: The user's settings.
+        constants: The constants of the step.
+        share: The worker's events.
+        training: Whether this is stage 2, in which Pandora writes likelihood data instead of using them.
+    Raises:
+        SteeringError: If a processor is missing.
+    """
+    steering = kit.steering.copy()
+    write_constants(steering, constants, settings)
+    steering.set(Address("LCIOInputFiles"), " ".join(share.files))
+    steering.set(Address("SkipNEvents"), str(share.skip))
+    steering.set(Address("MaxRecordNumber"), str(share.records))
+    steering.set(Address("RootFile", kit.analysis_processor), RESULT_FILE, kind="string")
+    steering.set(
+        Address("PandoraSettingsXmlFile", settings.pandora_processor), PANDORA_SETTINGS_FILE, kind="string"
+    )
+    files = {
+        STEERING_FILE: steering.content(),
+        PANDORA_SETTINGS_FILE: pandora_settings(kit.pandora_settings, LIKELIHOOD_FILE, training=training),
+    }
+    if not training:
+        files[LIKELIHOOD_FILE] = kit.likelihood
+    return files
+
+
+def write_files(directory: Path, files: dict[str, bytes]) -> None:
+    """Put files into a directory, which is made if need be; a likelihood file of an older step goes away."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in (LIKELIHOOD_FILE, RESULT_FILE):
+        (directory / old).unlink(missing_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+def pandora_settings(content: bytes, likelihood: str, *, training: bool) -> bytes:
+    """Pandora's settings with a likelihood file, for using it or for making it.
+
+    Raises:
+        SteeringError: If no algorithm in them has a ``HistogramFile``.
+    """
+    tree = markup.parse(content, "Pandora's settings file")
+    files = tree.xpath("//HistogramFile")
+    if not files:
+        raise SteeringError(
+            "Pandora's settings file has no algorithm with a HistogramFile, as photon identification needs."
+        )
+    for element in files:
+        markup.set_value(element, likelihood)
+        algorithm = element.getparent()
+        switch = algorithm.find("ShouldMakePdfHistograms")
+        if switch is None:
+            switch = markup.append(algorithm, "ShouldMakePdfHistograms")
+        markup.set_value(switch, "true" if training else "false")
+    return markup.serialise(tree)

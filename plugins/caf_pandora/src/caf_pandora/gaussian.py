@@ -140,15 +140,17 @@ def _minimise(
 
     width, span = float(edges[1] - edges[0]), float(edges[-1] - edges[0])
     filled = counts > 0
+    seen, below, above = counts[filled], edges[:-1][filled], edges[1:][filled]
+    ends = edges[[0, -1]]
 
     def deviance(position: float, spread: float) -> float:
-        shape = np.diff(_cumulative(edges, position, spread))
-        probability = np.maximum(shape[filled], 1e-300) / max(shape.sum(), 1e-300)
-        return float(-2 * (counts[filled] * np.log(probability)).sum())
+        shape = _cumulative(above, position, spread) - _cumulative(below, position, spread)
+        whole = float(np.diff(_cumulative(ends, position, spread))[0])
+        probability = np.maximum(shape, 1e-300) / max(whole, 1e-300)
+        return float(-2 * (seen * np.log(probability)).sum())
 
-    minuit = Minuit(
-        deviance, position=mean, spread=1.3 * sigma
-    )  # 90 % of a Gaussian are narrower than all of it
+    # 90 % of a Gaussian are narrower than all of it
+    minuit = Minuit(deviance, position=mean, spread=1.3 * sigma)
     minuit.errordef = Minuit.LEAST_SQUARES  # a deviance grows by 1 within one standard deviation
     minuit.errors = (sigma / 5, sigma / 5)
     minuit.limits = ((float(edges[0]) - width, float(edges[-1]) + width), (0.05 * width, 3 * span))

@@ -100,6 +100,9 @@ def _read(
     import uproot
 
     with _blaming(path, worker), uproot.open(path) as directory:
+        size = path.stat().st_size
+        if size < directory.file.fEND:
+            raise ResultFileError(path, f"of worker {worker} has {size} of {directory.file.fEND} bytes")
         there = {name.split(";")[0] for name in directory.keys(recursive=False)}
         absent = [name for name in ([TREE] if branches else []) + list(histograms) if name not in there]
         if absent:

@@ -52,6 +52,8 @@ def test_samples_in_any_case():
         ({**FILES, "kaon": []}, NUMBERS, "kaon needs a list"),
         ({**FILES, "kaon": "file.slcio"}, NUMBERS, "kaon needs a list"),
         ({**FILES, "kaon": ["a", "a"]}, NUMBERS, "named twice; name each once"),
+        ({**FILES, "kaon": ["a b"]}, NUMBERS, "'a b' of the sample kaon has a blank"),
+        ({**FILES, "kaon": [""]}, NUMBERS, "has a blank"),
         (FILES, {**NUMBERS, "muon": 0}, "of muon is 0"),
         (FILES, {**NUMBERS, "muon": True}, "of muon is True"),
         (FILES, {"muon": 1}, "numberOfEventsPerFile cannot be used .missing: gamma, kaon, zuds"),

@@ -241,7 +241,9 @@ def test_phase_4_never_converges_with_a_wide_cut_or_an_ecal_of_two_scales(simula
     assert wide.metrics["cut"] > 3
     assert not wide.converged
     constants, results = hadrons(simulate, nominal, 1.0, endcap=1.01)
-    assert not energies.update_had(results, constants, setup).converged
+    two_scales = energies.update_had(results, constants, setup)
+    assert not two_scales.converged
+    assert two_scales.constants[c.ECAL_TO_HAD_BARREL] == two_scales.constants[c.ECAL_TO_HAD_ENDCAP]
 
 
 @pytest.mark.parametrize("phase", PHASES[:2] + PHASES[3:5], ids=lambda phase: phase.name)

@@ -8,7 +8,6 @@ import pytest
 import uproot
 
 from caf_pandora import constants as c
-from caf_pandora.driver import command_reconstruction
 from caf_pandora.errors import PandoraError, ResultFileError, SteeringError
 from caf_pandora.inputs import Share, share_out
 from caf_pandora.likelihood import Likelihood
@@ -24,6 +23,7 @@ from caf_pandora.standin.program import FLOATS, INTEGERS, reconstruct
 from caf_pandora.standin.reconstruction import Reconstruction
 from caf_pandora.standin.truth import particles
 from caf_pandora.step_files import STEERING_FILE, step_files, write_files
+from caf_pandora.worker import command_reconstruction
 
 
 def test_dice_belong_to_the_event_not_to_its_neighbours():

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from caf_pandora.constants import read_constants as read_constants
     from caf_pandora.driver import Calibration as Calibration
     from caf_pandora.driver import calibrate as calibrate
-    from caf_pandora.driver import command_reconstruction as command_reconstruction
     from caf_pandora.inputs import Inputs as Inputs
     from caf_pandora.inputs import Share as Share
     from caf_pandora.outcome import Outcome as Outcome
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from caf_pandora.steering import Steering as Steering
     from caf_pandora.step_files import Kit as Kit
     from caf_pandora.step_files import step_files as step_files
+    from caf_pandora.worker import command_reconstruction as command_reconstruction
+    from caf_pandora.worker import reconstruct_share as reconstruct_share
 
 _HOMES = {
     "Address": "steering",
@@ -42,8 +43,9 @@ _HOMES = {
     "Share": "inputs",
     "Steering": "steering",
     "calibrate": "driver",
-    "command_reconstruction": "driver",
+    "command_reconstruction": "worker",
     "read_constants": "constants",
+    "reconstruct_share": "worker",
     "schedule": "phases",
     "step_files": "step_files",
 }

@@ -1,7 +1,7 @@
 """Phases 3 and 4: Pandora's energy scales for electromagnetic and hadronic showers."""
 
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, isfinite
 
 from caf_pandora.constants import (
     ECAL_TO_EM,
@@ -99,7 +99,7 @@ def update_had(results: Mapping[str, Results], constants: Constants, setup: Setu
         metrics={
             "events": float(line.used),
             "candidates": float(line.candidates),
-            "cut": line.width,
+            "cut": line.width if isfinite(line.width) else 0.0,  # 0 is none; metrics go into JSON
             "ecal_intercept": line.ecal,
             "ecal_intercept_error": line.ecal_error,
             "hcal_intercept": line.hcal,

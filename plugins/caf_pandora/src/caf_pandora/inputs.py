@@ -66,7 +66,7 @@ class Inputs:
 
         Raises:
             ConfigurationError: If a sample is missing, unknown, named twice or without files, if a file is
-                named twice, or if a number of events is not a whole number above 0.
+                named twice or has a blank in its name, or if a number of events is no whole number above 0.
         """
         named = _by_sample(files, "the input files")
         numbers = _by_sample(events_per_file, "numberOfEventsPerFile")
@@ -75,6 +75,12 @@ class Inputs:
                 raise ConfigurationError(f"the sample {sample} needs a list of at least one file.")
             if len(set(named[sample])) != len(named[sample]):
                 raise ConfigurationError(f"a file of the sample {sample} is named twice; name each once.")
+            blank = next((name for name in named[sample] if len(str(name).split()) != 1), None)
+            if blank is not None:
+                raise ConfigurationError(
+                    f"the file {str(blank)!r} of the sample {sample} has a blank in its name, and Marlin "
+                    "separates names by blanks; rename it."
+                )
             if type(numbers[sample]) is not int or numbers[sample] < 1:
                 raise ConfigurationError(
                     f"numberOfEventsPerFile of {sample} is {numbers[sample]!r} and should be a whole number "

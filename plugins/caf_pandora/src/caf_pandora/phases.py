@@ -26,8 +26,8 @@ class Phase:
         number: 0 to 5.
         name: Its name.
         sample: What the workers reconstruct in each of its steps.
-        before: A further sample whose results it needs, from the last step of the phase that made them. If
-            that phase was left out, the sample has to be reconstructed with the constants at hand.
+        before: The number of a phase whose sample's results it needs too, from that phase's last step. If it
+            was left out, its sample has to be reconstructed with the constants at hand.
         wanted: Sample -> branches and histograms that are read of its files.
         update: The update function.
         accuracy: The accuracy that the fractional error has to get below; ``None`` for phases of one step.
@@ -40,8 +40,18 @@ class Phase:
     wanted: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     update: Update
     accuracy: Callable[[Settings], float] | None
-    before: str | None = None
+    before: int | None = None
     result_file: str = RESULT_FILE
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """The samples whose results it needs."""
+        return tuple(self.wanted)
+
+    @property
+    def training(self) -> bool:
+        """Whether Pandora makes likelihood data in it instead of using them."""
+        return self.result_file == LIKELIHOOD_FILE
 
     @property
     def max_steps(self) -> int:
@@ -52,11 +62,11 @@ class Phase:
         """Read what the workers have reported.
 
         Args:
-            files: Sample -> number of the worker -> its file; of ``sample`` and, if there is one, ``before``.
+            files: Sample -> number of the worker -> its file; of all its ``samples``.
         Raises:
             ResultFileError: If a file cannot be used.
         """
-        if self.result_file == LIKELIHOOD_FILE:
+        if self.training:
             return {self.sample: read_likelihoods(files[self.sample])}
         return {sample: read_results(files[sample], *wanted) for sample, wanted in self.wanted.items()}
 
@@ -99,7 +109,7 @@ PHASES = (
         {"muon": ((), mips.MUON_HISTOGRAMS), "kaon": ((), mips.KAON_HISTOGRAMS)},
         mips.update_mips,
         None,
-        before="kaon",
+        before=1,
     ),
     Phase(
         3,
@@ -136,11 +146,14 @@ STAGES: Mapping[int, tuple[int, ...]] = {1: (0, 1, 2, 3, 4), 2: (5,), 3: (0, 1, 
 def schedule(settings: Settings) -> tuple[tuple[int, Phase], ...]:
     """The stages and phases from ``startStage``, ``startPhase`` to ``stopStage``, ``stopPhase``, in order.
 
-    Stage 2 has one phase, so the numbers of phases do not matter for a start or stop in it.
+    Stage 2 has one phase, so the numbers of phases do not matter for a start or stop in it. With
+    ``startCalibrationFinished``, for debugging, there is nothing to do.
 
     Raises:
         ConfigurationError: If nothing is left.
     """
+    if settings.start_calibration_finished:
+        return ()
     start = (settings.start_stage, 0 if settings.start_stage == TRAINING_STAGE else settings.start_phase)
     stop = (settings.stop_stage, 5 if settings.stop_stage == TRAINING_STAGE else settings.stop_phase)
     chosen = tuple(

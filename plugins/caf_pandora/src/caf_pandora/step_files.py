@@ -1,11 +1,12 @@
 """What a worker's reconstruction finds in its directory in a step."""
 
 from pathlib import Path
+from typing import Self
 
 from attrs import field, frozen
 
 from caf_pandora import markup
-from caf_pandora.constants import Constants, write_constants
+from caf_pandora.constants import Constants, read_constants, write_constants
 from caf_pandora.errors import SteeringError
 from caf_pandora.inputs import Share
 from caf_pandora.phases import LIKELIHOOD_FILE, RESULT_FILE
@@ -33,6 +34,29 @@ class Kit:
     pandora_settings: bytes = field(repr=False)
     likelihood: bytes = field(repr=False)
     analysis_processor: str = PFO_ANALYSIS
+
+    @classmethod
+    def of(
+        cls,
+        steering: bytes,
+        pandora_settings: bytes,
+        likelihood: bytes,
+        analysis_processor: str = PFO_ANALYSIS,
+    ) -> Self:
+        """A kit from the contents of its files.
+
+        Raises:
+            SteeringError: If the steering file is none.
+        """
+        return cls(Steering.parse(steering), pandora_settings, likelihood, analysis_processor)
+
+    def check(self, settings: Settings) -> None:
+        """Refuse what would make the first step fail.
+
+        Raises:
+            SteeringError: If a processor, a constant or the photon identification is missing.
+        """
+        step_files(self, settings, read_constants(self.steering, settings), Share(("none",), 0, 1))
 
 
 def step_files(

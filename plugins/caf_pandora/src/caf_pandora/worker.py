@@ -1,0 +1,87 @@
+"""What a worker does in a step: reconstruct its share with the constants of the step."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from string import Formatter
+
+from caf_core.errors import ConfigurationError
+from caf_core.processes.command import execute
+from caf_pandora.constants import Constants
+from caf_pandora.errors import PandoraError, ResultFileError
+from caf_pandora.inputs import Share
+from caf_pandora.phases import Phase
+from caf_pandora.settings import Settings
+from caf_pandora.step_files import STEERING_FILE, Kit, step_files, write_files
+
+Reconstruct = Callable[[Path], object]
+"""Executes the reconstruction for a steering file, in the directory where that is."""
+
+
+def reconstruct_share(
+    home: Path,
+    kit: Kit,
+    settings: Settings,
+    constants: Constants,
+    share: Share,
+    phase: Phase,
+    reconstruct: Reconstruct,
+) -> Path:
+    """Prepare a directory, reconstruct a share in it, and find the file that is to be reported.
+
+    Args:
+        home: The directory; made if need be, what an older step has left goes away.
+        kit: What the calibration started from; with the likelihood of stage 2 if that is over.
+        settings: The user's settings.
+        constants: The constants of the step.
+        share: The worker's events.
+        phase: The phase.
+        reconstruct: Executes the reconstruction.
+    Returns:
+        The file to report.
+    Raises:
+        ResultFileError: If the reconstruction ended without it.
+        PandoraError: If the reconstruction failed.
+    """
+    write_files(home, step_files(kit, settings, constants, share, training=phase.training))
+    reconstruct(home / STEERING_FILE)
+    made = home / phase.result_file
+    if not made.is_file():
+        raise ResultFileError(made, "was not written by the reconstruction, though that did not fail.")
+    return made
+
+
+def command(template: Sequence[str], steering: str) -> list[str]:
+    """A command from its template, such as ``["Marlin", "{steering}"]``; no shell reads it.
+
+    Raises:
+        ConfigurationError: If the template does not have ``{steering}``, or has something else in braces.
+    """
+    names = {name for word in template for _, name, _, _ in Formatter().parse(word) if name is not None}
+    if names != {"steering"}:
+        raise ConfigurationError(
+            f"the command {list(template)!r} should have {{steering}} and nothing else in braces."
+        )
+    return [word.format(steering=steering) for word in template]
+
+
+def command_reconstruction(template: Sequence[str], timeout: float) -> Reconstruct:
+    """A reconstruction that is a command, executed where its steering file is.
+
+    Args:
+        template: The command, with ``{steering}`` where the name of the steering file goes.
+        timeout: After this time it is ended [s].
+    """
+    command(template, STEERING_FILE)
+
+    def reconstruct(steering: Path) -> None:
+        result = execute(command(template, steering.name), timeout=timeout, cwd=steering.parent)
+        if not result.ok:
+            ended = (
+                f"after {timeout:g} s" if result.returncode is None else f"with exit code {result.returncode}"
+            )
+            raise PandoraError(
+                f"the reconstruction {' '.join(result.argv)} in {steering.parent} ended {ended}: "
+                f"{result.stderr.strip()[-1000:] or 'it printed no error'}"
+            )
+
+    return reconstruct

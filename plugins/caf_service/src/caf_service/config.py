@@ -1,0 +1,63 @@
+"""How a service is set up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from caf_core.errors import ConfigurationError
+from caf_service.limits import Limits
+
+
+def _folders(values: object) -> tuple[Path, ...]:
+    return tuple(Path(one) for one in values)  # type: ignore[attr-defined]  # attrs gives what the caller wrote
+
+
+@frozen
+class ServiceConfig:
+    """The configuration of a service.
+
+    Args:
+        data: The folder of its files; one service a folder.
+        database: ``postgresql://...``, or nothing for SQLite in ``data``.
+        host: The address to listen on.
+        port: The port; 0 for a free one.
+        certificate: File with the TLS certificate chain; without it there is no TLS.
+        key: File with its private key.
+        plans: Further plans beside those of plugins: name -> ``package.module:PLAN``.
+        output_roots: Folders below which users may have results copied to any absolute path.
+        retention: How long an ended calibration keeps its files [s].
+        max_wait: How long a dead worker waits for others, to be submitted again with them [s].
+        update_timeout: How long an update function may take [s].
+        updates: So many update functions are executed at a time.
+        heartbeat: How often workers are asked for a sign of life [s].
+        limits: What clients may ask for.
+    """
+
+    data: Path = field(converter=Path)
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+    plans: Mapping[str, str] = field(factory=dict)
+    output_roots: tuple[Path, ...] = field(default=(), converter=_folders)
+    retention: float = 7 * 86400.0
+    max_wait: float = 600.0
+    update_timeout: float = 3600.0
+    updates: int = 2
+    heartbeat: float = 30.0
+    limits: Limits = field(factory=Limits)
+
+    @database.validator
+    def _known_database(self, _: object, value: str) -> None:
+        if value and not value.startswith("postgresql://"):
+            raise ConfigurationError(
+                f"the database {value.split('://')[0]!r} is not known; give a URL that begins with postgresql://, or "
+                "nothing for SQLite in the data folder."
+            )
+
+    @key.validator
+    def _whole(self, _: object, value: Path | None) -> None:
+        if (value is None) != (self.certificate is None):
+            raise ConfigurationError("TLS needs both a certificate and a key; give both or neither.")

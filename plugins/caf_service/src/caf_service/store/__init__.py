@@ -1,0 +1,1 @@
+"""The database of a service. Only this package knows peewee."""

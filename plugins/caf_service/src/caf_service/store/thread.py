@@ -1,0 +1,165 @@
+"""The one thread that uses the database.
+
+What is waiting is done together, in one transaction with a savepoint each: a thousand workers that report at
+the same time cost a few commits. Nobody is answered before the commit.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import peewee
+
+from caf_core.errors import CafError
+from caf_service.store.opening import DATABASE_ERRORS, open_database
+from caf_service.store.store import Store
+
+log = logging.getLogger("caf.service")
+T = TypeVar("T")
+
+TOGETHER = 200
+"""So many actions share a transaction at most."""
+
+
+class DatabaseAwayError(CafError):
+    """The database does not answer; trying again later may help."""
+
+
+class Undo(Protocol):
+    """Told when what an action or a transaction did has not happened."""
+
+    def __call__(self) -> None:
+        """Forget what is not in the database."""
+
+
+class StoreThread:
+    """Executes actions on the store, one after the other.
+
+    Args:
+        data: The folder of the service.
+        url: The database's URL; nothing for SQLite in ``data``.
+        undo: Called in the thread when something was rolled back.
+    Raises:
+        ConfigurationError: If the database cannot be opened.
+    """
+
+    def __init__(self, data: Path, url: str, undo: Undo = lambda: None) -> None:
+        self._queue: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._undo = undo
+        self._after: list[Callable[[], None]] = []
+        self._closed = False
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(data, url, opened), name="caf-store", daemon=True)
+        self._thread.start()
+        opened.result()
+
+    def submit(self, action: Callable[[Store], T]) -> "Future[T]":
+        """Have an action executed; the future is done after the commit.
+
+        A future that is cancelled leaves its action undisturbed.
+        """
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        if self._closed:
+            future.set_exception(DatabaseAwayError("the service is ending; try again."))
+        else:
+            self._queue.put((action, future))
+        return future
+
+    def do(self, action: Callable[[Store], T]) -> T:
+        """Execute an action and wait for the commit; not from the thread itself."""
+        return self.submit(action).result()
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """From within an action: call this when it is in the database."""
+        self._after.append(callback)
+
+    def close(self) -> None:
+        """Do what is waiting, then let go of the database."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self, data: Path, url: str, opened: "Future[None]") -> None:
+        try:
+            database, models = open_database(data, url)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        store = Store(models)
+        try:
+            while batch := self._take():
+                self._execute(database, store, batch)
+        finally:
+            database.close()
+
+    def _take(self) -> list[tuple[Callable[[Store], Any], "Future[Any]"]]:
+        first = self._queue.get()
+        batch = [] if first is None else [first]
+        while batch and len(batch) < TOGETHER:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                self._queue.put(None)
+                break
+            batch.append(item)
+        return batch
+
+    def _execute(
+        self, database: peewee.Database, store: Store, batch: list[tuple[Callable[[Store], Any], "Future[Any]"]]
+    ) -> None:
+        self._after = []
+        outcomes: list[tuple[Any, BaseException | None]] = []
+        try:
+            if database.is_closed():
+                database.connect()
+            with database.atomic():
+                outcomes += [self._one(database, store, action) for action, _ in batch]
+        except DATABASE_ERRORS as error:
+            self._undo()
+            self._lost(database, error)
+            away = DatabaseAwayError(f"the database does not answer ({_line(error)}); try again in a moment.")
+            for _, future in batch:
+                future.set_exception(away)
+            return
+        for callback in self._after:
+            callback()
+        for (_, future), (value, problem) in zip(batch, outcomes, strict=True):
+            if problem is None:
+                future.set_result(value)
+            else:
+                future.set_exception(problem)
+
+    def _one(
+        self, database: peewee.Database, store: Store, action: Callable[[Store], Any]
+    ) -> tuple[Any, BaseException | None]:
+        known = len(self._after)
+        try:
+            with database.atomic():
+                return action(store), None
+        except (peewee.OperationalError, peewee.InterfaceError):
+            raise  # it is the database's, not this action's
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            del self._after[known:]
+            self._undo()
+            return None, error
+
+    def _lost(self, database: peewee.Database, error: Exception) -> None:
+        log.warning("the database does not answer: %s", _line(error))
+        try:
+            database.close()
+        except DATABASE_ERRORS:
+            database._state.reset()  # peewee gives up a connection that cannot be closed only in this way
+        time.sleep(0.1)  # so that a database that is away is not asked without pause
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf_core.errors import ConfigurationError
-from caf_pandora.inputs import SAMPLES, Inputs, sample_of_directory, share_out
+from caf_pandora.inputs import SAMPLES, Inputs, Share, sample_of_directory, share_out
 
 FILES = {sample: [f"{sample}{i}.slcio" for i in range(2)] for sample in SAMPLES}
 NUMBERS = dict.fromkeys(SAMPLES, 10)
@@ -29,6 +29,21 @@ def test_shares_differ_by_one_event_at_most(files, per_file, data):
     workers = data.draw(st.integers(1, min(files * per_file, 60)))
     numbers = [share.events for share in share_out([f"{i}" for i in range(files)], per_file, workers)]
     assert max(numbers) - min(numbers) <= 1
+
+
+@given(st.integers(1, 10), st.integers(1, 50), st.data())
+def test_a_share_is_its_pieces(files, per_file, data):
+    workers = data.draw(st.integers(1, min(files * per_file, 60)))
+    for share in share_out([f"{i}" for i in range(files)], per_file, workers):
+        pieces = share.pieces(per_file)
+        assert Share.of(pieces) == share
+        assert all(events > 0 and first + events <= per_file for _, first, events in pieces)
+
+
+@pytest.mark.parametrize("pieces", [[], [("a", 0, 5), ("b", 1, 4)]])
+def test_what_is_not_one_stretch_is_no_share(pieces):
+    with pytest.raises(ConfigurationError, match="one stretch"):
+        Share.of(pieces)
 
 
 def test_records_count_the_run_headers_that_are_read():

@@ -40,6 +40,32 @@ class Share:
         """
         return self.events + len(self.files) - bool(self.skip)
 
+    @classmethod
+    def of(cls, pieces: Sequence[tuple[str, int, int]]) -> Self:
+        """The share that consists of pieces of files: file, first event, number of events.
+
+        Raises:
+            ConfigurationError: If there are none, or one but the first begins within its file: Marlin skips
+                events once.
+        """
+        if not pieces or any(first for _file, first, _events in pieces[1:]):
+            raise ConfigurationError(
+                "a share of events is one stretch of its files; only its first piece may begin within a file."
+            )
+        return cls(
+            tuple(file for file, _first, _events in pieces),
+            pieces[0][1],
+            sum(events for *_, events in pieces),
+        )
+
+    def pieces(self, events_per_file: int) -> tuple[tuple[str, int, int], ...]:
+        """Its pieces of files: file, first event, number of events."""
+        pieces, left = [], self.events
+        for file, first in zip(self.files, [self.skip, *[0] * len(self.files)], strict=False):
+            pieces.append((file, first, min(left, events_per_file - first)))
+            left -= pieces[-1][2]
+        return tuple(pieces)
+
 
 @frozen
 class Inputs:

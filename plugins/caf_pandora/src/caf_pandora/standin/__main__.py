@@ -22,7 +22,7 @@ def main() -> int:
     try:
         reconstruct(given.steering, DETECTORS[given.detector], digi=given.digi, pandora=given.pandora)
     except CafError as problem:
-        print(f"the stand-in cannot reconstruct: {problem}", file=sys.stderr)  # noqa: T201 - a command's error
+        sys.stderr.write(f"the stand-in cannot reconstruct: {problem}\n")
         return 1
     return 0
 

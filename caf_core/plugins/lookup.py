@@ -65,7 +65,7 @@ def imported(registration: Registration) -> object:
             f"{subject} is {value!r}, which is no class derived from {_plain(base)}; "
             f"repair or uninstall {source.distribution}."
         )
-    if not callable(value):
+    if registration.kind is not Kind.PLAN and not callable(value):
         raise PluginLoadError(
             f"{subject} is {value!r}, which cannot be called; repair or uninstall {source.distribution}."
         )

@@ -26,6 +26,7 @@ class ServiceConfig:
         key: File with its private key.
         plans: Further plans beside those of plugins: name -> ``package.module:PLAN``.
         output_roots: Folders below which users may have results copied to any absolute path.
+        user_backend_args: The arguments of a backend that users may give; any but ``path_prefix`` if left out.
         retention: How long an ended calibration keeps its files [s].
         max_wait: How long a dead worker waits for others, to be submitted again with them [s].
         update_timeout: How long an update function may take [s].
@@ -42,6 +43,7 @@ class ServiceConfig:
     key: Path | None = None
     plans: Mapping[str, str] = field(factory=dict)
     output_roots: tuple[Path, ...] = field(default=(), converter=_folders)
+    user_backend_args: tuple[str, ...] | None = None
     retention: float = 7 * 86400.0
     max_wait: float = 600.0
     update_timeout: float = 3600.0

@@ -146,7 +146,14 @@ class Killed:
     who: str
 
 
-Event = Reported | Died | Resubmitted | Updated | UpdateFailed | Killed
+@frozen
+class Broken:
+    """Workers cannot be submitted at all."""
+
+    message: str
+
+
+Event = Reported | Died | Resubmitted | Updated | UpdateFailed | Killed | Broken
 
 
 # What is to be done
@@ -212,6 +219,8 @@ def advance(one: Snapshot, event: Event) -> tuple[Snapshot, list[Effect]]:
             return _end(one, State.FAILED, f"{_where(one)}: {message}")
         case Killed(who):
             return _end(one, State.KILLED, f"killed by {who}")
+        case Broken(message):
+            return _end(one, State.FAILED, message)
 
 
 def is_late(one: Snapshot, serial: int) -> bool:
@@ -219,7 +228,7 @@ def is_late(one: Snapshot, serial: int) -> bool:
     return serial < one.serial or one.state is not State.RUNNING
 
 
-def overdue(one: Snapshot, now: float, max_wait: float) -> list[Effect]:
+def overdue(one: Snapshot, now: float, max_wait: float) -> list[Resubmit]:
     """Whether dead workers have waited long enough for company.
 
     Args:

@@ -71,6 +71,7 @@ class Setup:
         attached: Files that it brought: name -> facts.
         suffix: Suffix of the files that workers report.
         stages: Name of every stage of the plan, and of its phases.
+        phase_samples: Sample of every phase, by stage.
         backend: The backend of the workers; nothing for the agent's default.
         backend_args: Its arguments.
         warnings: What was said at its creation.
@@ -85,6 +86,7 @@ class Setup:
     attached: Mapping[str, Attached] = field(factory=dict)
     suffix: str = ".json"
     stages: Sequence[tuple[str, Sequence[str]]] = ()
+    phase_samples: Sequence[Sequence[str]] = ()
     backend: str = ""
     backend_args: Mapping[str, Any] = field(factory=dict)
     warnings: Sequence[str] = ()

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -51,6 +51,7 @@ class StoreThread:
     def __init__(self, data: Path, url: str, undo: Undo = lambda: None) -> None:
         self._queue: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._undo = undo
+        self._before: dict[Hashable, Callable[[], None]] = {}
         self._after: list[Callable[[], None]] = []
         self._closed = False
         opened: Future[None] = Future()
@@ -74,6 +75,10 @@ class StoreThread:
     def do(self, action: Callable[[Store], T]) -> T:
         """Execute an action and wait for the commit; not from the thread itself."""
         return self.submit(action).result()
+
+    def before_commit(self, key: Hashable, callback: Callable[[], None]) -> None:
+        """From within an action: call this before the commit, once for all actions with the same key."""
+        self._before[key] = callback
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """From within an action: call this when it is in the database."""
@@ -116,14 +121,16 @@ class StoreThread:
     def _execute(
         self, database: peewee.Database, store: Store, batch: list[tuple[Callable[[Store], Any], "Future[Any]"]]
     ) -> None:
-        self._after = []
+        self._before, self._after = {}, []
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             if database.is_closed():
                 database.connect()
             with database.atomic():
                 outcomes += [self._one(database, store, action) for action, _ in batch]
-        except DATABASE_ERRORS as error:
+                for callback in self._before.values():
+                    callback()
+        except (*DATABASE_ERRORS, OSError) as error:
             self._undo()
             self._lost(database, error)
             away = DatabaseAwayError(f"the database does not answer ({_line(error)}); try again in a moment.")

@@ -1,0 +1,231 @@
+"""The agent: has the workers submitted, watches over them, submits again what died, and ends them.
+
+What is true is in two places: the service knows which calibrations want workers and which of those are dead,
+and the job service knows what became of every submission. The agent compares the two, again and again, and
+does what lies between; so it may end at any moment and be started again.
+"""
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+from os import getpid
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from caf_core.control.lease import HEARTBEAT, Lease
+from caf_core.control.session import make_private
+from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.store import CheckpointStore
+from caf_core.errors import CafError
+from caf_core.jobs.config.reading import Config, load_config
+from caf_core.jobs.service import JobService, Tick
+from caf_core.jobs.task import Resources
+from caf_core.plugins.registry import Registry
+from caf_service.crews import Crews
+from caf_service.desk import AgentDesk
+
+log = logging.getLogger("caf.agent")
+
+WAIT = 30.0
+"""How long one request for changes waits [s]."""
+
+
+@frozen(kw_only=True)
+class Terms:
+    """What an agent keeps to.
+
+    Args:
+        interval: How often it looks after its workers when nothing happens [s].
+        silence: After so many seconds without a sign of life an executing worker counts as dead.
+        farewell: How long workers may take to end by themselves when their calibration has ended [s].
+        pending: How long a dead worker's task may take to end before it is cancelled [s].
+        retention: How long the logs of workers whose calibration failed are kept [s].
+        resources: What a worker needs, where the calibration says nothing.
+    """
+
+    interval: float = 10.0
+    silence: float = 300.0
+    farewell: float = 120.0
+    pending: float = 30.0
+    retention: float = 7 * 86400.0
+    resources: Resources = field(factory=Resources)
+
+
+@frozen
+class Place:
+    """Where an agent works, and where its workers find the service.
+
+    Args:
+        directory: Its own folder; workers reach it too.
+        url: The address of the service, as workers see it.
+        certificate: Certificates that workers trust, if need be.
+    """
+
+    directory: Path
+    url: str
+    certificate: Path | None = None
+
+
+@frozen
+class _Changed:
+    """Something changed at the desk."""
+
+
+@frozen
+class _Stop:
+    """The agent shall end; the workers go on."""
+
+
+class Agent:
+    """Looks after the workers of a service.
+
+    Args:
+        desk: The service, as an agent sees it.
+        place: Where it works.
+        backend: What executes workers whose calibration names no backend: a name or an instance; the site's
+            default if left out.
+        terms: What it keeps to.
+        registry: The plugins; all installed ones if left out.
+        config: What holds at this site.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        desk: AgentDesk,
+        place: Place,
+        *,
+        backend: Any = None,
+        terms: Terms | None = None,
+        registry: Registry | None = None,
+        config: Config | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._desk = desk
+        self._place = place
+        self._config = config or load_config()
+        self._backend = backend or self._config.default_backend or "local"
+        self._terms = terms or Terms(resources=self._config.make_resources())
+        self._registry = registry or Registry.load()
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._broken: BaseException | None = None
+
+    def __enter__(self) -> "Agent":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Work in a thread of its own."""
+        self._thread = threading.Thread(target=self._run_quietly, name="caf agent", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; the workers go on, and an agent that is started again finds them.
+
+        Raises:
+            CafError: What ended the agent's thread before, if anything did.
+        """
+        self._stopping.set()
+        self._inbox.put(_Stop())
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._broken is not None:
+            raise self._broken
+
+    def run(self) -> None:
+        """Work until ``stop`` is called.
+
+        Raises:
+            CheckpointError: If another agent uses the directory.
+        """
+        with ExitStack() as stack:
+            directory = self._place.directory
+            directory.mkdir(parents=True, exist_ok=True)
+            private = make_private(directory)
+            lease = Lease(private)
+            stack.callback(lease.release)
+            store = CheckpointStore(directory)
+            stack.callback(store.close)
+            process = store.begin_process(socket.gethostname(), getpid(), version("caf-core"))
+            service = JobService(StoreLedger(store), self._inbox.put)
+            stack.callback(service.close)
+            crews = Crews(
+                desk=self._desk,
+                place=self._place,
+                terms=self._terms,
+                service=service,
+                store=store,
+                registry=self._registry,
+                config=self._config,
+                default=self._backend,
+                clock=self._clock,
+            )
+            threading.Thread(target=self._watch, name="caf agent desk", daemon=True).start()
+            self._drive(service, crews, lease)
+            store.end_process(process, "completed")
+
+    def _drive(self, service: JobService, crews: Crews, lease: Lease) -> None:
+        look, beat, trouble = 0.0, self._clock() + HEARTBEAT, 0
+        while not self._stopping.is_set():
+            now = self._clock()
+            if now >= look:
+                trouble = 0 if self._look(crews) else trouble + 1
+                look = self._clock() + min(self._terms.interval, 0.5 * 2 ** min(trouble, 6) if trouble else 1e9)
+                look = min(look, crews.next_look())
+            wake = min(look, beat, service.next_deadline() or beat)
+            try:
+                event = self._inbox.get(timeout=max(0.0, wake - self._clock()))
+            except queue.Empty:
+                event = Tick()
+            if isinstance(event, _Changed):
+                look = 0.0
+            updates = service.handle(event, self._clock())
+            if any(crews.ended(update) for update in updates):
+                look = 0.0
+            if self._clock() >= beat:
+                lease.beat()
+                beat = self._clock() + HEARTBEAT
+
+    def _look(self, crews: Crews) -> bool:
+        """Look after everybody; tells whether the desk answered."""
+        try:
+            crews.look()
+        except CafError as error:
+            log.warning("the agent cannot do its work now: %s", error)
+            return False
+        return True
+
+    def _watch(self) -> None:
+        """In a thread: hear what changes at the desk."""
+        while not self._stopping.is_set():
+            try:
+                changed = self._desk.wait(WAIT)
+            except Exception as error:  # whatever it is, the agent looks by itself now and then
+                log.debug("the desk does not answer: %s", error)
+                self._stopping.wait(2.0)
+                continue
+            if changed:
+                self._inbox.put(_Changed())
+
+    def _run_quietly(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:
+            log.exception("the agent ended: %s", error)
+            self._broken = error
+
+

@@ -1,0 +1,15 @@
+"""What a request may end with, beside the errors of caf."""
+
+from caf_core.errors import CafError
+
+
+class NotFoundError(CafError):
+    """There is no such thing, or it is somebody else's: that makes no difference to who asks."""
+
+
+class NotNowError(CafError):
+    """What is asked for cannot be done in the present state."""
+
+
+class ForbiddenError(CafError):
+    """The role of who asks does not allow it."""

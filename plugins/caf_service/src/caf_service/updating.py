@@ -1,0 +1,162 @@
+"""What a plan's author wrote is executed here, in a process of its own: ``python -m caf_service.updating FOLDER``.
+
+It reads ``request.json`` in the folder and leaves ``answer.json``. The service is not hurt by what happens.
+"""
+
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+
+from caf_core.errors import CafError, ConfigurationError
+from caf_core.plugins.lookup import import_named
+from caf_core.processes.command import execute
+from caf_core.processes.subreaper import follow_parent
+from caf_service.plan import Plan, Position, Results, Update
+from caf_service.plans import accuracy_of, default_shares, load_plan
+
+REQUEST = "request.json"
+ANSWER = "answer.json"
+LOG = "log.txt"
+
+
+class PlanError(CafError):
+    """What the author of a plan wrote did not do what it should."""
+
+
+def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
+    """Execute a function of a plan in a process of its own.
+
+    Args:
+        action: ``begin``, ``update`` or ``finish``.
+        folder: An empty folder for it to work in.
+        request: What it is given.
+        timeout: How long it may take [s].
+    Returns:
+        What it answered.
+    Raises:
+        PlanError: If it did not; in one sentence.
+    """
+    (folder / REQUEST).write_text(json.dumps({"action": action, **request}, allow_nan=False))
+    path = os.pathsep.join(one for one in sys.path if one)
+    command = [sys.executable, "-m", "caf_service.updating", str(folder)]
+    done = execute(command, timeout=timeout, cwd=folder, env={**os.environ, "PYTHONPATH": path})
+    if done.stdout or done.stderr:
+        (folder / LOG).write_text(done.stdout + done.stderr)
+    name = f"the function {action} of the plan {request['plan']!r}"
+    if done.returncode is None:
+        raise PlanError(f"{name} took longer than {timeout:g} s.")
+    if done.returncode < 0:
+        raise PlanError(f"{name} was ended by signal {-done.returncode}.")
+    try:
+        answer: Mapping[str, Any] = json.loads((folder / ANSWER).read_text())
+    except (OSError, ValueError) as error:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise PlanError(f"{name} left no answer: {last[:500]}") from error
+    if "error" in answer:
+        raise PlanError(f"{name} failed: {answer['error']}")
+    return answer
+
+
+def main(arguments: list[str]) -> int:
+    """Answer the request in a folder."""
+    follow_parent()
+    folder = Path(arguments[0])
+    request = json.loads((folder / REQUEST).read_text())
+    try:
+        plan = load_plan(request["plan"], request["reference"])
+        answer = _ACTIONS[request["action"]](plan, request)
+        text = json.dumps(answer, allow_nan=False, default=_plain)
+    except Exception as error:  # noqa: BLE001 - whatever an author's function raises is an answer
+        traceback.print_exc()
+        said = " ".join(str(error).split())[:1000]
+        kind = "" if isinstance(error, CafError) else type(error).__name__
+        text = json.dumps({"error": ": ".join(one for one in (kind, said) if one)})
+    partial = folder / f".{ANSWER}"
+    partial.write_text(text)
+    partial.replace(folder / ANSWER)
+    return 0
+
+
+def _begin(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings, files, workers = request["settings"], request["samples"], request["workers"]
+    shares = plan.share(files, settings, workers) if plan.share else default_shares(files, workers)
+    if len(shares) != workers:
+        raise ConfigurationError(f"it shares the input out to {len(shares)} workers, and not to {workers}.")
+    parameters = plan.begin(settings, _paths(request["inputs"]))
+    return {
+        "parameters": _parameters(parameters),
+        "shares": [{sample: [asdict(part) for part in parts] for sample, parts in one.items()} for one in shares],
+    }
+
+
+def _update(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    position = Position(**request["position"])
+    phase = plan.stages[position.stage].phases[position.phase]
+    function: Any = import_named(phase.update) if isinstance(phase.update, str) else phase.update
+    results = Results(
+        position=position,
+        files=_numbered(request["files"]),
+        earlier={name: _numbered(files) for name, files in request["earlier"].items()},
+        settings=request["settings"],
+        accuracy=accuracy_of(phase, request["settings"]),
+        directory=Path(request["directory"]),
+        inputs=_paths(request["inputs"]),
+    )
+    update = function(results, request["parameters"])
+    if not isinstance(update, Update):
+        raise ConfigurationError(f"it answered with a {type(update).__name__}, and no caf_service.Update.")
+    metrics = {str(name): float(value) for name, value in update.metrics.items()}
+    return {
+        "parameters": _parameters(update.parameters),
+        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        "converged": bool(update.converged),
+        "message": str(update.message),
+    }
+
+
+def _finish(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    if plan.finish:
+        folder = Path(request["directory"])
+        plan.finish(request["parameters"], request["settings"], _paths(request["inputs"]), folder)
+    return {}
+
+
+_ACTIONS: Mapping[str, Callable[[Plan, Mapping[str, Any]], Mapping[str, Any]]] = {
+    "begin": _begin,
+    "update": _update,
+    "finish": _finish,
+}
+
+
+def _parameters(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"it gave parameters that are a {type(value).__name__}, and no mapping.")
+    return value
+
+
+def _paths(values: Mapping[str, str]) -> dict[str, Path]:
+    return {name: Path(path) for name, path in values.items()}
+
+
+def _numbered(values: Mapping[str, str]) -> dict[int, Path]:
+    return {worker: Path(values[str(worker)]) for worker in sorted(map(int, values))}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy, and paths."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is no plain JSON value")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

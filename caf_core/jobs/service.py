@@ -151,6 +151,17 @@ class JobService:
         entry.tracker.cancel(self._clock())
         self._advance(entry, self._clock())
 
+    def cancel_tasks(self, key: str, indices: Iterable[int]) -> None:
+        """End some tasks of a job at its backend; when they have ended, ``retry_failed`` submits them again.
+
+        Args:
+            key: The job.
+            indices: The tasks; those that have ended, or were not begun, are left alone.
+        """
+        entry = self._entry(key)
+        entry.tracker.cancel_tasks(indices)
+        self._advance(entry, self._clock())
+
     def retry_failed(self, key: str) -> None:
         """Submit the failed tasks of a job again, whatever its policy says."""
         entry = self._entry(key)

@@ -6,7 +6,7 @@ changes from it.
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from caf_core.jobs.agenda import NEVER
@@ -346,6 +346,15 @@ class Tracker(JudgedBook):
         ids = tuple(filter(None, map(out.id_of, self._unended(out)))) if out is not None else ()
         if ids:
             self._effects.append(Cancel(token, ids))
+
+    def cancel_tasks(self, indices: Iterable[int]) -> None:
+        """Tell the scheduler to end some tasks; once it has, they have failed."""
+        wanted = frozenset(indices)
+        for out in self.open.values():
+            places = (place for place in self._unended(out) if out.tasks[place] in wanted)
+            ids = tuple(filter(None, map(out.id_of, places)))
+            if ids:
+                self._effects.append(Cancel(out.token, ids))
 
     def retry_failed(self) -> None:
         """Submit what failed again, whatever the policy says."""

@@ -17,7 +17,7 @@ from os import getpid
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.session import make_private
@@ -26,51 +26,17 @@ from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import CafError
 from caf_core.jobs.config.reading import Config, load_config
 from caf_core.jobs.service import JobService, Tick
-from caf_core.jobs.task import Resources
 from caf_core.plugins.registry import Registry
 from caf_service.crews import Crews
 from caf_service.desk import AgentDesk
+from caf_service.quarters import Place, Quarters, Terms
+
+__all__ = ["Agent", "Place", "Terms"]
 
 log = logging.getLogger("caf.agent")
 
 WAIT = 30.0
 """How long one request for changes waits [s]."""
-
-
-@frozen(kw_only=True)
-class Terms:
-    """What an agent keeps to.
-
-    Args:
-        interval: How often it looks after its workers when nothing happens [s].
-        silence: After so many seconds without a sign of life an executing worker counts as dead.
-        farewell: How long workers may take to end by themselves when their calibration has ended [s].
-        pending: How long a dead worker's task may take to end before it is cancelled [s].
-        retention: How long the logs of workers whose calibration failed are kept [s].
-        resources: What a worker needs, where the calibration says nothing.
-    """
-
-    interval: float = 10.0
-    silence: float = 300.0
-    farewell: float = 120.0
-    pending: float = 30.0
-    retention: float = 7 * 86400.0
-    resources: Resources = field(factory=Resources)
-
-
-@frozen
-class Place:
-    """Where an agent works, and where its workers find the service.
-
-    Args:
-        directory: Its own folder; workers reach it too.
-        url: The address of the service, as workers see it.
-        certificate: Certificates that workers trust, if need be.
-    """
-
-    directory: Path
-    url: str
-    certificate: Path | None = None
 
 
 @frozen
@@ -165,7 +131,7 @@ class Agent:
             stack.callback(service.close)
             crews = Crews(
                 desk=self._desk,
-                place=self._place,
+                quarters=Quarters(self._place, self._terms),
                 terms=self._terms,
                 service=service,
                 store=store,
@@ -184,8 +150,8 @@ class Agent:
             now = self._clock()
             if now >= look:
                 trouble = 0 if self._look(crews) else trouble + 1
-                look = self._clock() + min(self._terms.interval, 0.5 * 2 ** min(trouble, 6) if trouble else 1e9)
-                look = min(look, crews.next_look())
+                pause = 0.5 * 2.0 ** min(trouble, 6) if trouble else crews.pause
+                look = self._clock() + pause
             wake = min(look, beat, service.next_deadline() or beat)
             try:
                 event = self._inbox.get(timeout=max(0.0, wake - self._clock()))

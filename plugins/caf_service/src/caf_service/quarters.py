@@ -1,0 +1,163 @@
+"""Where the workers of an agent live: their folders, tokens, and what is executed there."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from caf_core.errors import ConfigurationError
+from caf_core.jobs.task import Resources, TaskSpec
+from caf_core.jobs.units import size_mb, time_span
+from caf_service.desk import Crew
+
+@frozen(kw_only=True)
+class Terms:
+    """What an agent keeps to.
+
+    Args:
+        interval: How often it looks after its workers when nothing happens [s].
+        silence: After so many seconds without a sign of life an executing worker counts as dead.
+        farewell: How long workers may take to end by themselves when their calibration has ended [s].
+        pending: How long a dead worker's task may take to end before it is cancelled [s].
+        retention: How long the logs of workers whose calibration failed are kept [s].
+        resources: What a worker needs, where the calibration says nothing.
+    """
+
+    interval: float = 10.0
+    silence: float = 300.0
+    farewell: float = 120.0
+    pending: float = 30.0
+    retention: float = 7 * 86400.0
+    resources: Resources = field(factory=Resources)
+
+
+@frozen
+class Place:
+    """Where an agent works, and where its workers find the service.
+
+    Args:
+        directory: Its own folder; workers reach it too.
+        url: The address of the service, as workers see it.
+        certificate: Certificates that workers trust, if need be.
+    """
+
+    directory: Path
+    url: str
+    certificate: Path | None = None
+
+
+RESOURCES = ("cpus", "memory", "walltime", "disk")
+"""What ``backend_args`` of a calibration may hold beside the backend's own arguments."""
+
+
+@frozen
+class Quarters:
+    """The folders of an agent's workers.
+
+    Args:
+        place: Where the agent works.
+        terms: What it keeps to.
+    """
+
+    place: Place
+    terms: Terms
+
+    def open(self) -> None:
+        """Tell workers, also those of an earlier process, where the service is now."""
+        _write(self._url_file, self.place.url, 0o644)
+
+    def home(self, calibration: int) -> Path:
+        """The folder of a calibration's workers."""
+        return self.place.directory / "calibrations" / str(calibration)
+
+    def write_tokens(self, calibration: int, tokens: Mapping[int, str]) -> None:
+        """Put tokens where only workers of the same account find them."""
+        folder = self.home(calibration) / "tokens"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for worker, token in tokens.items():
+            _write(folder / str(worker), token, 0o600)
+
+    def tasks(self, crew: Crew, resources: Resources) -> list[TaskSpec]:
+        """What is executed: one task a worker."""
+        home = self.home(crew.calibration)
+        env = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        return [
+            TaskSpec(
+                output_dir=home / "workers" / str(worker),
+                argv=tuple(map(str, self._argv(home / "tokens" / str(worker), resources))),
+                env=env,
+            )
+            for worker in range(crew.workers)
+        ]
+
+    def _argv(self, token: Path, resources: Resources) -> list[object]:
+        argv = [sys.executable, "-P", "-m", "caf_service.worker", "--url-file", self._url_file]
+        argv += ["--token-file", token]
+        if self.place.certificate is not None:
+            argv += ["--certificate", self.place.certificate.absolute()]
+        if resources.walltime is not None:
+            seconds = resources.walltime.total_seconds()
+            # Time to say good-bye, before the scheduler ends it without a word.
+            argv += ["--time-limit", f"{max(0.9 * seconds, seconds - 120.0):g}"]
+        return argv
+
+    def resources(self, crew: Crew) -> tuple[Resources, dict[str, Any]]:
+        """What a worker of a calibration needs, and the arguments that are the backend's own.
+
+        Raises:
+            ConfigurationError: If a size or time cannot be read.
+        """
+        args = dict(crew.backend_args)
+        asked = {name: args.pop(name) for name in RESOURCES if name in args}
+        found = self.terms.resources
+        if "cpus" in asked:
+            if type(asked["cpus"]) is not int or asked["cpus"] < 1:
+                raise ConfigurationError(f"cpus is {asked['cpus']!r}; it is a whole number from 1 on.")
+            found = evolve(found, cpus=asked["cpus"])
+        if "memory" in asked:
+            found = evolve(found, memory_mb=size_mb(str(asked["memory"])))
+        if "disk" in asked:
+            found = evolve(found, disk_mb=size_mb(str(asked["disk"])))
+        if "walltime" in asked:
+            span = time_span(str(asked["walltime"]))
+            if span <= timedelta(0):
+                raise ConfigurationError(f"walltime is {asked['walltime']!r}; it is longer than that.")
+            found = evolve(found, walltime=span)
+        return found, args
+
+    def remove(self, calibration: int) -> None:
+        """Remove everything of a calibration."""
+        shutil.rmtree(self.home(calibration), ignore_errors=True)
+
+    def strip(self, calibration: int) -> None:
+        """Remove the tokens, and keep the logs for those who want to know why it failed."""
+        shutil.rmtree(self.home(calibration) / "tokens", ignore_errors=True)
+
+    def sweep(self, kept: Collection[int], now: float | None = None) -> None:
+        """Remove what was kept for longer than the retention time."""
+        now = time.time() if now is None else now
+        folder = self.place.directory / "calibrations"
+        for home in folder.iterdir() if folder.is_dir() else ():
+            known = home.name.isdecimal() and int(home.name) in kept
+            if not known and now - home.stat().st_mtime > self.terms.retention:
+                shutil.rmtree(home, ignore_errors=True)
+
+    @property
+    def _url_file(self) -> Path:
+        return self.place.directory.absolute() / "url"
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    """Write a small file in one step."""
+    scratch = file.with_name(f".{file.name}.new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    scratch.replace(file)

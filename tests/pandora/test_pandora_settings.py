@@ -1,10 +1,13 @@
 """The settings: names, types, ranges, defaults; every problem in one sentence."""
 
+import json
+import pickle
+
 import pytest
 
 from caf_core.errors import ConfigurationError
 from caf_pandora.phases import schedule
-from caf_pandora.settings import Settings
+from caf_pandora.settings import REQUIRED, Settings
 
 USER = {"outputPath": "/ilc/user/x", "outputSE": "CERN-DST-EOS"}
 
@@ -38,6 +41,8 @@ def test_cld_defaults_and_the_users_own_before_them():
 def test_as_mapping_is_taken_back():
     settings = Settings.of(USER, "CLD")
     assert Settings.of(settings.as_mapping()) == settings
+    assert Settings.of(json.loads(json.dumps(settings.as_mapping()))) == settings
+    assert pickle.loads(pickle.dumps(settings)) == settings
     assert settings.as_mapping()["DDCaloDigiName"] == "MyDDCaloDigi_10ns"
 
 
@@ -121,3 +126,16 @@ def test_an_empty_schedule_is_refused():
     nothing = {"startStage": 3, "startPhase": 5, "stopStage": 3, "stopPhase": 5}
     with pytest.raises(ConfigurationError, match="nothing is to be done"):
         schedule(Settings.of({**USER, **nothing}, "CLIC"))
+
+
+def test_all_settings_are_known_by_name_check_and_default():
+    known = {one.name: one for one in Settings.known()}
+    assert list(known) == list(Settings.of(USER, "CLIC").as_mapping())
+    assert known["startStage"].check.meaning == "a whole number from 1 to 3"
+    assert known["digitisationAccuracy"].default == 0.05
+    required = [name for name, one in known.items() if one.default is REQUIRED]
+    assert {"outputPath", "outputSE", "steeringFile", "nHcalLayers"} < set(required)
+    for one in known.values():
+        assert one.default is REQUIRED or (
+            one.check.accepts(one.default) and type(one.default) in one.check.types
+        )

@@ -7,7 +7,14 @@ command imports it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from caf_core.plugins.markers import hookimpl
+
 if TYPE_CHECKING:
+    import click
+
+    from caf_service.agent import Agent as Agent
+    from caf_service.calibration import ServiceCalibration as ServiceCalibration
+    from caf_service.client import Client as Client
     from caf_service.plan import Phase as Phase
     from caf_service.plan import Plan as Plan
     from caf_service.plan import Position as Position
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
     from caf_service.settings import Setting as Setting
 
 _HOMES = {
+    "Agent": "agent",
+    "Client": "client",
+    "ServiceCalibration": "calibration",
     "Phase": "plan",
     "Plan": "plan",
     "Position": "plan",
@@ -34,6 +44,14 @@ _HOMES = {
 """Building block -> its module; the block above tells type checkers the same."""
 
 __all__ = sorted(_HOMES)
+
+
+@hookimpl
+def caf_register_commands(cli: "click.Group") -> None:
+    """Bring ``caf service``, ``caf agent``, ``caf worker`` and ``caf calibrations``."""
+    from caf_service.cli.commands import add_to
+
+    add_to(cli)
 
 
 def __getattr__(name: str) -> Any:

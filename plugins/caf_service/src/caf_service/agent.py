@@ -104,13 +104,22 @@ class Agent:
         Raises:
             CafError: What ended the agent's thread before, if anything did.
         """
-        self._stopping.set()
-        self._inbox.put(_Stop())
+        self.end()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         if self._broken is not None:
             raise self._broken
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread works."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def end(self) -> None:
+        """Let ``run`` return soon."""
+        self._stopping.set()
+        self._inbox.put(_Stop())
 
     def run(self) -> None:
         """Work until ``stop`` is called.
@@ -193,5 +202,3 @@ class Agent:
         except BaseException as error:
             log.exception("the agent ended: %s", error)
             self._broken = error
-
-

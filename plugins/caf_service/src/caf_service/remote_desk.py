@@ -28,9 +28,7 @@ class RemoteDesk:
         """See ``AgentDesk``."""
         return bool(self._waiting.get("/agent/changes", wait=min(seconds, 60.0))["changed"])
 
-    def tokens(
-        self, calibration: int, workers: Sequence[int], *, revoke: bool = True
-    ) -> Mapping[int, str]:
+    def tokens(self, calibration: int, workers: Sequence[int], *, revoke: bool = True) -> Mapping[int, str]:
         """See ``AgentDesk``."""
         content = {"workers": list(workers), "revoke": revoke}
         told = self._transport.post(f"/agent/{calibration}/tokens", content)

@@ -1,0 +1,77 @@
+"""Calibrations of a service as text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from caf_core.cli.base import duration, listed, shown
+from caf_core.cli.tables import aligned
+
+COLUMNS = ("id", "name", "plan", "state", "phase", "step", "reported", "failures", "since")
+STEPS = ("step", "phase", "used", "missing", "late", "took", "metrics", "")
+
+
+def row(one: Mapping[str, Any], now: float) -> list[str]:
+    """A calibration in a table."""
+    return [
+        str(one["id"]),
+        one["name"] or "-",
+        one["plan"],
+        one["state"],
+        f"{one['stage']}.{one['phase']}",
+        str(one["step"]),
+        f"{one['reported']}/{one['needed']} of {one['workers']}",
+        str(one["failures"]),
+        f"{duration(now - one['created'])} ago",
+    ]
+
+
+def text_of(status: Mapping[str, Any], now: float, last: int | None = None) -> str:
+    """Everything about a calibration, for people.
+
+    Args:
+        status: What the service tells.
+        now: The time [s since the epoch].
+        last: Show only so many steps.
+    """
+    lines = aligned(COLUMNS, [row(status, now)])
+    if status["message"]:
+        lines.append(shown(status["message"]))
+    for warning in status["warnings"]:
+        lines.append(f"warning: {shown(warning)}")
+    if status["ended"] is None:
+        lines.append(f"not reported: {_workers(status['missing'])}; dead: {_workers(status['dead'])}")
+    lines.append(f"workers were submitted again {status['resubmissions']} times")
+    steps = status["steps"] if last is None else status["steps"][-last:]
+    if len(steps) < len(status["steps"]):
+        lines.append(f"... {len(status['steps']) - len(steps)} earlier steps")
+    if steps:
+        lines += ["", *aligned(STEPS, [_step(step, now) for step in steps])]
+    if not last:
+        lines += ["", *(f"{name} = {shown(value)}" for name, value in status["parameters"].items())]
+    return "\n".join(lines).rstrip()
+
+
+def step_line(step: Mapping[str, Any]) -> str:
+    """A step that has ended, in one line."""
+    cells = zip(STEPS, _step(step, 0.0), strict=True)
+    return "  ".join(f"{name} {cell}".strip() for name, cell in cells if cell not in ("", "-"))
+
+
+def _step(step: Mapping[str, Any], now: float) -> list[str]:
+    took = duration((step["ended"] or now) - step["began"])
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items())
+    how = {True: "converged", False: "goes on", None: "under way"}[step["converged"]]
+    return [
+        str(step["serial"]),
+        f"{step['stage']}.{step['phase']}.{step['step']}",
+        str(step["used"]),
+        _workers(step["missing"]),
+        str(step["late"]),
+        took,
+        metrics or "-",
+        "; ".join(filter(None, (how, shown(step["message"])))),
+    ]
+
+
+def _workers(numbers: list[int]) -> str:
+    return listed([str(number) for number in numbers]) if numbers else "-"

@@ -166,7 +166,7 @@ class Accounts:
     def _add(self, store: Store, name: str, role: str) -> str:
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{name!r} cannot be a user's name; use up to 64 letters, digits, and . _ @ - after the first."
+                f"{name!r} cannot be a user's name; use up to 64 letters, digits, . _ @ -"
             )
         if role not in (Role.USER, Role.ADMIN, Role.AGENT):
             raise ConfigurationError(f"there is no role {role!r}; there are user, admin, and agent.")

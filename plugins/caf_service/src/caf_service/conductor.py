@@ -101,7 +101,9 @@ class Conductor:
             return known
         return self._remember(store, calibration, store.snapshot(calibration))
 
-    def begin(self, store: Store, calibration: int, snapshot: Snapshot, parameters: Mapping[str, Any]) -> None:
+    def begin(
+        self, store: Store, calibration: int, snapshot: Snapshot, parameters: Mapping[str, Any]
+    ) -> None:
         """Write the first step of a new calibration down."""
         effects: list[Effect] = [BeginStep(snapshot.position, parameters)]
         self._write(store, calibration, snapshot, effects[0])
@@ -139,7 +141,9 @@ class Conductor:
             case BeginStep(position, parameters):
                 store.begin_step(calibration, after.at, position, parameters, now)
             case Resubmit(workers):
-                store.log(calibration, "resubmit", f"workers {_names(workers)} are to be submitted again", now)
+                store.log(
+                    calibration, "resubmit", f"workers {_names(workers)} are to be submitted again", now
+                )
             case End(state, message, _):
                 store.change(calibration, ended=now)
                 store.log(calibration, str(state), message, now)
@@ -176,8 +180,11 @@ class Conductor:
 
     def _remember(self, store: Store, calibration: int, snapshot: Snapshot) -> Live:
         live = self._rendered(store, calibration, snapshot)
-        self._thread.after_commit(partial(self._live.setdefault, calibration, live))
+        self._thread.after_commit(partial(self._keep, calibration, live))
         return live
+
+    def _keep(self, calibration: int, live: Live) -> None:
+        self._live.setdefault(calibration, live)
 
     def _rendered(self, store: Store, calibration: int, snapshot: Snapshot) -> Live:
         step = store.step(calibration, snapshot.serial)

@@ -13,6 +13,19 @@ def _folders(values: object) -> tuple[Path, ...]:
     return tuple(Path(one) for one in values)  # type: ignore[attr-defined]  # attrs gives what the caller wrote
 
 
+def _known_database(_: object, __: object, value: str) -> None:
+    if value and not value.startswith("postgresql://"):
+        raise ConfigurationError(
+            f"the database {value.split('://')[0]!r} is not known; give a URL that begins with "
+            "postgresql://, or nothing for SQLite in the data folder."
+        )
+
+
+def _whole(instance: "ServiceConfig", _: object, value: Path | None) -> None:
+    if (value is None) != (instance.certificate is None):
+        raise ConfigurationError("TLS needs both a certificate and a key; give both or neither.")
+
+
 @frozen
 class ServiceConfig:
     """The configuration of a service.
@@ -26,7 +39,8 @@ class ServiceConfig:
         key: File with its private key.
         plans: Further plans beside those of plugins: name -> ``package.module:PLAN``.
         output_roots: Folders below which users may have results copied to any absolute path.
-        user_backend_args: The arguments of a backend that users may give; any but ``path_prefix`` if left out.
+        user_backend_args: The arguments of a backend that users may give; by default any but
+            ``path_prefix``.
         retention: How long an ended calibration keeps its files [s].
         max_wait: How long a dead worker waits for others, to be submitted again with them [s].
         update_timeout: How long an update function may take [s].
@@ -36,11 +50,11 @@ class ServiceConfig:
     """
 
     data: Path = field(converter=Path)
-    database: str = ""
+    database: str = field(default="", validator=_known_database)
     host: str = "127.0.0.1"
     port: int = 0
     certificate: Path | None = None
-    key: Path | None = None
+    key: Path | None = field(default=None, validator=_whole)
     plans: Mapping[str, str] = field(factory=dict)
     output_roots: tuple[Path, ...] = field(default=(), converter=_folders)
     user_backend_args: tuple[str, ...] | None = None
@@ -50,16 +64,3 @@ class ServiceConfig:
     updates: int = 2
     heartbeat: float = 30.0
     limits: Limits = field(factory=Limits)
-
-    @database.validator
-    def _known_database(self, _: object, value: str) -> None:
-        if value and not value.startswith("postgresql://"):
-            raise ConfigurationError(
-                f"the database {value.split('://')[0]!r} is not known; give a URL that begins with postgresql://, or "
-                "nothing for SQLite in the data folder."
-            )
-
-    @key.validator
-    def _whole(self, _: object, value: Path | None) -> None:
-        if (value is None) != (self.certificate is None):
-            raise ConfigurationError("TLS needs both a certificate and a key; give both or neither.")

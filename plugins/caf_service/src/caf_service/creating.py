@@ -149,18 +149,20 @@ def _samples(
 def _check_numbers(wish: Wish, config: ServiceConfig, quorum: float) -> None:
     if not 1 <= wish.workers <= config.limits.workers:
         raise ConfigurationError(
-            f"a calibration has 1 to {config.limits.workers} workers, and not {wish.workers}; name another number."
+            f"a calibration has 1 to {config.limits.workers} workers, and not {wish.workers}."
         )
     if not 0.0 < quorum <= 1.0:
         raise ConfigurationError(
-            f"the quorum is the fraction of the workers that must report, above 0 and up to 1, and not {quorum}."
+            f"the quorum is the fraction of workers that must report, above 0 and up to 1, not {quorum}."
         )
 
 
 def _check_backend(wish: Wish, config: ServiceConfig) -> None:
     # path_prefix would let a user choose the program that the agent executes as the submit command.
     allowed = config.user_backend_args
-    refused = [one for one in wish.backend_args if (one == "path_prefix" if allowed is None else one not in allowed)]
+    refused = [
+        one for one in wish.backend_args if (one == "path_prefix" if allowed is None else one not in allowed)
+    ]
     if refused:
         known = "any other" if allowed is None else ", ".join(allowed) or "none"
         raise ConfigurationError(
@@ -174,7 +176,7 @@ def _attach(files: Mapping[str, bytes], folder: Path) -> dict[str, Attached]:
     for number, (name, content) in enumerate(files.items()):
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{name!r} cannot be the name of a file; use up to 100 letters, digits, and . _ - after the first."
+                f"{name!r} cannot be the name of a file; use up to 100 letters, digits, . _ -"
             )
         (folder / str(number)).write_bytes(content)
         attached[name] = Attached(number, len(content), sha256(content).hexdigest())

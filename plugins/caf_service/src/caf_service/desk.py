@@ -128,7 +128,8 @@ class Desk:
         self._began = clock()
         self._seen: dict[int, dict[int, Seen]] = {}
         self._news = threading.Event()
-        hub.listen(topics.AGENT, self._news.set)
+        self.count = 0
+        hub.listen(topics.AGENT, self._told)
 
     def crews(self) -> Sequence[Crew]:
         """See ``AgentDesk``."""
@@ -208,6 +209,10 @@ class Desk:
         self._seen.pop(calibration, None)
 
     # For the service
+
+    def _told(self) -> None:
+        self.count += 1
+        self._news.set()
 
     def see(self, calibration: int, worker: int, state: str | None = None, serial: int | None = None) -> None:
         """A worker gave a sign of life; from any thread."""

@@ -28,7 +28,7 @@ def load_plan(name: str, reference: str = "", registry: Registry | None = None) 
         return _checked(import_named(reference), reference)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"the plan {name!r} cannot be imported from {reference!r}: {error}; is its folder on the path of Python?"
+            f"the plan {name!r} cannot be imported from {reference!r}: {error}; is it on Python's path?"
         ) from error
 
 
@@ -82,8 +82,8 @@ def route_of(plan: Plan, start: Place = None, stop: Place = None) -> tuple[Stop,
     route = tuple(_stop(plan, *place) for place in everything if begin <= place <= end)
     if not route:
         raise ConfigurationError(
-            f"the plan {plan.name!r} has no phase from stage {begin[0]}, phase {begin[1]} to stage {end[0]}, phase "
-            f"{end[1]}; stop after the start."
+            f"the plan {plan.name!r} has no phase from stage {begin[0]}, phase {begin[1]} to stage "
+            f"{end[0]}, phase {end[1]}; stop after the start."
         )
     return route
 
@@ -110,10 +110,16 @@ def _stop(plan: Plan, stage: int, phase: int) -> Stop:
 def _place(plan: Plan, place: Place, default: int) -> tuple[int, int]:
     place = place or {}
     if superfluous := set(place) - {"stage", "phase"}:
-        raise ConfigurationError(f"a place in a plan has a stage and a phase, and no {', '.join(sorted(superfluous))}.")
-    stage = _index([one.name for one in plan.stages], place.get("stage"), default, f"stage of the plan {plan.name!r}")
+        raise ConfigurationError(
+            f"a place in a plan has a stage and a phase, and no {', '.join(sorted(superfluous))}."
+        )
+    stage = _index(
+        [one.name for one in plan.stages], place.get("stage"), default, f"stage of the plan {plan.name!r}"
+    )
     phases = [one.name for one in plan.stages[stage].phases]
-    return stage, _index(phases, place.get("phase"), default, f"phase of the stage {plan.stages[stage].name!r}")
+    return stage, _index(
+        phases, place.get("phase"), default, f"phase of the stage {plan.stages[stage].name!r}"
+    )
 
 
 def _index(names: Sequence[str], wanted: object, default: int, what: str) -> int:

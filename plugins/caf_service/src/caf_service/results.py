@@ -39,6 +39,11 @@ class Upload:
         self._hash = hashlib.sha256()
         self._stream = path.open("xb")
 
+    @property
+    def sha256(self) -> str:
+        """Its checksum so far."""
+        return self._hash.hexdigest()
+
     def write(self, data: bytes) -> None:
         """Append.
 
@@ -47,7 +52,7 @@ class Upload:
         """
         self.size += len(data)
         if self.size > self._limit:
-            raise TooLargeError(f"the file is larger than {self._limit} bytes, which is the limit of this service.")
+            raise TooLargeError(f"the file is larger than {self._limit} bytes, the limit of this service.")
         self._hash.update(data)
         self._stream.write(data)
 
@@ -60,7 +65,7 @@ class Upload:
         found = self._hash.hexdigest()
         if found != sha256.lower():
             raise DamagedError(
-                f"the file has {self.size} bytes with SHA-256 {found}, and not {sha256.lower()}; send it again."
+                f"the file has {self.size} bytes with SHA-256 {found}, not {sha256.lower()}; send it again."
             )
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -122,6 +127,10 @@ class Areas:
         folder.mkdir()
         return folder
 
+    def discard(self, folder: Path) -> None:
+        """Remove such a folder."""
+        shutil.rmtree(folder, ignore_errors=True)
+
     def known(self) -> list[int]:
         """The calibrations that have a folder."""
         return [int(one.name) for one in self._calibrations.iterdir() if one.name.isdecimal()]
@@ -149,7 +158,7 @@ class Areas:
         shutil.rmtree(self.home(calibration), ignore_errors=True)
 
     def listing(self, calibration: int) -> dict[str, Path]:
-        """What may be fetched: name -> file. A name that is not in here does not exist, whatever it looks like."""
+        """What may be fetched: name -> file; a name that is not in here does not exist."""
         found = dict(_walk(self.result_folder(calibration)))
         for folder, name in (("updates", "steps"), ("failures", "failures")):
             found.update({f"{name}/{one}": path for one, path in _walk(self.home(calibration) / folder)})

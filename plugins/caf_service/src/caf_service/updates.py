@@ -1,6 +1,6 @@
 """Makes the updates of steps, and the results of calibrations, beside the service's own work.
 
-An update uses only what was fixed when the quorum was reached, so that one that was interrupted is made again.
+An update uses only what was fixed when the quorum was reached: an interrupted one is made again.
 """
 
 import json
@@ -18,7 +18,7 @@ from attrs import asdict, frozen
 from caf_core.errors import CafError, ConfigurationError
 from caf_service.conductor import Conductor
 from caf_service.config import ServiceConfig
-from caf_service.engine import End, Snapshot, State, UpdateFailed, Updated, advance
+from caf_service.engine import End, Snapshot, State, Updated, UpdateFailed, advance
 from caf_service.plan import Update
 from caf_service.results import Areas, copy_result, replace_folder, write_zip
 from caf_service.store.records import Facts, Step
@@ -184,7 +184,9 @@ class Updates:
 
     def _common(self, facts: Facts) -> dict[str, Any]:
         setup = facts.setup
-        paths = {name: str(self._areas.attached(facts.id, one.number)) for name, one in setup.attached.items()}
+        paths = {
+            name: str(self._areas.attached(facts.id, one.number)) for name, one in setup.attached.items()
+        }
         return {
             "plan": setup.plan,
             "reference": setup.reference,
@@ -195,7 +197,8 @@ class Updates:
     def _files(self, facts: Facts, step: Step) -> dict[str, str]:
         suffix = facts.setup.suffix
         return {
-            str(worker): str(self._areas.result_file(facts.id, step.serial, worker, suffix)) for worker in step.used
+            str(worker): str(self._areas.result_file(facts.id, step.serial, worker, suffix))
+            for worker in step.used
         }
 
     def _deliver(self, calibration: int) -> None:

@@ -1,6 +1,7 @@
-"""What a plan's author wrote is executed here, in a process of its own: ``python -m caf_service.updating FOLDER``.
+"""What a plan's author wrote is executed here, in a process of its own.
 
-It reads ``request.json`` in the folder and leaves ``answer.json``. The service is not hurt by what happens.
+``python -m caf_service.updating FOLDER`` reads ``request.json`` in the folder and leaves ``answer.json``.
+The service is not hurt by what happens.
 """
 
 import json
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> int:
         plan = load_plan(request["plan"], request["reference"])
         answer = _ACTIONS[request["action"]](plan, request)
         text = json.dumps(answer, allow_nan=False, default=_plain)
-    except Exception as error:  # noqa: BLE001 - whatever an author's function raises is an answer
+    except Exception as error:
         traceback.print_exc()
         said = " ".join(str(error).split())[:1000]
         kind = "" if isinstance(error, CafError) else type(error).__name__
@@ -92,7 +93,9 @@ def _begin(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = plan.begin(settings, _paths(request["inputs"]))
     return {
         "parameters": _parameters(parameters),
-        "shares": [{sample: [asdict(part) for part in parts] for sample, parts in one.items()} for one in shares],
+        "shares": [
+            {sample: [asdict(part) for part in parts] for sample, parts in one.items()} for one in shares
+        ],
     }
 
 

@@ -42,8 +42,8 @@ def open_database(data: Path, url: str) -> tuple[peewee.Database, SimpleNamespac
     if version != str(SCHEMA_VERSION):
         database.close()
         raise ConfigurationError(
-            f"{where} has schema {version}, and this caf-service knows {SCHEMA_VERSION}; use the caf-service that "
-            f"made it, or another database."
+            f"{where} has schema {version}, and this caf-service knows {SCHEMA_VERSION}; use the "
+            f"caf-service that made it, or another database."
         )
     return database, models
 

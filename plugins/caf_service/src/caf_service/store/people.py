@@ -35,7 +35,13 @@ class People:
         return User(int(self._users.insert(name=name, role=role, created=now).execute()), name, role)
 
     def add_token(
-        self, digest: str, now: float, *, user: int | None = None, calibration: int | None = None, worker: int = -1
+        self,
+        digest: str,
+        now: float,
+        *,
+        user: int | None = None,
+        calibration: int | None = None,
+        worker: int = -1,
     ) -> int:
         """Write a token down: of a user, or of a worker."""
         number = None if calibration is None else worker

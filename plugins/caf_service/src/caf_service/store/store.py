@@ -38,7 +38,12 @@ class Store:
                 owner=owner,
                 key=key or None,
                 setup=_text(setup.to_json()),
-                route=_text([[one.stage, one.phase, one.name, one.max_steps, one.fails_at_maximum] for one in snapshot.route]),
+                route=_text(
+                    [
+                        [one.stage, one.phase, one.name, one.max_steps, one.fails_at_maximum]
+                        for one in snapshot.route
+                    ]
+                ),
                 workers=snapshot.workers,
                 quorum=snapshot.quorum,
                 created=now,

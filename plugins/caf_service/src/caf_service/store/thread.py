@@ -49,13 +49,17 @@ class StoreThread:
     """
 
     def __init__(self, data: Path, url: str, undo: Undo = lambda: None) -> None:
-        self._queue: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._undo = undo
         self._before: dict[Hashable, Callable[[], None]] = {}
         self._after: list[Callable[[], None]] = []
         self._closed = False
         opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(data, url, opened), name="caf-store", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(data, url, opened), name="caf-store", daemon=True
+        )
         self._thread.start()
         opened.result()
 
@@ -93,7 +97,7 @@ class StoreThread:
     def _run(self, data: Path, url: str, opened: "Future[None]") -> None:
         try:
             database, models = open_database(data, url)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as error:
             opened.set_exception(error)
             return
         opened.set_result(None)
@@ -119,7 +123,10 @@ class StoreThread:
         return batch
 
     def _execute(
-        self, database: peewee.Database, store: Store, batch: list[tuple[Callable[[Store], Any], "Future[Any]"]]
+        self,
+        database: peewee.Database,
+        store: Store,
+        batch: list[tuple[Callable[[Store], Any], "Future[Any]"]],
     ) -> None:
         self._before, self._after = {}, []
         outcomes: list[tuple[Any, BaseException | None]] = []
@@ -154,7 +161,7 @@ class StoreThread:
                 return action(store), None
         except (peewee.OperationalError, peewee.InterfaceError):
             raise  # it is the database's, not this action's
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+        except Exception as error:
             del self._after[known:]
             self._undo()
             return None, error
@@ -164,7 +171,7 @@ class StoreThread:
         try:
             database.close()
         except DATABASE_ERRORS:
-            database._state.reset()  # peewee gives up a connection that cannot be closed only in this way
+            database._state.reset()  # type: ignore[attr-defined]  # the only way to give up such a connection
         time.sleep(0.1)  # so that a database that is away is not asked without pause
 
 

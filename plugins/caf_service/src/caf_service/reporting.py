@@ -1,0 +1,119 @@
+"""What workers ask for and bring."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from caf_service.access import Identity
+from caf_service.conductor import Conductor, Live
+from caf_service.engine import Died, Reported, Snapshot, State, is_late
+from caf_service.errors import NotFoundError, NotNowError
+from caf_service.results import Areas, Upload, place, sync_folder
+from caf_service.store.records import Facts, Result
+from caf_service.store.store import Store
+from caf_service.store.thread import StoreThread
+
+WAIT = b'{"kind":"wait"}'
+
+
+def work(live: Live, worker: int, after: int) -> bytes | None:
+    """What a worker that has reported step ``after`` is to do; ``None`` if it has to wait."""
+    now = live.snapshot
+    if now.state.ended:
+        return live.work
+    if now.state is not State.RUNNING:
+        return None
+    # After a database was restored from a backup, a worker may have done what the service does not know.
+    return live.work if now.serial > after or worker not in now.reported else None
+
+
+def inputs(store: Store, who: Identity, snapshot: Snapshot, heartbeat: float) -> Mapping[str, Any]:
+    """What a worker needs to know once."""
+    facts = facts_of(store, who)
+    setup = facts.setup
+    return {
+        "calibration": facts.id,
+        "worker": who.worker,
+        "workers": snapshot.workers,
+        "plan": setup.plan,
+        "version": setup.version,
+        "reference": setup.reference,
+        "settings": setup.settings,
+        "share": store.share(facts.id, who.worker),
+        "files": [
+            {"name": name, "sha256": one.sha256, "size": one.size} for name, one in setup.attached.items()
+        ],
+        "suffix": setup.suffix,
+        "heartbeat": heartbeat,
+    }
+
+
+def attached(store: Store, who: Identity, name: str, areas: Areas) -> Path:
+    """A file that the calibration brought.
+
+    Raises:
+        NotFoundError: If there is none of that name.
+    """
+    one = facts_of(store, who).setup.attached.get(name)
+    if one is None:
+        raise NotFoundError(f"calibration {who.calibration} brought no file of that name.")
+    return areas.attached(who.calibration, one.number)
+
+
+def take(
+    store: Store,
+    thread: StoreThread,
+    conductor: Conductor,
+    areas: Areas,
+    who: Identity,
+    serial: int,
+    upload: Upload,
+    now: float,
+) -> str:
+    """Take a verified result in; all in one transaction.
+
+    Returns:
+        ``counted``, ``known`` or ``late``.
+    Raises:
+        NotNowError: If the step is still to come.
+    """
+    facts = facts_of(store, who)
+    snapshot = conductor.snapshot(store, facts.id)
+    if serial > snapshot.serial:
+        raise NotNowError(
+            f"step {serial} has not begun; calibration {facts.id} is at step {snapshot.serial}."
+        )
+    if store.result(facts.id, serial, who.worker):
+        return "known"
+    late = is_late(snapshot, serial)
+    store.add_result(facts.id, serial, Result(who.worker, upload.sha256, upload.size, late), now)
+    if late:
+        return "late"
+    target = areas.result_file(facts.id, serial, who.worker, facts.setup.suffix)
+    place(upload.path, target)
+    thread.before_commit(target.parent, partial(sync_folder, target.parent))
+    conductor.handle(store, facts.id, Reported(who.worker, serial))
+    return "counted"
+
+
+def fail(store: Store, conductor: Conductor, who: Identity, serial: int, message: str, now: float) -> None:
+    """A worker has failed; it counts as dead."""
+    facts = facts_of(store, who)
+    before = conductor.snapshot(store, facts.id)
+    if before.state.ended:
+        return
+    conductor.handle(store, facts.id, Died((who.worker,), now))
+    store.log(facts.id, "failed worker", f"worker {who.worker}, step {serial}: {message}", now)
+
+
+def facts_of(store: Store, who: Identity) -> Facts:
+    """The calibration of a worker.
+
+    Raises:
+        NotFoundError: If it was cleaned in the meantime.
+    """
+    facts = store.facts(who.calibration)
+    if facts is None:
+        raise NotFoundError("your calibration was cleaned.")
+    return facts

@@ -1,0 +1,297 @@
+"""The service without its HTTP: everything that can be asked of it, in one place."""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from caf_core.errors import ConfigurationError
+from caf_service import reporting, telling
+from caf_service.access import Accounts, Identity, Role
+from caf_service.conductor import Conductor, Live
+from caf_service.config import ServiceConfig
+from caf_service.creating import Prepared, Wish, output_folder, prepare
+from caf_service.desk import Desk
+from caf_service.engine import Killed, State
+from caf_service.errors import NotFoundError, NotNowError
+from caf_service.hub import Hub
+from caf_service.plans import Catalogue
+from caf_service.results import Areas, Upload, replace_folder
+from caf_service.store.records import Facts
+from caf_service.store.store import Store
+from caf_service.store.thread import StoreThread
+from caf_service.updates import Updates
+
+HOUSEKEEPING = 60.0
+"""How often it is looked for calibrations whose time is over [s]."""
+
+
+class Service:
+    """A service on its database and data folder.
+
+    Args:
+        config: Its configuration.
+        clock: Seconds since the epoch.
+    Raises:
+        ConfigurationError: If the data folder is in use, or the database cannot be opened.
+    """
+
+    def __init__(self, config: ServiceConfig, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self._clock = clock
+        self._lock = _lock(config)
+        try:
+            self.areas = Areas(config.data)
+            self.areas.prepare()
+            self.catalogue = Catalogue(config.plans)
+            self.hub = Hub()
+            updates = Updates(config, self.areas, str(self.areas.data), clock)
+            self.conductor = Conductor(self.hub, updates.make, updates.deliver, clock)
+            self.thread = StoreThread(config.data, config.database, self.conductor.undo)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._updates = updates
+        self.conductor.use(self.thread)
+        updates.use(self.thread, self.conductor)
+        self.accounts = Accounts(self.thread, clock)
+        self.desk = Desk(self.thread, self.conductor, self.accounts, self.hub, config.max_wait, clock)
+        self._closed = threading.Event()
+        self._go_on()
+        self._keeper = threading.Thread(target=self._keep_house, name="caf-housekeeping", daemon=True)
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Let go of everything; what goes on is gone on with by the next service."""
+        self._closed.set()
+        self._updates.close()
+        self.thread.close()
+        os.close(self._lock)
+
+    # Calibrations
+
+    def create(self, who: Identity, wish: Wish) -> tuple[int, list[str], bool]:
+        """Create a calibration; takes a second.
+
+        Returns:
+            Its number, warnings, and whether it is new.
+        Raises:
+            ConfigurationError: If it cannot be done as written.
+        """
+        known = self.thread.do(lambda store: self._before(store, who, wish))
+        if known:
+            return known.id, list(known.setup.warnings), False
+        prepared = prepare(wish, self.config, self.catalogue, self.areas, who.user)
+        try:
+            number = self.thread.do(lambda store: self._write(store, who, wish, prepared))
+        finally:
+            self.areas.discard(prepared.folder)
+        return number, list(prepared.setup.warnings), True
+
+    def _before(self, store: Store, who: Identity, wish: Wish) -> Facts | None:
+        known = store.with_key(who.user, wish.key) if wish.key else None
+        if known:
+            return store.facts(known)
+        going = store.all_facts(who.user, [State.RUNNING, State.UPDATING])
+        if len(going) >= self.config.limits.calibrations:
+            raise ConfigurationError(
+                f"{len(going)} of your calibrations go on, and no more may; wait for one, or kill one."
+            )
+        return None
+
+    def _write(self, store: Store, who: Identity, wish: Wish, new: Prepared) -> int:
+        known = self._before(store, who, wish)
+        if known:
+            return known.id
+        now = self._clock()
+        number = store.create(who.user, wish.key, new.setup, new.snapshot, new.shares, now)
+        if new.output:
+            store.change(number, output=new.output)
+        store.log(number, "created", f"by {who.name}", now)
+        # Without a row of its own a folder of that number is left of a creation that was interrupted.
+        replace_folder(new.folder / "inputs", self.areas.attached(number, 0).parent)
+        self.conductor.begin(store, number, new.snapshot, new.parameters)
+        return number
+
+    def mine(self, store: Store, who: Identity, calibration: int) -> Facts:
+        """A calibration that somebody may see.
+
+        Raises:
+            NotFoundError: If there is none, or it is somebody else's.
+        """
+        facts = store.facts(calibration)
+        if facts is None or (who.role is not Role.ADMIN and facts.owner != who.user):
+            raise NotFoundError(f"there is no calibration {calibration} of yours.")
+        return facts
+
+    def live(self, store: Store, calibration: int) -> Live:
+        """A calibration in memory.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        live = self.conductor.load(store, calibration)
+        if live is None:
+            raise NotFoundError(f"there is no calibration {calibration}.")
+        return live
+
+    def listing(self, store: Store, who: Identity, states: Iterable[State]) -> list[dict[str, Any]]:
+        """The calibrations that somebody may see."""
+        everything = store.all_facts(None if who.role is Role.ADMIN else who.user, states)
+        lives = ((facts, self.live(store, facts.id)) for facts in everything)
+        return [telling.summary(facts, live.snapshot, live.version) for facts, live in lives]
+
+    def summary(self, store: Store, who: Identity, calibration: int) -> dict[str, Any]:
+        """A calibration in a few values, this transaction's changes included."""
+        facts = self.mine(store, who, calibration)
+        return telling.summary(
+            facts, self.conductor.snapshot(store, calibration), self.live(store, calibration).version
+        )
+
+    def details(self, store: Store, who: Identity, calibration: int) -> dict[str, Any]:
+        """Everything about a calibration."""
+        facts = self.mine(store, who, calibration)
+        return telling.details(store, facts, self.live(store, calibration), self.desk.seen(calibration))
+
+    def kill(self, store: Store, who: Identity, calibration: int) -> dict[str, Any]:
+        """End a calibration; one that has ended stays as it is."""
+        self.mine(store, who, calibration)
+        self.conductor.handle(store, calibration, Killed(who.name))
+        return self.summary(store, who, calibration)
+
+    def clean(self, store: Store, who: Identity, calibration: int) -> None:
+        """Forget an ended calibration with all its files.
+
+        Raises:
+            NotNowError: If it has not ended.
+        """
+        self.mine(store, who, calibration)
+        if not self.conductor.snapshot(store, calibration).state.ended:
+            raise NotNowError(f"calibration {calibration} has not ended; kill it first.")
+        self._clean(store, calibration)
+
+    def change_output(self, store: Store, who: Identity, calibration: int, path: str) -> dict[str, Any]:
+        """Have the result copied to another folder."""
+        facts = self.mine(store, who, calibration)
+        folder = output_folder(path, self.config, self.areas, facts.owner)
+        store.change(calibration, output=str(folder))
+        if self.conductor.snapshot(store, calibration).state.ended:
+            self.thread.after_commit(partial(self._updates.deliver, calibration))
+        return self.summary(store, who, calibration)
+
+    def worker_inputs(self, store: Store, who: Identity) -> Mapping[str, Any]:
+        """What a worker needs to know once."""
+        return reporting.inputs(
+            store, who, self.conductor.snapshot(store, who.calibration), self.config.heartbeat
+        )
+
+    def take(self, store: Store, who: Identity, serial: int, upload: Upload) -> str:
+        """Take a verified result in; see ``reporting.take``."""
+        return reporting.take(
+            store, self.thread, self.conductor, self.areas, who, serial, upload, self._clock()
+        )
+
+    def worker_failed(self, store: Store, who: Identity, serial: int, message: str) -> None:
+        """A worker has failed."""
+        reporting.fail(store, self.conductor, who, serial, message, self._clock())
+
+    # The life of the service
+
+    def _go_on(self) -> None:
+        """Take up what an earlier service left."""
+
+        def read(store: Store) -> tuple[list[int], list[int], list[int]]:
+            everything = store.all_facts()
+            alive = [one.id for one in everything if one.ended is None]
+            for one in everything:
+                if not one.dismissed or one.id in alive:
+                    self.conductor.load(store, one.id)
+            told = {"copied", "not copied"}
+            undelivered = [
+                one.id
+                for one in everything
+                if one.output
+                and one.ended is not None
+                and not any(event.kind in told for event in store.events(one.id, 1000))
+            ]
+            return [one.id for one in everything], alive, undelivered
+
+        known, alive, undelivered = self.thread.do(read)
+        for calibration in set(self.areas.known()) - set(known):
+            self.areas.remove(calibration)
+        for calibration in alive:
+            self.areas.clear_scratch(calibration)
+            live = self.conductor.live(calibration)
+            if live is not None and live.snapshot.state is State.UPDATING:
+                self._updates.make(calibration)
+        for calibration in undelivered:
+            self._updates.deliver(calibration)
+
+    def _keep_house(self) -> None:
+        while not self._closed.wait(HOUSEKEEPING):
+            self.expire()
+
+    def expire(self) -> list[int]:
+        """Clean the calibrations whose retention time is over; returns them."""
+
+        def done(store: Store) -> list[int]:
+            expired = store.ended_before(self._clock() - self.config.retention)
+            for calibration in expired:
+                self._clean(store, calibration)
+            return expired
+
+        return self.thread.do(done)
+
+    def _clean(self, store: Store, calibration: int) -> None:
+        store.clean(calibration)
+        self.accounts.end_workers(store, calibration)
+        self.thread.after_commit(partial(self._cleaned, calibration))
+
+    def _cleaned(self, calibration: int) -> None:
+        self.conductor.forget(calibration)
+        # Gigabytes may take a while; what is left when the service ends, the next one removes.
+        threading.Thread(target=self.areas.remove, args=(calibration,), daemon=True).start()
+
+
+def initialise(config: ServiceConfig, name: str = "admin") -> str:
+    """Make the folders, the database, and the first administrator.
+
+    Returns:
+        The administrator's token; it cannot be read again later.
+    Raises:
+        ConfigurationError: If there is an administrator already.
+    """
+    with open_accounts(config) as accounts:
+        if admins := [one.name for one in accounts.users() if one.role == Role.ADMIN and one.active]:
+            raise ConfigurationError(
+                f"there is an administrator already, {admins[0]}; make another token for that one."
+            )
+        return accounts.ensure(name, Role.ADMIN)
+
+
+@contextmanager
+def open_accounts(config: ServiceConfig) -> Iterator[Accounts]:
+    """The users and tokens, beside a service that may go on; it sees changes within seconds."""
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    thread = StoreThread(config.data, config.database)
+    try:
+        yield Accounts(thread)
+    finally:
+        thread.close()
+
+
+def _lock(config: ServiceConfig) -> int:
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(config.data / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"another service uses the data folder {config.data}; stop that one, or name another folder."
+        ) from error
+    return descriptor

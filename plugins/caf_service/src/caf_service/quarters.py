@@ -16,6 +16,7 @@ from caf_core.jobs.task import Resources, TaskSpec
 from caf_core.jobs.units import size_mb, time_span
 from caf_service.desk import Crew
 
+
 @frozen(kw_only=True)
 class Terms:
     """What an agent keeps to.
@@ -26,6 +27,7 @@ class Terms:
         farewell: How long workers may take to end by themselves when their calibration has ended [s].
         pending: How long a dead worker's task may take to end before it is cancelled [s].
         retention: How long the logs of workers whose calibration failed are kept [s].
+        patience: How long workers wait for a service that is away [s].
         resources: What a worker needs, where the calibration says nothing.
     """
 
@@ -34,6 +36,7 @@ class Terms:
     farewell: float = 120.0
     pending: float = 30.0
     retention: float = 7 * 86400.0
+    patience: float = 2700.0
     resources: Resources = field(factory=Resources)
 
 
@@ -99,7 +102,7 @@ class Quarters:
 
     def _argv(self, token: Path, resources: Resources) -> list[object]:
         argv = [sys.executable, "-P", "-m", "caf_service.worker", "--url-file", self._url_file]
-        argv += ["--token-file", token]
+        argv += ["--token-file", token, "--patience", f"{self.terms.patience:g}"]
         if self.place.certificate is not None:
             argv += ["--certificate", self.place.certificate.absolute()]
         if resources.walltime is not None:

@@ -1,0 +1,229 @@
+"""A plan as a calibration of a CAF, with dependencies and payloads like any other."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from caf_core.calibration.calibration import CalibrationBase
+from caf_core.calibration.files import write_json
+from caf_core.conditions.local import LocalDatabase
+from caf_core.conditions.payload import Payload
+from caf_core.conditions.provenance import Provenance
+from caf_core.errors import CafError, ConfigurationError
+from caf_core.iov import IoV
+from caf_service.client import Client, Status
+from caf_service.plan import Parameters
+from caf_service.plans import load_plan
+from caf_service.transport import RefusedError
+
+if TYPE_CHECKING:
+    from caf_service.desk import AgentDesk
+
+log = logging.getLogger("caf.service")
+
+USER = "caf"
+PATIENCE = 300.0
+"""How long workers wait for a service that lives in the process of a CAF [s]: nobody may start it again."""
+GOODBYE = 60.0
+"""How long the workers of a calibration that has ended are waited for [s]."""
+
+MakePayloads = Callable[[Parameters, Path], Iterable[Payload]]
+"""Makes constants of the last parameters and the folder of the result."""
+
+
+class UnfinishedError(CafError):
+    """The calibration has ended without a result."""
+
+
+@define(eq=False, kw_only=True, slots=False)
+class ServiceCalibration(CalibrationBase):
+    """A calibration that resident workers of a service carry out.
+
+    Without a ``url`` a service and its agent are started in the process of the CAF, with their files in the
+    calibration's folder. When the process is killed and the script started again, they go on.
+
+    Args:
+        plan: The name of a plugin's plan, or ``package.module:PLAN``.
+        workers: How many workers it gets.
+        inputs: Sample -> files.
+        settings: The plan's settings, or a function that is given this calibration when it begins, so that it
+            can look at what it depends on.
+        files: Small files that come along: name -> path or content.
+        quorum: The fraction of workers that must report before a step ends; the plan's if left out.
+        start: Where to start, as ``{"stage": name, "phase": name}``.
+        stop: Where to stop.
+        backend: What executes the workers; with a service of its own also an instance.
+        backend_args: Arguments for it.
+        url: The address of a service elsewhere.
+        token: The token for it.
+        payloads: Makes its constants; all parameters become one payload of its name if left out.
+    """
+
+    plan: str
+    workers: int = 1
+    inputs: Mapping[str, Iterable[str | Path]] = field(factory=dict)
+    settings: Mapping[str, Any] | Callable[["ServiceCalibration"], Mapping[str, Any]] = field(factory=dict)
+    files: Mapping[str, str | bytes | Path] = field(factory=dict)
+    quorum: float | None = None
+    start: Mapping[str, Any] | None = None
+    stop: Mapping[str, Any] | None = None
+    backend: Any = None
+    backend_args: Mapping[str, Any] = field(factory=dict)
+    url: str = ""
+    token: str = ""
+    payloads: MakePayloads | None = None
+
+    def is_valid(self) -> bool:
+        """Whether the plan is there (if it is carried out here), and somebody works."""
+        try:
+            if not self.url:
+                self._load()
+        except CafError as error:
+            log.error("calibration %r: %s", self.name, error)
+            return False
+        return self.workers >= 1
+
+    def run(self) -> None:
+        """Have the plan carried out, and store its constants.
+
+        Raises:
+            UnfinishedError: If it failed or was killed.
+            RefusedError: If the service does not take it.
+        """
+        if self.output_dir is None:
+            raise ConfigurationError(f"calibration {self.name!r} is run by a CAF: caf.add_calibration(...).")
+        with self._service() as client:
+            number = self._create(client)
+            status: Status = {}
+            for status in client.watch(number):
+                self._tell(status)
+            if status["state"] != "finished":
+                raise UnfinishedError(f"its plan {status['plan']!r} has {status['state']}: {status['message']}")
+            result = client.get_result(number, self.output_dir / "result")
+        self._store(status, result)
+
+    def _load(self) -> str:
+        """The plan's name; raises if there is none."""
+        if ":" in self.plan:
+            return load_plan(self.plan, self.plan).name
+        return load_plan(self.plan).name
+
+    @contextmanager
+    def _service(self) -> Iterator[Client]:
+        """The service that is meant, started here if it is nowhere else."""
+        if self.url:
+            with Client(self.url, self.token) as client:
+                yield client
+            return
+        from caf_service.agent import Agent, Place
+        from caf_service.config import ServiceConfig
+        from caf_service.quarters import Terms
+        from caf_service.server import Server
+
+        assert self.output_dir is not None  # noqa: S101 - run() has looked
+        home = self.output_dir / "service"
+        plans = {self._load(): self.plan} if ":" in self.plan else {}
+        with ExitStack() as stack:
+            server = stack.enter_context(Server(ServiceConfig(data=home, plans=plans)))
+            token = server.service.accounts.ensure(USER, "user")
+            place = Place(home / "agent", server.url)
+            terms = Terms(interval=2.0, patience=PATIENCE)
+            stack.enter_context(Agent(server.service.desk, place, backend=self.backend, terms=terms))
+            yield stack.enter_context(Client(server.url, token))
+            _until_gone(server.service.desk)
+
+    def _create(self, client: Client) -> int:
+        """Begin, or go on with what an earlier process began."""
+        assert self.output_dir is not None  # noqa: S101 - run() has looked
+        wish = self._wish()
+        print_of = sha256(json.dumps(wish, sort_keys=True, default=str).encode()).hexdigest()[:24]
+        file = self.output_dir / "calibration.json"
+        attempt = 0
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        if known.get("print") == print_of:
+            attempt = known["attempt"] + (not _usable(client, known["id"]))
+        wish["key"] = f"{print_of}-{attempt}"
+        made = client.create_calibration(**wish)
+        for warning in made.warnings:
+            log.warning("calibration %r: %s", self.name, warning)
+        write_json(file, {"id": made.id, "print": print_of, "attempt": attempt})
+        return made.id
+
+    def _wish(self) -> dict[str, Any]:
+        settings = self.settings(self) if callable(self.settings) else self.settings
+        return {
+            "plan": self.plan if self.url else self._load(),
+            "workers": self.workers,
+            "settings": dict(settings),
+            "inputs": {
+                sample: [_absolute(file) for file in files] for sample, files in self.inputs.items()
+            },
+            "files": dict(self.files),
+            "quorum": self.quorum,
+            "start": self.start,
+            "stop": self.stop,
+            "backend": self.backend if self.url else None,
+            "backend_args": dict(self.backend_args),
+            "name": self.name,
+        }
+
+    def _tell(self, status: Status) -> None:
+        """Keep what is known of its steps where people look for it."""
+        assert self.output_dir is not None  # noqa: S101 - run() has looked
+        write_json(self.output_dir / "steps.json", {"id": status["id"], "steps": status["steps"]})
+
+    def _store(self, status: Status, result: Path) -> None:
+        """Leave the constants in a database, where dependents and the CAF find them."""
+        assert self.output_dir is not None  # noqa: S101 - run() has looked
+        parameters = status["parameters"]
+        made = [Payload(self.name, dict(parameters))] if self.payloads is None else self.payloads(parameters, result)
+        iov = self.iov or IoV.always()
+        origin = Provenance(
+            calibration=self.name,
+            iteration=max(len(status["steps"]) - 1, 0),
+            algorithm=f"{status['plan']} {status['version']}",
+            inputs={sample: [str(file) for file in files] for sample, files in self.inputs.items()},
+            parameters=dict(status["settings"]),
+            convergence="converged",
+            missing=_missing(status),
+        )
+        folder = self.output_database_dir or self.output_dir / "outputdb"
+        payloads = [one if one.iov is not None else Payload(one.name, one.content, iov, one.codec) for one in made]
+        LocalDatabase(folder).write([(one, origin) for one in payloads])
+        self.output_database_dir = folder
+
+
+def _usable(client: Client, calibration: int) -> bool:
+    """Whether a calibration of an earlier process goes on or has a result."""
+    try:
+        return str(client.status(calibration)["state"]) not in ("failed", "killed")
+    except RefusedError:
+        return False
+
+
+def _missing(status: Status) -> tuple[str, ...]:
+    """The workers whose results the last steps did without."""
+    last = status["steps"][-1:] if status["steps"] else []
+    return tuple(f"worker {worker}" for step in last for worker in step["missing"])
+
+
+def _until_gone(desk: "AgentDesk") -> None:
+    """Let workers end by themselves before their service does."""
+    until = time.monotonic() + GOODBYE
+    while desk.crews() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def _absolute(file: str | Path) -> str:
+    text = str(file)
+    return text if "://" in text else str(Path(text).absolute())

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from service.scale_plan import measured
 
 from caf_service.server import Server
+from service.scale_plan import measured
 
 T = TypeVar("T", bound="Client")
 INPUTS = {"muon": ["m0", "m1", "m2", "m3"], "kaon": ["k0", "k1", "k2", "k3"]}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service.bench import Bench
 
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
+from service.bench import Bench
 
 POSTGRESQL = os.environ.get("CAF_POSTGRESQL_URL", "")
 

@@ -1,0 +1,12 @@
+"""A service in a process of its own, for tests that kill it: ``serve.py DATA PORT DATABASE``."""
+
+import sys
+from pathlib import Path
+
+from caf_service.config import ServiceConfig
+from caf_service.server import Server
+
+if __name__ == "__main__":
+    data, port, database = sys.argv[1:]
+    plans = {"toy": "service.scale_plan:PLAN"}
+    Server(ServiceConfig(data=Path(data), port=int(port), database=database, plans=plans)).run()

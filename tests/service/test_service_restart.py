@@ -1,0 +1,240 @@
+"""A service that is killed at any moment goes on where it was."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from caf_core.errors import ConfigurationError
+from caf_service.config import ServiceConfig
+from caf_service.server import Server
+from caf_service.service import Service, open_accounts
+from service.bench import Worker, until, wish
+
+HERE = Path(__file__).parent
+
+
+class Killable:
+    """A service in a process of its own, always on the same port."""
+
+    def __init__(self, data: Path, database: str) -> None:
+        self.config = ServiceConfig(data=data, database=database)
+        with open_accounts(self.config) as accounts:
+            self.ada, self.robot = accounts.ensure("ada"), accounts.ensure("robot", "agent")
+        with Server(self.config) as server:
+            self.port = server.port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, str(HERE / "serve.py"), str(self.config.data), str(self.port)]
+        path = os.pathsep.join([str(HERE.parent), *sys.path])
+        self._process = subprocess.Popen(
+            [*command, self.config.database], env={**os.environ, "PYTHONPATH": path}
+        )
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(30)
+
+
+@contextmanager
+def killable(data: Path, database: str) -> Iterator[Killable]:
+    service = Killable(data, database)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.kill()
+
+
+class Patient(Worker):
+    """A worker that waits for a service that is away."""
+
+    def ask(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                return super().ask(method, path, status, **more)
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    def live(self) -> None:
+        after = 0
+        while (work := self.work(after, 20))["kind"] != "end":
+            if work["kind"] == "work":
+                self.report(work)
+                after = work["serial"]
+
+
+def calibrate(
+    service: Killable, workers: int, settings: dict[str, Any]
+) -> tuple[int, list[threading.Thread]]:
+    ada, robot = Patient(service.url, service.ada), Patient(service.url, service.robot)
+    asked = wish(workers=workers, settings=settings, key="once")
+    calibration = ada.ask("POST", "/calibrations", 201, json=asked)["id"]
+    tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": list(range(workers))})["tokens"]
+    crew = []
+    for number, token in tokens.items():
+        worker = Patient(service.url, token)
+        worker.number = int(number)
+        crew.append(worker)
+    return calibration, [threading.Thread(target=one.live, daemon=True) for one in crew]
+
+
+def outcome(service: Killable, calibration: int) -> tuple[Any, Any]:
+    ada = Patient(service.url, service.ada)
+    told = ada.get(f"/calibrations/{calibration}")
+    assert told["state"] == "finished", told["message"]
+    kept = service.config.data / "calibrations" / str(calibration)
+    parameters = json.loads((kept / "result" / "parameters.json").read_text())
+    return parameters, [(one["serial"], one["used"], one["metrics"]) for one in told["steps"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killing_the_service_changes_nothing(tmp_path: Path, database: str, seed: int) -> None:
+    settings = {"start": 0.2, "mode": "slow", "sleep": 0.1}
+    dice = random.Random(seed)
+    with killable(tmp_path / "service", database) as service:
+        calibration, crew = calibrate(service, 4, settings)
+        for one in crew:
+            one.start()
+        kills = 0
+        while kills < 20 and any(one.is_alive() for one in crew):
+            crew[0].join(dice.uniform(0.1, 3.0))
+            service.kill()
+            kills += 1
+            if kills % 5 == 0:
+                (service.config.data / "incoming" / "half.part").write_bytes(b"half")
+            service.start()
+        for one in crew:
+            one.join(180)
+            assert not one.is_alive()
+        disturbed = outcome(service, calibration)
+        assert list((service.config.data / "incoming").iterdir()) == []
+        assert not (service.config.data / "calibrations" / str(calibration) / "scratch").exists()
+    assert kills >= 3
+    assert disturbed == expected(settings["start"], 4)
+
+
+def expected(start: float, workers: int) -> tuple[Any, Any]:
+    """What an undisturbed calibration finds, computed here."""
+    scale, history, steps = start, [], []
+    phases = [("coarse", 0.05, []), ("fine", 0.01, ["coarse"]), ("last", 0.5, [])]
+    everybody = list(range(workers))
+    for _, accuracy, earlier in phases:
+        converged = False
+        while not converged:
+            pull = sum([(1.0 - scale) * 0.5] * workers) / workers
+            scale += pull
+            serial = len(steps) + 1
+            history.append([serial, everybody, dict.fromkeys(earlier, everybody)])
+            steps.append((serial, workers, {"pull": pull}))
+            converged = abs(pull) < accuracy
+    return {"scale": scale, "history": history}, steps
+
+
+def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str) -> None:
+    with killable(tmp_path / "service", database) as service:
+        calibration, _ = calibrate(service, 1, {"start": 0.5, "mode": "slow", "sleep": 1.0})
+        robot, ada = Patient(service.url, service.robot), Patient(service.url, service.ada)
+        worker = Patient(
+            service.url, robot.post(f"/agent/{calibration}/tokens", {"workers": [0]})["tokens"]["0"]
+        )
+        worker.report(worker.work())
+        until(lambda: ada.get(f"/calibrations/{calibration}")["state"] == "updating")
+        service.kill()
+        service.start()
+        assert ada.get(f"/calibrations/{calibration}")["steps"][0]["used"] == 1
+        assert worker.put(1, b"another")["status"] == "known"
+        assert worker.work(1, 60)["serial"] == 2
+        assert ada.get(f"/calibrations/{calibration}")["steps"][0]["metrics"] == {"pull": 0.25}
+
+
+def test_a_service_that_is_asked_to_end_does_so_at_once(tmp_path: Path, database: str) -> None:
+    with killable(tmp_path / "service", database) as service:
+        calibration, crew = calibrate(service, 2, {"start": 0.5})
+        crew[0].start()  # it reports, and then waits for the other one
+        ada = Patient(service.url, service.ada)
+        until(lambda: ada.get(f"/calibrations/{calibration}")["reported"] == 1)
+        begin = time.monotonic()
+        service.kill(signal.SIGTERM)
+        assert time.monotonic() - begin < 10
+        service.start()
+        crew[1].start()
+        for one in crew:
+            one.join(120)
+        assert outcome(service, calibration) == expected(0.5, 2)
+
+
+def test_two_services_do_not_share_a_folder(tmp_path: Path, database: str) -> None:
+    config = ServiceConfig(data=tmp_path / "service", database=database)
+    first = Service(config)
+    try:
+        with pytest.raises(ConfigurationError, match="another service uses the data folder"):
+            Service(config)
+    finally:
+        first.close()
+    Service(config).close()
+
+
+def test_what_was_half_done_when_a_service_ended_is_removed(tmp_path: Path, database: str) -> None:
+    config = ServiceConfig(data=tmp_path / "service", database=database)
+    Service(config).close()
+    for left in ("incoming/half.part", "calibrations/7/inputs/0"):
+        path = config.data / left
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    Service(config).close()
+    assert list(config.data.glob("incoming/*")) == []
+    assert list(config.data.glob("calibrations/*")) == []
+
+
+def test_results_are_removed_when_their_time_is_over(tmp_path: Path, database: str) -> None:
+    now = [1000.0]
+    config = ServiceConfig(
+        data=tmp_path / "service",
+        database=database,
+        plans={"toy": "service.scale_plan:PLAN"},
+        retention=100.0,
+    )
+    service = Service(config, clock=lambda: now[0])
+    try:
+        from caf_service.creating import Wish
+
+        who = service.accounts.remembered("") or _identity(service)
+        inputs = {"muon": ["a"], "kaon": ["b"]}
+        asked = Wish(plan="toy", workers=1, settings={"start": 1.0}, inputs=inputs)
+        going, ended = (service.create(who, asked)[0] for _ in range(2))
+        service.thread.do(lambda store: service.kill(store, who, ended))
+        now[0] += 99.0
+        assert service.expire() == []
+        now[0] += 2.0
+        assert service.expire() == [ended]
+        assert service.expire() == []
+        until(lambda: not service.areas.home(ended).exists())
+        assert service.areas.home(going).exists()
+        assert [one["id"] for one in service.thread.do(lambda store: service.listing(store, who, []))] == [
+            going
+        ]
+    finally:
+        service.close()
+
+
+def _identity(service: Service) -> Any:
+    token = service.accounts.ensure("ada")
+    return service.thread.do(lambda store: service.accounts.look_up(store, token))

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from caf_service import Phase, Plan, Results, Setting, Stage, Update, Work
 from caf_service.plan import Parameters
 
-ROUNDS = 6
+ROUNDS = 2
 
 
 def begin(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Parameters:
@@ -79,22 +81,24 @@ PLAN = Plan(
     name="toy",
     version="1",
     stages=(
-        Stage("first", (Phase("sums", "numbers", "toy_plan:update"),)),
+        Stage("first", (Phase("sums", "numbers", "service.toy_plan:update"),)),
         Stage("second", (Phase("again", "numbers", update), Phase("more", "numbers", update))),
     ),
     begin=begin,
-    work="toy_plan:work",
+    work="service.toy_plan:work",
     finish=finish,
     settings=SETTINGS,
     samples=(),
     quorum=1.0,
 )
 
+FILES_PLAN = evolve(PLAN, name="toy_files", samples=("numbers",))
+
 COMMAND_PLAN = Plan(
     name="toy_command",
     version="1",
     stages=PLAN.stages,
     begin=begin,
-    command="toy_plan:command",
+    command="service.toy_plan:command",
     settings=SETTINGS,
 )

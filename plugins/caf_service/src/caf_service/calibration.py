@@ -185,7 +185,8 @@ class ServiceCalibration(CalibrationBase):
     def _store(self, status: Status, result: Path) -> None:
         """Leave the constants in a database, where dependents and the CAF find them."""
         assert self.output_dir is not None  # noqa: S101 - run() has looked
-        parameters = status["parameters"]
+        # Those of the status are the ones that the last step began with.
+        parameters = json.loads((result / "parameters.json").read_text(encoding="utf-8"))
         made = [Payload(self.name, dict(parameters))] if self.payloads is None else self.payloads(parameters, result)
         iov = self.iov or IoV.always()
         origin = Provenance(

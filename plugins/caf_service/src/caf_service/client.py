@@ -206,9 +206,15 @@ class Client:
         return target
 
     def parameters(self, calibration: int) -> Mapping[str, Any]:
-        """The constants of a calibration: the last ones while it goes on."""
-        found: Mapping[str, Any] = self.status(calibration)["parameters"]
-        return found
+        """The constants of a calibration: the final ones, or those of the present step while it goes on."""
+        status = self.status(calibration)
+        if not status["result"]:
+            found: Mapping[str, Any] = status["parameters"]
+            return found
+        with TemporaryDirectory(prefix="caf-result-") as scratch:
+            file = self.get_file(calibration, "parameters.json", Path(scratch) / "parameters.json")
+            found = json.loads(file.read_text(encoding="utf-8"))
+            return found
 
     def files(self, calibration: int) -> list[Mapping[str, Any]]:
         """The files of a calibration's result and of its steps: name and size."""

@@ -1,0 +1,189 @@
+"""Whole calibrations: a service, its agent, and workers on the backend Local."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from caf_core.testing.bench import wait_until
+from caf_local import Local
+from caf_service.agent import Agent, Place
+from caf_service.client import Client
+from caf_service.config import ServiceConfig
+from caf_service.quarters import Terms
+from caf_service.server import Server
+
+TESTS = Path(__file__).parents[1]
+EXAMPLES = TESTS.parent / "docs" / "examples"
+PLANS = {
+    "toy": "service.toy_plan:PLAN",
+    "toy_command": "service.toy_plan:COMMAND_PLAN",
+    "toy_files": "service.toy_plan:FILES_PLAN",
+}
+QUICK = Terms(interval=0.5, silence=20.0, farewell=10.0, pending=2.0)
+LAST = 6
+"""The last step of the plans with their default settings."""
+
+
+def use_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that are started find the plans of the tests."""
+    known = os.environ.get("PYTHONPATH", "")
+    folders = [str(TESTS), str(EXAMPLES), *filter(None, known.split(os.pathsep))]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+
+
+@define
+class Rig:
+    """A service in this process, with an agent."""
+
+    server: Server
+    client: Client
+    home: Path
+    token: str
+    agent: Agent
+
+    def create(self, plan: str = "toy", *, workers: int = 3, **more: Any) -> int:
+        """Begin a calibration."""
+        return self.client.create_calibration(plan, workers=workers, **more).id
+
+    def pids(self, calibration: int) -> dict[int, int]:
+        """The processes of the workers that execute: worker -> pid."""
+        return worker_pids(self.home / "agent" / "calibrations" / str(calibration))
+
+    def dismissed(self) -> None:
+        """Wait until no workers are left."""
+        wait_until(lambda: not self.server.service.desk.crews(), 30, "the workers are gone")
+
+
+def worker_pids(home: Path) -> dict[int, int]:
+    """The processes that are workers of the calibration with these quarters."""
+    found, mark = {}, str(home / "tokens").encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            for word in words:
+                if word.startswith(mark + b"/"):
+                    found.setdefault(int(word.rpartition(b"/")[2]), []).append((int(entry.name), int(parent)))
+    # Of a worker and the child that does a step, the worker is the other's parent.
+    return {
+        worker: next(pid for pid, parent in ones if parent not in {other for other, _ in ones})
+        for worker, ones in found.items()
+    }
+
+
+@contextmanager
+def rigged(
+    home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: Any
+) -> Iterator[Rig]:
+    """A service and its agent in this process."""
+    with ExitStack() as stack:
+        settings = {"plans": PLANS, "heartbeat": 1.0, "max_wait": 1.0, **config}
+        server = stack.enter_context(Server(ServiceConfig(data=home / "service", **settings)))
+        token = server.service.accounts.ensure("ada", "user")
+        place = Place(home / "agent", server.url)
+        agent = stack.enter_context(
+            Agent(server.service.desk, place, backend=backend or Local(), terms=terms)
+        )
+        client = stack.enter_context(Client(server.url, token))
+        yield Rig(server, client, home, token, agent)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """A service and its agent in this process; workers are ended with the test."""
+    use_plans(monkeypatch)
+    with rigged(tmp_path) as one:
+        yield one
+        for status in one.client.statuses():
+            one.client.kill(status["id"])
+        one.dismissed()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@define
+class ServiceProcess:
+    """``caf service start`` in a process of its own, which may be killed.
+
+    Args:
+        data: The service's folder, made by ``caf service init``.
+        port: Where it listens.
+        token: The administrator's.
+    """
+
+    data: Path
+    port: int
+    token: str
+    starts: int = 0
+    _process: "subprocess.Popen[bytes] | None" = field(default=None)
+
+    @classmethod
+    def make(cls, data: Path, **setup: str) -> "ServiceProcess":
+        """A service that was never started."""
+        port = free_port()
+        options = [f"--plan={name}={reference}" for name, reference in PLANS.items()]
+        options += [f"--port={port}", "--max-wait=1", *(f"--{name.replace('_', '-')}={v}" for name, v in setup.items())]
+        said = caf("service", "init", data, *options)
+        return cls(data, port, said.stdout.strip())
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        argv = [sys.executable, "-P", "-m", "caf_core.cli", "service", "start", str(self.data)]
+        self.starts += 1
+        with (self.data.parent / f"service-{self.starts}.log").open("wb") as out:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    def client(self) -> Client:
+        """Asks it; waits for it where it is away."""
+        return Client(self.url, self.token)
+
+
+def caf(*words: object, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """Execute a ``caf`` command that has to succeed."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "caf_core.cli", *map(str, words)],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done

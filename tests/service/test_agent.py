@@ -1,0 +1,230 @@
+"""Whole calibrations on Local: workers come, work, die, come again, and go."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caf_core.testing.bench import wait_until
+from caf_local import Local
+from caf_service.desk import AgentDesk
+from caf_service.remote_desk import RemoteDesk
+from caf_service.transport import Address
+from service.rig import LAST, QUICK, Rig, ServiceProcess, rig, rigged, use_plans
+
+__all__ = ["rig"]
+
+
+def whole_steps(status: Any) -> bool:
+    """Whether every step used each worker once, and none was left out or repeated."""
+    serials = [step["serial"] for step in status["steps"]]
+    everybody = all(step["used"] == status["workers"] and not step["missing"] for step in status["steps"])
+    return everybody and serials == list(range(1, len(serials) + 1))
+
+
+def expected(workers: int, rounds: int = 2, phases: int = 3) -> list[float]:
+    """The history that an undisturbed calibration leaves."""
+    mean = sum(range(1, workers + 1)) / workers
+    return [mean * 0.5**step for step in range(rounds * phases)]
+
+
+def test_a_calibration_from_beginning_to_end(rig: Rig, tmp_path: Path) -> None:
+    number = rig.create(workers=3)
+    status = rig.client.wait(number, 60)
+    assert (status["state"], status["message"], status["failures"]) == ("finished", "", 0)
+    assert len(status["steps"]) == LAST
+    assert whole_steps(status)
+    assert rig.client.parameters(number)["history"] == pytest.approx(expected(3))
+    result = rig.client.get_result(number, tmp_path / "result")
+    assert len((result / "history.txt").read_text().split()) == LAST
+    rig.dismissed()
+    assert rig.pids(number) == {}
+    assert not (tmp_path / "agent" / "calibrations" / str(number)).exists()
+
+
+def test_a_plan_with_a_command(rig: Rig) -> None:
+    number = rig.create("toy_command", workers=2, quorum=1.0, settings={"rounds": 1})
+    status = rig.client.wait(number, 60)
+    assert status["state"] == "finished"
+    assert rig.client.parameters(number)["history"] == pytest.approx(expected(2, rounds=1))
+
+
+def test_workers_get_their_share_of_the_input(rig: Rig, tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text(f"{number}\n{number}\n")
+    files = [tmp_path / f"{number}.txt" for number in range(5)]
+    made = rig.create("toy_files", workers=2, settings={"rounds": 1}, inputs={"numbers": files})
+    assert rig.client.wait(made, 60)["state"] == "finished"
+    assert rig.client.parameters(made)["history"][0] == pytest.approx(2 * sum(range(5)) / 2)
+
+
+def test_a_worker_that_reports_a_failure_ends_the_calibration_when_all_have_failed(rig: Rig) -> None:
+    number = rig.create(workers=2, settings={"failing": [0, 1]})
+    status = rig.client.wait(number, 60)
+    assert status["state"] == "failed"
+    assert status["failures"] >= 2
+    texts = " ".join(event["text"] for event in status["events"])
+    assert "step 1" in texts
+
+
+def test_a_killed_worker_is_submitted_again(rig: Rig) -> None:
+    number = rig.create(workers=3, quorum=1.0, settings={"seconds": 0.3})
+    wait_until(lambda: len(rig.pids(number)) == 3, 20, "three workers execute")
+    wait_until(lambda: rig.client.status(number)["serial"] > 2, 30, "the third step")
+    os.kill(rig.pids(number)[1], signal.SIGKILL)
+    status = rig.client.wait(number, 60)
+    assert (status["state"], status["failures"], status["resubmissions"]) == ("finished", 1, 1)
+    assert whole_steps(status)
+    assert rig.client.parameters(number)["history"] == pytest.approx(expected(3))
+
+
+def test_dead_workers_are_submitted_again_together(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "once").mkdir()
+    settings = {"dying": [0, 2, 3], "once": str(tmp_path / "once"), "seconds": 0.2, "rounds": 2}
+    number = rig.create(workers=5, quorum=1.0, settings=settings)
+    status = rig.client.wait(number, 60)
+    assert (status["state"], status["failures"]) == ("finished", 3)
+    assert status["resubmissions"] <= 3
+    assert rig.client.parameters(number)["history"] == pytest.approx(expected(5, rounds=2))
+
+
+def test_a_worker_without_a_sign_of_life_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attrs import evolve
+
+    use_plans(monkeypatch)
+    with rigged(tmp_path, terms=evolve(QUICK, silence=3.0, pending=0.5)) as rig:
+        number = rig.create(workers=2, quorum=1.0, settings={"seconds": 0.2, "rounds": 4})
+        wait_until(lambda: rig.client.status(number)["serial"] > 1, 30, "the second step")
+        stopped = rig.pids(number)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        status = rig.client.wait(number, 90)
+        assert (status["state"], status["failures"]) == ("finished", 1)
+        assert any("no sign of life" in event["text"] for event in status["events"])
+        assert whole_steps(status)
+        rig.dismissed()
+
+
+def test_killing_a_calibration_ends_its_workers_at_once(rig: Rig) -> None:
+    number = rig.create(workers=2, settings={"seconds": 300.0})
+    wait_until(lambda: len(rig.pids(number)) == 2, 20, "both workers execute")
+    began = time.monotonic()
+    assert rig.client.kill(number)["state"] == "killed"
+    wait_until(lambda: not rig.pids(number), 20, "the workers have ended")
+    assert time.monotonic() - began < 20
+    rig.dismissed()
+    assert rig.client.status(number)["failures"] == 0
+
+
+def test_an_unknown_backend_fails_the_calibration_with_a_sentence(rig: Rig) -> None:
+    number = rig.create(workers=2, backend="nothing-of-this-name")
+    status = rig.client.wait(number, 30)
+    assert status["state"] == "failed"
+    assert "nothing-of-this-name" in status["message"]
+
+
+def test_an_agent_that_is_started_again_finds_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_plans(monkeypatch)
+    with rigged(tmp_path) as rig:
+        number = rig.create(workers=2, quorum=1.0, settings={"seconds": 1.0})
+        wait_until(lambda: len(rig.pids(number)) == 2, 20, "both workers execute")
+        before = rig.pids(number)
+    # Another port: the workers look where the service is now.
+    with rigged(tmp_path) as rig:
+        assert rig.pids(number) == before
+        status = rig.client.wait(number, 90)
+        assert (status["state"], status["failures"]) == ("finished", 0)
+        assert rig.client.parameters(number)["history"] == pytest.approx(expected(2))
+        rig.dismissed()
+
+
+def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
+    token = rig.server.service.accounts.ensure("robin", "agent")
+    desk: AgentDesk = RemoteDesk(Address(rig.server.url, token))
+    number = rig.create(workers=2, settings={"seconds": 300.0}, backend_args={"cpus": 1})
+    wait_until(lambda: bool(desk.crews()[0].seen), 30, "a worker was seen")
+    (here,) = rig.server.service.desk.crews()
+    (there,) = desk.crews()
+    assert (there.calibration, there.state, there.workers, there.job) == (
+        number,
+        here.state,
+        here.workers,
+        here.job,
+    )
+    assert set(there.seen) <= set(here.seen) | {0, 1}
+    desk.died(number, {1: "told so by a test"})
+    assert 1 in desk.crews()[0].dead
+
+
+def disturbed(tmp_path: Path, kills: int) -> None:
+    """Kill the service, agent included, again and again; nothing of that shows in the constants."""
+    service = ServiceProcess.make(tmp_path / "service")
+    service.start()
+    try:
+        with service.client() as client:
+            settings = {"seconds": 0.3, "rounds": 3 if kills < 10 else 12}
+            number = client.create_calibration("toy", workers=4, quorum=1.0, settings=settings).id
+            draw = random.Random(4)
+            for _ in range(kills):
+                time.sleep(draw.uniform(0.5, 3.0))  # wherever it is then
+                service.kill()
+                service.start()
+            status = client.wait(number, 300)
+            assert (status["state"], status["failures"], status["message"]) == ("finished", 0, "")
+            assert whole_steps(status)
+            history = client.parameters(number)["history"]
+            assert history == pytest.approx(expected(4, rounds=settings["rounds"]), rel=1e-15)
+    finally:
+        service.stop()
+
+
+def test_a_service_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_plans(monkeypatch)
+    disturbed(tmp_path, kills=3)
+
+
+@pytest.mark.slow
+def test_a_service_that_is_killed_twenty_times_finds_the_same_constants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_plans(monkeypatch)
+    disturbed(tmp_path, kills=20)
+
+
+@pytest.mark.slow
+def test_a_third_of_the_workers_is_killed_at_random(rig: Rig) -> None:
+    workers, draw = 10, random.Random(30)
+    number = rig.create(workers=workers, quorum=0.9, settings={"seconds": 0.2, "rounds": 10})
+    wait_until(lambda: len(rig.pids(number)) == workers, 60, "all workers execute")
+    killed: list[int] = []
+    while len(killed) < 4 and rig.client.status(number)["state"] in ("running", "updating"):
+        time.sleep(draw.uniform(0.5, 2.0))
+        there = rig.pids(number)
+        # The last one is hit twice.
+        victim = draw.choice(sorted(there)) if len(killed) < 3 else killed[-1]
+        if victim in there:
+            os.kill(there[victim], signal.SIGKILL)
+            killed.append(victim)
+    status = rig.client.wait(number, 240)
+    assert status["state"] == "finished"
+    assert status["failures"] >= 3
+    assert 1 <= status["resubmissions"] <= status["failures"]
+    assert all(step["used"] >= 9 for step in status["steps"])
+    assert all(len(step["missing"]) == workers - step["used"] for step in status["steps"])
+
+
+def test_local_gets_as_many_places_as_there_are_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_plans(monkeypatch)
+    backend = Local(max_processes=1)
+    with rigged(tmp_path, backend=backend) as rig:
+        number = rig.create(workers=3, quorum=1.0, settings={"rounds": 1})
+        assert rig.client.wait(number, 60)["state"] == "finished"
+        assert backend.max_processes == 3
+        rig.dismissed()

@@ -18,6 +18,7 @@ import pytest
 
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
+from caf_service.creating import Wish
 from caf_service.server import Server
 from caf_service.service import Service, open_accounts
 from service.bench import Worker, until, wish
@@ -36,6 +37,19 @@ class Killable:
             self.port = server.port
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[Patient] = []
+
+    def patient(self, token: str, number: int = 0) -> "Patient":
+        """Somebody who waits for the service while it is away."""
+        client = Patient(self.url, token)
+        client.number = number
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        self.kill()
+        for client in self._clients:
+            client.http.close()
 
     def start(self) -> None:
         command = [sys.executable, str(HERE / "serve.py"), str(self.config.data), str(self.port)]
@@ -57,7 +71,7 @@ def killable(data: Path, database: str) -> Iterator[Killable]:
     try:
         yield service
     finally:
-        service.kill()
+        service.close()
 
 
 class Patient(Worker):
@@ -83,20 +97,16 @@ class Patient(Worker):
 def calibrate(
     service: Killable, workers: int, settings: dict[str, Any]
 ) -> tuple[int, list[threading.Thread]]:
-    ada, robot = Patient(service.url, service.ada), Patient(service.url, service.robot)
+    ada, robot = service.patient(service.ada), service.patient(service.robot)
     asked = wish(workers=workers, settings=settings, key="once")
     calibration = ada.ask("POST", "/calibrations", 201, json=asked)["id"]
     tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": list(range(workers))})["tokens"]
-    crew = []
-    for number, token in tokens.items():
-        worker = Patient(service.url, token)
-        worker.number = int(number)
-        crew.append(worker)
+    crew = [service.patient(token, int(number)) for number, token in tokens.items()]
     return calibration, [threading.Thread(target=one.live, daemon=True) for one in crew]
 
 
 def outcome(service: Killable, calibration: int) -> tuple[Any, Any]:
-    ada = Patient(service.url, service.ada)
+    ada = service.patient(service.ada)
     told = ada.get(f"/calibrations/{calibration}")
     assert told["state"] == "finished", told["message"]
     kept = service.config.data / "calibrations" / str(calibration)
@@ -169,7 +179,7 @@ def test_a_service_that_is_asked_to_end_does_so_at_once(tmp_path: Path, database
     with killable(tmp_path / "service", database) as service:
         calibration, crew = calibrate(service, 2, {"start": 0.5})
         crew[0].start()  # it reports, and then waits for the other one
-        ada = Patient(service.url, service.ada)
+        ada = service.patient(service.ada)
         until(lambda: ada.get(f"/calibrations/{calibration}")["reported"] == 1)
         begin = time.monotonic()
         service.kill(signal.SIGTERM)
@@ -214,9 +224,7 @@ def test_results_are_removed_when_their_time_is_over(tmp_path: Path, database: s
     )
     service = Service(config, clock=lambda: now[0])
     try:
-        from caf_service.creating import Wish
-
-        who = service.accounts.remembered("") or _identity(service)
+        who = _identity(service)
         inputs = {"muon": ["a"], "kaon": ["b"]}
         asked = Wish(plan="toy", workers=1, settings={"start": 1.0}, inputs=inputs)
         going, ended = (service.create(who, asked)[0] for _ in range(2))

@@ -82,7 +82,9 @@ def collect(work: Work) -> Path:
     file = work.directory / "spectra.npz"
     counts = [spectra[run].values for run in spectra.runs]
     with file.open("wb") as stream:
-        np.savez_compressed(stream, runs=np.array(spectra.runs, np.int64).reshape(-1, 2), counts=np.array(counts))
+        np.savez_compressed(
+            stream, runs=np.array(spectra.runs, np.int64).reshape(-1, 2), counts=np.array(counts)
+        )
     return file
 
 
@@ -112,11 +114,17 @@ def calibrate(results: Results, parameters: Mapping[str, Any]) -> Update:
 
     commits, iterate, message = carry_out(spectra.runs, Past(results.position.step, tuple(past)), execute)
     groups = [
-        {"iov": str(one.iov), "runs": [list(run) for run in one.runs], "constant": outcomes[one.key].payloads[0].content}
+        {
+            "iov": str(one.iov),
+            "runs": [list(run) for run in one.runs],
+            "constant": outcomes[one.key].payloads[0].content,
+        }
         for one in commits
     ]
     corrections = [abs(outcomes[one.key].metrics["correction"].value) for one in commits]
-    return Update({"groups": groups}, {"correction": max(corrections), "groups": len(groups)}, not iterate, message)
+    return Update(
+        {"groups": groups}, {"correction": max(corrections), "groups": len(groups)}, not iterate, message
+    )
 
 
 def carry_out(
@@ -164,7 +172,9 @@ PLAN = Plan(
     work="muon_scale_service:collect",
     share=share,
     settings={
-        "min_events": Setting((int,), "how many pairs a constant needs at least", 150, lambda value: value > 0),
+        "min_events": Setting(
+            (int,), "how many pairs a constant needs at least", 150, lambda value: value > 0
+        ),
         "ignored_runs": Setting((list,), "runs that are left out, as [experiment, run]", []),
     },
     samples=(SAMPLE,),
@@ -202,7 +212,9 @@ def main() -> None:
     from caf_core import LocalDatabase
     from caf_root import constants, mean_over_runs
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=Path("demo"), help="where everything goes (demo)")
     parser.add_argument("--workers", type=int, default=2, help="how many workers share the files (2)")
     options = parser.parse_args()

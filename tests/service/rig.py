@@ -84,9 +84,7 @@ def worker_pids(home: Path) -> dict[int, int]:
 
 
 @contextmanager
-def rigged(
-    home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: Any
-) -> Iterator[Rig]:
+def rigged(home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: Any) -> Iterator[Rig]:
     """A service and its agent in this process."""
     with ExitStack() as stack:
         settings = {"plans": PLANS, "heartbeat": 1.0, "max_wait": 1.0, **config}
@@ -139,7 +137,11 @@ class ServiceProcess:
         """A service that was never started."""
         port = free_port()
         options = [f"--plan={name}={reference}" for name, reference in PLANS.items()]
-        options += [f"--port={port}", "--max-wait=1", *(f"--{name.replace('_', '-')}={v}" for name, v in setup.items())]
+        options += [
+            f"--port={port}",
+            "--max-wait=1",
+            *(f"--{name.replace('_', '-')}={v}" for name, v in setup.items()),
+        ]
         said = caf("service", "init", data, *options)
         return cls(data, port, said.stdout.strip())
 

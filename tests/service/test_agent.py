@@ -145,7 +145,8 @@ def test_an_agent_that_is_started_again_finds_its_workers(
 
 def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
     token = rig.server.service.accounts.ensure("robin", "agent")
-    desk: AgentDesk = RemoteDesk(Address(rig.server.url, token))
+    remote = RemoteDesk(Address(rig.server.url, token))
+    desk: AgentDesk = remote
     number = rig.create(workers=2, settings={"seconds": 300.0}, backend_args={"cpus": 1})
     wait_until(lambda: bool(desk.crews()[0].seen), 30, "a worker was seen")
     (here,) = rig.server.service.desk.crews()
@@ -159,6 +160,7 @@ def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
     assert set(there.seen) <= set(here.seen) | {0, 1}
     desk.died(number, {1: "told so by a test"})
     assert 1 in desk.crews()[0].dead
+    remote.close()
 
 
 def disturbed(tmp_path: Path, kills: int) -> None:

@@ -1,4 +1,4 @@
-"""A small plan for tests: every worker adds up its numbers, and a step finds the root of the sum by bisection."""
+"""A small plan for tests: every worker adds up its numbers, which are halved from step to step."""
 
 import json
 import os
@@ -46,7 +46,9 @@ def work(work: Work) -> Path:
 
 def command(work: Work) -> tuple[Sequence[str], Path]:
     """The same by a command."""
-    text = json.dumps({"worker": work.worker, "sum": work.parameters["scale"] * sum(numbers(work)), "serial": 0})
+    text = json.dumps(
+        {"worker": work.worker, "sum": work.parameters["scale"] * sum(numbers(work)), "serial": 0}
+    )
     script = "import pathlib, sys; pathlib.Path('sum.json').write_text(sys.argv[1])"
     return [sys.executable, "-c", script, text], work.directory / "sum.json"
 

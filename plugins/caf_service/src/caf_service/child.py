@@ -29,9 +29,7 @@ class Child:
         log: What it prints goes here.
     """
 
-    def __init__(
-        self, function: Callable[[], Sequence[str] | None], directory: Path, log: Path
-    ) -> None:
+    def __init__(self, function: Callable[[], Sequence[str] | None], directory: Path, log: Path) -> None:
         # Blocked, so that an end between a look and the waiting is not missed.
         signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD)
         sys.stdout.flush()
@@ -44,13 +42,12 @@ class Child:
     def wait(self, seconds: float) -> bool:
         """Wait until it ends, at most for so long; tells whether it has ended."""
         until = time.monotonic() + seconds
-        while self._status is None:
-            self.poll()
+        while self.poll() is None:
             left = until - time.monotonic()
-            if self._status is not None or left <= 0:
-                break
+            if left <= 0:
+                return False
             signal.sigtimedwait(_CHILD, left)
-        return self._status is not None
+        return True
 
     def poll(self) -> int | None:
         """Its exit code if it has ended, negative for a signal."""

@@ -20,7 +20,7 @@ from caf_service.transport import Address, Transport, quoted
 
 URL, TOKEN, CERTIFICATE = "CAF_SERVICE_URL", "CAF_SERVICE_TOKEN", "CAF_SERVICE_CERTIFICATE"
 SETTINGS = ".config/caf/service.json"
-"""Where address and token stand for commands, below the home directory: ``{"url", "token", "certificate"}``."""
+"""Where address and token stand, below the home directory: ``{"url", "token", "certificate"}``."""
 
 WATCH = 25.0
 """How long one request of a live view waits [s]."""
@@ -202,7 +202,7 @@ class Client:
             path = f"/calibrations/{calibration}/result"
             self._patience.ask(lambda: self._transport.get_file(path, file))
             with zipfile.ZipFile(file) as archive:
-                archive.extractall(target)  # noqa: S202 - it leaves out what points outside
+                archive.extractall(target)
         return target
 
     def parameters(self, calibration: int) -> Mapping[str, Any]:
@@ -213,8 +213,8 @@ class Client:
             return found
         with TemporaryDirectory(prefix="caf-result-") as scratch:
             file = self.get_file(calibration, "parameters.json", Path(scratch) / "parameters.json")
-            found = json.loads(file.read_text(encoding="utf-8"))
-            return found
+            kept: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return kept
 
     def files(self, calibration: int) -> list[Mapping[str, Any]]:
         """The files of a calibration's result and of its steps: name and size."""

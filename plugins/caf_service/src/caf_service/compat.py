@@ -5,7 +5,7 @@ They have the names of the original and answer as it does: ``{"OK": True, "Value
 environment or the user's file, as in ``caf_service.client``.
 """
 
-# ruff: noqa: N802, N803, N806 - the names of the original
+# ruff: noqa: N802, N803 - the names of the original
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,7 +94,11 @@ def _by_directories(
     InputFiles: Iterable[str | Path],
     NumberOfJobs: int,
 ) -> dict[str, Any]:
-    offered = {"marlinVersion": SoftwareVersion, "numberOfJobs": NumberOfJobs, "steeringFile": str(SteeringFile)}
+    offered = {
+        "marlinVersion": SoftwareVersion,
+        "numberOfJobs": NumberOfJobs,
+        "steeringFile": str(SteeringFile),
+    }
     return {
         "workers": NumberOfJobs,
         "settings": dict(_config["settings"]),

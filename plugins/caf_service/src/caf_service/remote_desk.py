@@ -20,6 +20,11 @@ class RemoteDesk:
         self._transport = Transport(address)
         self._waiting = Transport(address)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+        self._waiting.close()
+
     def crews(self) -> Sequence[Crew]:
         """See ``AgentDesk``."""
         return [crew_of(one) for one in self._transport.get("/agent/crews")]

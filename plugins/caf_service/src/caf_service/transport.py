@@ -116,7 +116,9 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             scratch.unlink(missing_ok=True)
-            raise UnreachableError(f"the answer to {path} broke off: {error or type(error).__name__}") from error
+            raise UnreachableError(
+                f"the answer to {path} broke off: {str(error) or type(error).__name__}"
+            ) from error
         if answer.length:  # the rest of it never came
             self.close()
             scratch.unlink(missing_ok=True)
@@ -177,9 +179,7 @@ class Transport:
             return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout)
         trusted = None if address.certificate is None else str(address.certificate)
         context = ssl.create_default_context(cafile=trusted)
-        return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=self._timeout, context=context
-        )
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self._timeout, context=context)
 
     def _refusal(self, answer: http.client.HTTPResponse) -> RefusedError:
         try:
@@ -199,7 +199,7 @@ class Transport:
             url = self._address().url
         except (OSError, CafError):
             url = "somewhere"
-        return f"the service at {url} does not answer: {error or type(error).__name__}"
+        return f"the service at {url} does not answer: {str(error) or type(error).__name__}"
 
 
 def quoted(*parts: object) -> str:
@@ -216,7 +216,9 @@ def _content(answer: http.client.HTTPResponse) -> Any:
     try:
         return json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UnreachableError(f"the service's answer cannot be read: {error or type(error).__name__}") from error
+        raise UnreachableError(
+            f"the service's answer cannot be read: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _seconds(text: str | None) -> float | None:

@@ -102,7 +102,7 @@ class Worker:
         try:
             errand = Errand.fetch(self.transport, self._patience, self.directory / "inputs")
             while True:
-                told = self._work_after(serial)
+                told = self._work_after(serial, min(self.terms.wait, errand.heartbeat))
                 if told["kind"] == "end":
                     raise _End(Ending.OVER, f"the calibration is {told['reason']}")
                 serial = told["serial"]
@@ -129,12 +129,12 @@ class Worker:
             if self._child is not None:
                 self._child.end()
 
-    def _work_after(self, serial: int) -> Any:
-        """What comes after a step; waits for it in the service."""
+    def _work_after(self, serial: int, patience: float) -> Any:
+        """What comes after a step; waits for it in the service, where this is a sign of life too."""
         while True:
             self._check_time()
             began = self.clock()
-            wait = max(1.0, min(self.terms.wait, self._until - began))
+            wait = max(1.0, min(patience, self._until - began))
             told = self._patience.ask(lambda: self.transport.get("/worker/work", after=serial, wait=wait))  # noqa: B023 - asked at once
             if told["kind"] != "wait":
                 return told
@@ -199,7 +199,9 @@ class Worker:
         try:
             content = {"serial": serial, "message": message[:MESSAGE], "log": tail}
             # Who ends it from outside does not wait for long.
-            Patience(30.0 if ending is Ending.FAILED else 2.0).ask(lambda: self.transport.post("/worker/failure", content))
+            Patience(30.0 if ending is Ending.FAILED else 2.0).ask(
+                lambda: self.transport.post("/worker/failure", content)
+            )
         except ServiceError as error:
             log.warning("the service was not told of the failure: %s", error)
 
@@ -242,7 +244,7 @@ def _named(reference: str) -> Any:
 
 
 def _result(answer: Path, work: Work) -> Path:
-    path = work.directory / json.loads(answer.read_text(encoding="utf-8"))["file"]
+    path = work.directory / str(json.loads(answer.read_text(encoding="utf-8"))["file"])
     if not path.is_file():
         raise _End(Ending.FAILED, f"step {work.position.serial} left no file {path}")
     return path
@@ -273,7 +275,9 @@ def _signalled(number: int, _frame: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be a worker in the current directory."""
-    parser = argparse.ArgumentParser(prog="caf worker", description="Work for a calibration of a caf service.")
+    parser = argparse.ArgumentParser(
+        prog="caf worker", description="Work for a calibration of a caf service."
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--url", default="", help="address of the service")
     where.add_argument("--url-file", type=Path, help="file with the address, read whenever it connects")
@@ -285,9 +289,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _signalled)
-    files = [options.url_file, options.token_file, options.certificate]
-    url_file, token_file, certificate = (None if one is None else one.absolute() for one in files)
-    transport = Transport(partial(address_of, options.url, url_file, token_file, certificate))
+    address = partial(
+        address_of, options.url, options.url_file, options.token_file.absolute(), options.certificate
+    )
+    transport = Transport(address)
     terms = Terms(options.time_limit, options.patience)
     return int(Worker(transport, Path.cwd(), terms).run())
 

@@ -21,8 +21,8 @@ from caf_core.cli.exits import Exit
 def command(directory: Path, url: str, worker_url: str, token_file: Path | None, backend: str | None) -> int:
     """Look after the workers of a service elsewhere: submit them, watch over them, submit the dead again.
 
-    Its files, and the workers' folders, are in DIRECTORY, which the workers must reach. Ctrl-C or SIGTERM ends
-    it; the workers go on, and the next agent in the same directory finds them.
+    Its files, and the workers' folders, are in DIRECTORY, which they must reach. Ctrl-C or SIGTERM
+    ends it; the workers go on, and the next agent in the same directory finds them.
     """
     import logging
 
@@ -34,7 +34,9 @@ def command(directory: Path, url: str, worker_url: str, token_file: Path | None,
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     address = find_address(url, token_file.read_text(encoding="utf-8").strip() if token_file else "")
     place = Place(directory.absolute(), worker_url or address.url, address.certificate)
-    agent = Agent(RemoteDesk(address), place, backend=backend)
+    desk = RemoteDesk(address)
+    agent = Agent(desk, place, backend=backend)
     with stop_signals(agent.end):
         agent.run()
+    desk.close()
     return Exit.OK

@@ -112,9 +112,14 @@ def _ended(state: str) -> str:
 @click.option("-q", "--quorum", type=click.FloatRange(0, 1, min_open=True), help="Fraction that must report.")
 @click.option("-s", "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the plan.")
 @click.option(
-    "--settings", "settings_file", type=click.Path(exists=True, path_type=Path), help="A JSON file with settings."
+    "--settings",
+    "settings_file",
+    type=click.Path(exists=True, path_type=Path),
+    help="A JSON file with settings.",
 )
-@click.option("-i", "--input", "inputs", multiple=True, metavar="SAMPLE=PATTERN", help="Input files of a sample.")
+@click.option(
+    "-i", "--input", "inputs", multiple=True, metavar="SAMPLE=PATTERN", help="Input files of a sample."
+)
 @click.option("-f", "--file", "files", multiple=True, metavar="NAME=PATH", help="A file that comes along.")
 @click.option("--start", metavar="STAGE[.PHASE]", help="Where to start.")
 @click.option("--stop", metavar="STAGE[.PHASE]", help="Where to stop.")
@@ -152,7 +157,9 @@ def wish_of(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             settings = json.loads(options["settings_file"].read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ConfigurationError(f"{options['settings_file']} is no JSON ({error}); correct it.") from error
+            raise ConfigurationError(
+                f"{options['settings_file']} is no JSON ({error}); correct it."
+            ) from error
     settings |= {name: _value(text) for name, text in pairs(options["settings"], "--set").items()}
     return {
         "workers": options["workers"],

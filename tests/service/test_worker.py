@@ -1,0 +1,283 @@
+"""A worker alone, in a process of its own, against a real service; and what it is made of."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from caf_core.testing.bench import wait_until
+from caf_service.client import Client
+from caf_service.config import ServiceConfig
+from caf_service.patience import AbandonedError, Patience
+from caf_service.server import Server
+from caf_service.transport import Address, RefusedError, Transport, UnreachableError
+from caf_service.worker import Ending
+from service.rig import PLANS, free_port, use_plans
+
+
+@define
+class Lone:
+    """A service without an agent, and workers that a test starts."""
+
+    home: Path
+    port: int
+    config: dict[str, Any] = field(factory=dict)
+    server: Server | None = None
+    processes: list["subprocess.Popen[bytes]"] = field(factory=list)
+
+    def up(self) -> Server:
+        """Start the service, at the same address each time."""
+        settings = {"plans": PLANS, "heartbeat": 0.5, **self.config}
+        self.server = Server(ServiceConfig(data=self.home / "service", port=self.port, **settings))
+        return self.server.__enter__()
+
+    def down(self) -> None:
+        """Stop it."""
+        if self.server is not None:
+            self.server.__exit__(None, None, None)
+            self.server = None
+
+    def client(self) -> Client:
+        """A user."""
+        assert self.server is not None
+        return Client(self.server.url, self.server.service.accounts.ensure("ada", "user"))
+
+    def worker(self, number: int, worker: int = 0, *more: str) -> "subprocess.Popen[bytes]":
+        """Start a worker."""
+        assert self.server is not None
+        folder = self.home / f"worker-{len(self.processes)}"
+        folder.mkdir()
+        token = self.server.service.desk.tokens(number, [worker])[worker]
+        (folder / "token").write_text(token)
+        argv = [sys.executable, "-P", "-m", "caf_service.worker", "--url", f"http://127.0.0.1:{self.port}"]
+        argv += ["--token-file", "token", *more]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def log(self, worker: int = 0) -> str:
+        """What a worker wrote."""
+        return (self.home / f"worker-{worker}" / "log").read_text()
+
+
+@pytest.fixture
+def lone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lone]:
+    """A service without an agent; what was started is ended."""
+    use_plans(monkeypatch)
+    one = Lone(tmp_path, free_port())
+    one.up()
+    yield one
+    for process in one.processes:
+        process.kill()
+        process.wait()
+    one.down()
+
+
+def create(lone: Lone, plan: str = "toy", workers: int = 1, **more: Any) -> int:
+    """Begin a calibration."""
+    with lone.client() as client:
+        return client.create_calibration(plan, workers=workers, **more).id
+
+
+def test_it_ends_with_its_calibration(lone: Lone) -> None:
+    number = create(lone)
+    assert lone.worker(number).wait(60) == Ending.OVER
+    with lone.client() as client:
+        assert client.status(number)["state"] == "finished"
+    assert not list((lone.home / "worker-0" / "steps").iterdir())
+
+
+def test_it_survives_a_service_that_is_away(lone: Lone) -> None:
+    number = create(lone, settings={"seconds": 0.2})
+    process = lone.worker(number)
+    for _ in range(2):
+        serial = _serial(lone, number)
+        wait_until(lambda serial=serial: _serial(lone, number) > serial, 30, "a step has passed")
+        lone.down()
+        time.sleep(0.7)  # the service is away for so long
+        assert process.poll() is None
+        lone.up()
+    assert process.wait(60) == Ending.OVER
+
+
+def test_it_does_not_wait_for_ever(lone: Lone) -> None:
+    number = create(lone, settings={"seconds": 0.2})
+    process = lone.worker(number, 0, "--patience", "1")
+    wait_until(lambda: _serial(lone, number) > 1, 30, "a step has passed")
+    lone.down()
+    assert process.wait(60) == Ending.ABANDONED
+
+
+def test_it_ends_when_its_token_is_revoked(lone: Lone) -> None:
+    number = create(lone, workers=2)
+    process = lone.worker(number)
+    assert lone.server is not None
+    wait_until(lambda: _reported(lone, number) == 1, 30, "it has reported")
+    lone.server.service.desk.tokens(number, [0])
+    assert process.wait(60) == Ending.REVOKED
+
+
+def test_it_ends_at_its_time_limit_and_says_so(lone: Lone) -> None:
+    number = create(lone, settings={"seconds": 60.0}, workers=2)
+    began = time.monotonic()
+    assert lone.worker(number, 0, "--time-limit", "2").wait(30) == Ending.TIME_LIMIT
+    assert time.monotonic() - began < 20
+    with lone.client() as client:
+        status = client.status(number)
+    assert status["dead"] == [0]
+    assert any("time limit" in event["text"] for event in status["events"])
+
+
+def test_it_reports_what_the_plan_raises_with_the_log(lone: Lone) -> None:
+    number = create(lone, settings={"failing": [0]}, workers=2)
+    assert lone.worker(number).wait(30) == Ending.FAILED
+    assert "something that the log must show" in lone.log()
+    assert "RuntimeError: worker 0 was told to fail" in lone.log()
+    with lone.client() as client:
+        assert client.status(number)["dead"] == [0]
+
+
+def test_it_ends_on_sigterm_with_its_child(lone: Lone) -> None:
+    number = create(lone, settings={"seconds": 60.0}, workers=2)
+    process = lone.worker(number)
+    wait_until(lambda: bool(_children(process.pid)), 30, "it works")
+    child = _children(process.pid)[0]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == Ending.SIGNALLED
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_it_waits_without_work(lone: Lone) -> None:
+    number = create(lone, workers=2)
+    process = lone.worker(number)
+    wait_until(lambda: _reported(lone, number) == 1, 30, "it has reported")
+    before = _cpu_seconds(process.pid)
+    time.sleep(2.0)  # what it costs to wait is the point
+    assert _cpu_seconds(process.pid) - before < 0.1
+
+
+def test_another_version_of_the_plan_is_refused(lone: Lone, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = create(lone)
+    folder = lone.home / "other" / "service"
+    folder.mkdir(parents=True)
+    own = Path(__file__).with_name("toy_plan.py").read_text()
+    (folder / "toy_plan.py").write_text(own.replace('version="1"', 'version="2"'))
+    monkeypatch.setenv("PYTHONPATH", f"{folder.parent}{os.pathsep}{os.environ['PYTHONPATH']}")
+    assert lone.worker(number).wait(30) == Ending.FAILED
+    assert "version 2" in lone.log()
+
+
+def test_files_come_along(lone: Lone) -> None:
+    number = create(lone, files={"steering.xml": "<steering/>", "folder/data.bin": b"\xff\x00\r\n"})
+    assert lone.worker(number).wait(60) == Ending.OVER
+    inputs = sorted((lone.home / "worker-0" / "inputs").iterdir())
+    assert sorted(file.read_bytes() for file in inputs) == [b"<steering/>", b"\xff\x00\r\n"]
+
+
+# What it is made of
+
+
+@pytest.mark.parametrize(("status", "passing"), [(500, True), (503, True), (429, True), (404, False), (401, False)])
+def test_what_passes_is_tried_again(status: int, passing: bool) -> None:
+    asked: list[float] = []
+    pauses: list[float] = []
+
+    def request() -> str:
+        asked.append(0)
+        if len(asked) < 4:
+            raise RefusedError(status, "not now", 3.0 if status == 429 else None)
+        return "there"
+
+    patience = Patience(60.0, pause=pauses.append, clock=lambda: sum(pauses), draw=lambda: 0.5)
+    if passing:
+        assert patience.ask(request) == "there"
+        assert pauses == ([3.0, 3.0, 3.0] if status == 429 else [0.2, 0.4, 0.8])
+    else:
+        with pytest.raises(RefusedError):
+            patience.ask(request)
+
+
+def test_patience_ends() -> None:
+    pauses: list[float] = []
+
+    def request() -> None:
+        raise UnreachableError("nobody there")
+
+    with pytest.raises(AbandonedError, match="nobody there; given up after"):
+        Patience(1800.0, pause=pauses.append, clock=lambda: sum(pauses)).ask(request)
+    assert sum(pauses) >= 1800
+    assert max(pauses) <= 1.5 * 15.0
+
+
+def test_an_address_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="does not answer"):
+        Transport(Address(f"http://127.0.0.1:{free_port()}")).get("/health")
+
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from caf_service.child import Child
+def function():
+    {body}
+child = Child(function, Path(sys.argv[1]), Path(sys.argv[1]) / "log")
+began = time.monotonic()
+while not child.wait({wait}):
+    child.end(0.5)
+print(json.dumps([child.poll(), time.monotonic() - began]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "wait", "code"),
+    [
+        ("print('said')", 20, 0),
+        ("raise ValueError('raised')", 20, 1),
+        ("sys.exit(7)", 20, 7),
+        ("return ['/bin/sh', '-c', 'echo said; exit 3']", 20, 3),
+        ("return ['/nowhere/nothing']", 20, 127),
+        ("time.sleep(60)", 0.3, -15),
+        ("import signal; signal.signal(15, signal.SIG_IGN); time.sleep(60)", 0.3, -9),
+    ],
+)
+def test_how_a_child_ends(tmp_path: Path, body: str, wait: float, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD.format(body=body, wait=wait), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found, seconds = json.loads(done.stdout)
+    assert found == code
+    assert seconds < 15
+
+
+def _serial(lone: Lone, number: int) -> int:
+    with lone.client() as client:
+        return int(client.status(number)["serial"])
+
+
+def _reported(lone: Lone, number: int) -> int:
+    with lone.client() as client:
+        return int(client.status(number)["reported"])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+

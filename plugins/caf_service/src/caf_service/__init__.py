@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from caf_service.plan import Phase as Phase
     from caf_service.plan import Plan as Plan
     from caf_service.plan import Position as Position
+    from caf_service.plan import Request as Request
     from caf_service.plan import Results as Results
     from caf_service.plan import Slice as Slice
     from caf_service.plan import Stage as Stage
@@ -34,6 +35,7 @@ _HOMES = {
     "Plan": "plan",
     "Position": "plan",
     "REQUIRED": "settings",
+    "Request": "plan",
     "Results": "plan",
     "Setting": "settings",
     "Slice": "plan",

@@ -7,12 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.engine import Snapshot, Stop
-from caf_service.plan import Plan
+from caf_service.plan import Plan, Request
 from caf_service.plans import Catalogue, Place, route_of
 from caf_service.results import Areas, allowed_folder
 from caf_service.settings import complete
@@ -87,6 +87,7 @@ def prepare(wish: Wish, config: ServiceConfig, catalogue: Catalogue, areas: Area
         ConfigurationError: If it cannot be done as written.
     """
     plan, reference = catalogue.find(wish.plan)
+    wish = _arranged(wish, plan)
     settings = complete(wish.settings, plan.settings, f"the plan {plan.name!r}")
     route = route_of(plan, wish.start, wish.stop)
     samples = _samples(plan, route, wish.inputs)
@@ -119,6 +120,20 @@ def prepare(wish: Wish, config: ServiceConfig, catalogue: Catalogue, areas: Area
     )
     snapshot = Snapshot(route, wish.workers, quorum)
     return Prepared(setup, snapshot, begun["parameters"], shares, output, folder)
+
+
+def _arranged(wish: Wish, plan: Plan) -> Wish:
+    """A wish as the plan completes it."""
+    if plan.arrange is None:
+        return wish
+    request = Request(**{name: getattr(wish, name) for name in fields_dict(Request)})
+    try:
+        arranged = plan.arrange(request)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever a plan's author did wrong, it is no fault of the service
+        raise ConfigurationError(f"the plan {plan.name!r} cannot arrange the calibration: {error!r}") from error
+    return evolve(wish, **{name: getattr(arranged, name) for name in fields_dict(Request)})
 
 
 def output_folder(path: str, config: ServiceConfig, areas: Areas, user: int) -> Path:

@@ -125,6 +125,29 @@ class Update:
 
 
 @frozen
+class Request:
+    """What a user asks for, as far as a plan may complete it.
+
+    Args:
+        settings: The settings that the user gave; they are not checked yet.
+        workers: Number of workers.
+        quorum: The fraction of workers that must report; ``None`` for the plan's own.
+        inputs: Sample -> files.
+        start: Where to start, as ``{"stage": name or index, "phase": name or index}``; ``None`` for the beginning.
+        stop: Where to stop; ``None`` for the end.
+        output_dir: Where the result is copied; empty for nowhere.
+    """
+
+    settings: Mapping[str, Any]
+    workers: int
+    quorum: float | None = None
+    inputs: Mapping[str, Sequence[str]] = field(factory=dict)
+    start: Mapping[str, Any] | None = None
+    stop: Mapping[str, Any] | None = None
+    output_dir: str = ""
+
+
+@frozen
 class Phase:
     """One phase: its steps are repeated until the update function says that it has converged.
 
@@ -167,10 +190,14 @@ class Plan:
             its own; it returns the path of the file to report.
         command: In place of ``work``: ``package.module:function`` that is given ``Work`` and returns the
             argument list of a command and the path of the file that it leaves.
-        begin: Makes the first parameters: ``(settings, inputs) -> parameters``.
+        begin: Makes the first parameters: ``(settings, inputs) -> parameters``; this one, ``finish`` and
+            ``share`` are ``package.module:function`` or the function.
         finish: Writes the result into a folder: ``(parameters, settings, inputs, folder)``.
         share: Shares the input out: ``(files, settings, workers) -> share of each worker``, where ``files``
             is sample -> files.
+        arrange: Completes what a user asks for before it is checked, where settings depend on one another or
+            say where to start: ``request -> request``. It is executed in the service, so it should be quick;
+            what cannot be done is a ``ConfigurationError``.
         settings: The settings that it knows.
         samples: The samples that it needs.
         quorum: The fraction of workers that must report before a step ends, unless the user says otherwise.
@@ -180,11 +207,12 @@ class Plan:
     name: str
     version: str
     stages: tuple[Stage, ...] = field(converter=tuple)
-    begin: Callable[[Mapping[str, Any], Mapping[str, Path]], Parameters]
+    begin: str | Callable[[Mapping[str, Any], Mapping[str, Path]], Parameters]
     work: str = ""
     command: str = ""
-    finish: Callable[[Parameters, Mapping[str, Any], Mapping[str, Path], Path], None] | None = None
-    share: Callable[[Mapping[str, Sequence[str]], Mapping[str, Any], int], Sequence[Share]] | None = None
+    finish: str | Callable[[Parameters, Mapping[str, Any], Mapping[str, Path], Path], None] | None = None
+    share: str | Callable[[Mapping[str, Sequence[str]], Mapping[str, Any], int], Sequence[Share]] | None = None
+    arrange: Callable[[Request], Request] | None = None
     settings: Mapping[str, Setting] = field(factory=dict)
     samples: tuple[str, ...] = ()
     quorum: float = field(default=0.9, validator=and_(gt(0.0)))

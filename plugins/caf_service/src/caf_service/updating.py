@@ -87,10 +87,11 @@ def main(arguments: list[str]) -> int:
 
 def _begin(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
     settings, files, workers = request["settings"], request["samples"], request["workers"]
-    shares = plan.share(files, settings, workers) if plan.share else default_shares(files, workers)
+    share = named(plan.share) if plan.share else None
+    shares = share(files, settings, workers) if share else default_shares(files, workers)
     if len(shares) != workers:
         raise ConfigurationError(f"it shares the input out to {len(shares)} workers, and not to {workers}.")
-    parameters = plan.begin(settings, _paths(request["inputs"]))
+    parameters = named(plan.begin)(settings, _paths(request["inputs"]))
     return {
         "parameters": _parameters(parameters),
         "shares": [
@@ -102,7 +103,6 @@ def _begin(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
 def _update(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
     position = Position(**request["position"])
     phase = plan.stages[position.stage].phases[position.phase]
-    function: Any = import_named(phase.update) if isinstance(phase.update, str) else phase.update
     results = Results(
         position=position,
         files=_numbered(request["files"]),
@@ -112,7 +112,7 @@ def _update(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
         directory=Path(request["directory"]),
         inputs=_paths(request["inputs"]),
     )
-    update = function(results, request["parameters"])
+    update = named(phase.update)(results, request["parameters"])
     if not isinstance(update, Update):
         raise ConfigurationError(f"it answered with a {type(update).__name__}, and no caf_service.Update.")
     metrics = {str(name): float(value) for name, value in update.metrics.items()}
@@ -127,8 +127,13 @@ def _update(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
 def _finish(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
     if plan.finish:
         folder = Path(request["directory"])
-        plan.finish(request["parameters"], request["settings"], _paths(request["inputs"]), folder)
+        named(plan.finish)(request["parameters"], request["settings"], _paths(request["inputs"]), folder)
     return {}
+
+
+def named(function: str | Callable[..., Any]) -> Any:
+    """A function of a plan, which may be given by ``package.module:function``."""
+    return import_named(function) if isinstance(function, str) else function
 
 
 _ACTIONS: Mapping[str, Callable[[Plan, Mapping[str, Any]], Mapping[str, Any]]] = {

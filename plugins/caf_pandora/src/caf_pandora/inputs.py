@@ -87,16 +87,22 @@ class Inputs:
         files: Mapping[str, Sequence[str]],
         events_per_file: Mapping[str, Any],
         energies: Mapping[str, float] | None = None,
+        samples: Sequence[str] = SAMPLES,
     ) -> Self:
         """Check what the user gives; upper and lower case of the samples' names do not matter.
 
+        Args:
+            files: Sample -> files.
+            events_per_file: Sample -> events in each of its files.
+            energies: Sample -> true energy [GeV], where it is not the usual one.
+            samples: The samples that there have to be.
         Raises:
             ConfigurationError: If a sample is missing, unknown, named twice or without files, if a file is
                 named twice or has a blank in its name, or if a number of events is no whole number above 0.
         """
-        named = _by_sample(files, "the input files")
-        numbers = _by_sample(events_per_file, "numberOfEventsPerFile")
-        for sample in SAMPLES:
+        named = _by_sample(files, "the input files", samples)
+        numbers = _by_sample(events_per_file, "numberOfEventsPerFile", samples)
+        for sample in samples:
             if isinstance(named[sample], str) or not named[sample]:
                 raise ConfigurationError(f"the sample {sample} needs a list of at least one file.")
             if len(set(named[sample])) != len(named[sample]):
@@ -113,8 +119,8 @@ class Inputs:
                     "from 1 on."
                 )
         return cls(
-            {sample: tuple(map(str, named[sample])) for sample in SAMPLES},
-            {sample: numbers[sample] for sample in SAMPLES},
+            {sample: tuple(map(str, named[sample])) for sample in samples},
+            {sample: numbers[sample] for sample in samples},
             {**ENERGIES, **(energies or {})},
         )
 
@@ -132,7 +138,7 @@ class Inputs:
         Raises:
             ConfigurationError: If a worker would be left without events.
         """
-        fewest = min(SAMPLES, key=self.events)
+        fewest = min(self.files, key=self.events)
         if workers > self.events(fewest):
             raise ConfigurationError(
                 f"numberOfJobs is {workers} and the sample {fewest} has {self.events(fewest)} events: "
@@ -179,9 +185,9 @@ def sample_of_directory(directory: str) -> tuple[str, float]:
     return sample, energy
 
 
-def _by_sample(given: Mapping[str, Any], what: str) -> dict[str, Any]:
+def _by_sample(given: Mapping[str, Any], what: str, samples: Sequence[str]) -> dict[str, Any]:
     names = [str(name).lower() for name in given]
-    missing = [sample for sample in SAMPLES if sample not in names]
+    missing = [sample for sample in samples if sample not in names]
     superfluous = [str(name) for name in given if str(name).lower() not in SAMPLES]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [f"missing: {', '.join(missing)}"] * bool(missing)

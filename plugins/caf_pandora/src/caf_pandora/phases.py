@@ -5,15 +5,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from caf_core.errors import ConfigurationError
 from caf_pandora import digitisation, energies, mips, training
+from caf_pandora.order import STAGES as STAGES
+from caf_pandora.order import chosen
 from caf_pandora.outcome import Outcome, Setup, Update
 from caf_pandora.reading import Results, read_likelihoods, read_results
 from caf_pandora.settings import Settings
 
 RESULT_FILE = "pfoAnalysis.root"
 LIKELIHOOD_FILE = "PandoraLikelihoodData9EBin.xml"
-TRAINING_STAGE = 2
 MAX_STEPS = 20
 """How many steps a phase may take; each should need two or three."""
 
@@ -139,32 +139,11 @@ PHASES = (
 )
 """All phases, by number."""
 
-STAGES: Mapping[int, tuple[int, ...]] = {1: (0, 1, 2, 3, 4), 2: (5,), 3: (0, 1, 2, 3, 4)}
-"""Stage -> its phases."""
-
 
 def schedule(settings: Settings) -> tuple[tuple[int, Phase], ...]:
-    """The stages and phases from ``startStage``, ``startPhase`` to ``stopStage``, ``stopPhase``, in order.
-
-    Stage 2 has one phase, so the numbers of phases do not matter for a start or stop in it. With
-    ``startCalibrationFinished``, for debugging, there is nothing to do.
+    """The stages and phases that the settings choose, in order; see ``caf_pandora.order.chosen``.
 
     Raises:
         ConfigurationError: If nothing is left.
     """
-    if settings.start_calibration_finished:
-        return ()
-    start = (settings.start_stage, 0 if settings.start_stage == TRAINING_STAGE else settings.start_phase)
-    stop = (settings.stop_stage, 5 if settings.stop_stage == TRAINING_STAGE else settings.stop_phase)
-    chosen = tuple(
-        (stage, PHASES[number])
-        for stage, numbers in STAGES.items()
-        for number in numbers
-        if start <= (stage, number) <= stop
-    )
-    if not chosen:
-        raise ConfigurationError(
-            f"nothing is to be done from stage {start[0]}, phase {start[1]} to stage {stop[0]}, phase "
-            f"{stop[1]}: stages 1 and 3 have the phases 0 to 4, stage 2 has phase 5."
-        )
-    return chosen
+    return tuple((stage, PHASES[number]) for stage, number in chosen(settings))

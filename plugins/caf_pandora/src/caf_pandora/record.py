@@ -21,7 +21,7 @@ class Step:
         outcome: What was made of them.
         workers: How many workers' results there were.
         missing: Workers whose results were not there.
-        seconds: How long it took [s]: reconstruction and update.
+        seconds: How long it took [s]: reconstruction and update; 0 if somebody else measures it.
     """
 
     stage: int
@@ -39,7 +39,7 @@ def describe(step: Step) -> str:
     outcome, phase = step.outcome, step.phase
     lines = [
         f"stage {step.stage}, phase {phase.number} {phase.name}, step {step.number}: "
-        f"{step.workers} workers, {step.seconds:.2f} s"
+        f"{step.workers} workers" + (f", {step.seconds:.2f} s" if step.seconds else "")
     ]
     if step.missing:
         lines.append(f"  without the workers {', '.join(map(str, step.missing))}")
@@ -58,12 +58,13 @@ def describe(step: Step) -> str:
 def calibration_txt(start: Constants, steps: Sequence[Step]) -> str:
     """The whole record: the constants at the start, every step, and the constants at the end."""
     end = steps[-1].outcome.constants if steps else start
-    parts = [
-        f"constants at the start\n{_table(start)}",
-        *map(describe, steps),
-        f"constants at the end\n{_table(end)}",
-    ]
-    return "\n".join(parts)
+    return joined_record(start, list(map(describe, steps)), end)
+
+
+def joined_record(start: Constants, entries: Sequence[str], end: Constants) -> str:
+    """The whole record from the entries of its steps."""
+    first, last = f"constants at the start\n{_table(start)}", f"constants at the end\n{_table(end)}"
+    return "\n".join([first, *entries, last])
 
 
 def time_table(steps: Sequence[Step]) -> str:

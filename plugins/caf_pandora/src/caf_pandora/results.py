@@ -30,16 +30,24 @@ def result_files(kit: Kit, settings: Settings, start: Constants, steps: Sequence
         start: The constants at the start.
         steps: All steps.
     """
+    made = {name: content for step in steps for name, content in step.outcome.files.items()}
+    end = steps[-1].outcome.constants if steps else start
+    return final_files(kit, settings, end, calibration_txt(start, steps), made.get(NEW_LIKELIHOOD))
+
+
+def final_files(
+    kit: Kit, settings: Settings, end: Constants, record: str, likelihood: bytes | None
+) -> dict[str, bytes]:
+    """The same from what came of the steps: constants, record, and the likelihood data if there are any."""
     steering = kit.steering.copy()
-    write_constants(steering, steps[-1].outcome.constants if steps else start, settings)
+    write_constants(steering, end, settings)
     name = PurePath(settings.steering_file).name
     files = {
         name: steering.content(),
         input_name(name): kit.steering.content(),
-        RECORD: calibration_txt(start, steps).encode(),
+        RECORD: record.encode(),
     }
-    made = {name: content for step in steps for name, content in step.outcome.files.items()}
-    return files | ({NEW_LIKELIHOOD: made[NEW_LIKELIHOOD]} if NEW_LIKELIHOOD in made else {})
+    return files | ({} if likelihood is None else {NEW_LIKELIHOOD: likelihood})
 
 
 def write_results(directory: Path, files: dict[str, bytes]) -> None:

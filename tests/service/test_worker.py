@@ -177,7 +177,7 @@ def test_another_version_of_the_plan_is_refused(lone: Lone, monkeypatch: pytest.
 
 
 def test_files_come_along(lone: Lone) -> None:
-    number = create(lone, files={"steering.xml": "<steering/>", "folder/data.bin": b"\xff\x00\r\n"})
+    number = create(lone, files={"steering.xml": "<steering/>", "data.bin": b"\xff\x00\r\n"})
     assert lone.worker(number).wait(60) == Ending.OVER
     inputs = sorted((lone.home / "worker-0" / "inputs").iterdir())
     assert sorted(file.read_bytes() for file in inputs) == [b"<steering/>", b"\xff\x00\r\n"]

@@ -104,3 +104,6 @@ COMMAND_PLAN = Plan(
     command="service.toy_plan:command",
     settings=SETTINGS,
 )
+
+PANDORA_PLAN = evolve(PLAN, name="toy_pandora", samples=("gamma", "muon", "kaon", "zuds"))
+"""Has the samples of the calorimeter's calibration."""

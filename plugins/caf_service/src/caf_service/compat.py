@@ -81,11 +81,14 @@ def createCalibration(*args: Any, **kwargs: Any) -> int:
     dictionaries = isinstance(args[0], Mapping) if args else "inputFiles" in kwargs
     wish = _by_dictionaries(*args, **kwargs) if dictionaries else _by_directories(*args, **kwargs)
     plan = str(_config["plan"])
-    known = {name for one in _client().plans() if one["name"] == plan for name in one["settings"]}
-    offered = {name: value for name, value in wish.pop("offered").items() if name in known}
-    wanted = {name: value for name, value in wish["settings"].items() if name in known or name not in _OURS}
     more = {name: _config[name] for name in ("quorum", "backend", "backend_args") if _config.get(name)}
-    return _client().create_calibration(plan, **{**more, **wish, "settings": {**offered, **wanted}}).id
+    with _client() as client:
+        known = {name for one in client.plans() if one["name"] == plan for name in one["settings"]}
+        offered = {name: value for name, value in wish.pop("offered").items() if name in known}
+        wanted = {
+            name: value for name, value in wish["settings"].items() if name in known or name not in _OURS
+        }
+        return client.create_calibration(plan, **{**more, **wish, "settings": {**offered, **wanted}}).id
 
 
 def _by_directories(
@@ -157,13 +160,15 @@ def by_sample(places: Iterable[str | Path]) -> dict[str, list[str]]:
 @_answering
 def getResult(calibrationID: int, folder: str | Path | None = None) -> str:
     """Fetch the result of a calibration that has finished; the value is the folder with its files."""
-    return str(_client().get_result(int(calibrationID), folder))
+    with _client() as client:
+        return str(client.get_result(int(calibrationID), folder))
 
 
 @_answering
 def getUserCalibrationStatuses() -> dict[int, dict[str, Any]]:
     """One's own calibrations: number -> where it is."""
-    return {one["id"]: dict(one) for one in _client().statuses()}
+    with _client() as client:
+        return {one["id"]: dict(one) for one in client.statuses()}
 
 
 @_answering
@@ -187,13 +192,14 @@ def cleanCalibrations(calibIdsToClean: int | Iterable[int]) -> dict[int, str]:
 @_answering
 def changeDirectoryToCopyTo(calibId: int, newPath: str | Path) -> str:
     """Let the service put the result somewhere else; the value is the folder."""
-    return str(_client().change_output_dir(int(calibId), newPath)["output_dir"])
+    with _client() as client:
+        return str(client.change_output_dir(int(calibId), newPath)["output_dir"])
 
 
 def _each(calibrations: int | Iterable[int], do: Callable[[Client, int], str]) -> dict[int, str]:
-    client = _client()
     numbers = [calibrations] if isinstance(calibrations, int) else list(calibrations)
-    return {int(one): do(client, int(one)) for one in numbers}
+    with _client() as client:
+        return {int(one): do(client, int(one)) for one in numbers}
 
 
 def _client() -> Client:

@@ -1,0 +1,123 @@
+"""The Python client against a real service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from caf_core.errors import ConfigurationError
+from caf_service.client import Client, find_address
+from caf_service.transport import RefusedError, UnreachableError
+from service.rig import LAST, Rig, free_port, rig
+
+__all__ = ["rig"]
+
+
+def test_a_live_view_ends_with_the_calibration(rig: Rig) -> None:
+    number = rig.create(workers=2, settings={"rounds": 1})
+    statuses = list(rig.client.watch(number))
+    assert statuses[-1]["state"] == "finished"
+    serials = [status["serial"] for status in statuses]
+    assert serials == sorted(serials)
+    assert set(serials) == {1, 2, 3}
+
+
+def test_statuses_are_ones_own(rig: Rig) -> None:
+    number = rig.create(workers=1, settings={"seconds": 60.0}, name="mine")
+    with Client(rig.server.url, rig.server.service.accounts.ensure("eve", "user")) as eve:
+        assert eve.statuses() == []
+        with pytest.raises(RefusedError) as refused:
+            eve.kill(number)
+        assert refused.value.status == 404
+    assert [(one["id"], one["name"]) for one in rig.client.statuses()] == [(number, "mine")]
+    assert rig.client.statuses("finished") == []
+    assert rig.client.parameters(number)["scale"] == 1.0
+
+
+def test_wrong_settings_are_named_in_one_sentence(rig: Rig) -> None:
+    with pytest.raises(RefusedError, match=r"superfluous: colour") as refused:
+        rig.create(settings={"colour": "blue"})
+    assert refused.value.status == 422
+
+
+def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
+    number = rig.create(settings={"seconds": 60.0})
+    with pytest.raises(RefusedError) as refused:
+        rig.client.clean(number)
+    assert refused.value.status == 409
+    assert rig.client.kill(number)["state"] == "killed"
+    assert rig.client.kill(number)["state"] == "killed"
+    with pytest.raises(RefusedError):
+        rig.client.get_result(number)
+    rig.client.clean(number)
+    with pytest.raises(RefusedError) as refused:
+        rig.client.status(number)
+    assert refused.value.status == 404
+    rig.dismissed()
+
+
+def test_the_result_goes_where_it_is_wanted(rig: Rig, tmp_path: Path) -> None:
+    number = rig.create(workers=1, settings={"rounds": 1})
+    rig.client.wait(number, 60)
+    assert {one["name"] for one in rig.client.files(number)} >= {"parameters.json", "steps.json"}
+    steps = json.loads(rig.client.get_file(number, "steps.json", tmp_path / "steps.json").read_text())
+    assert len(steps) == LAST // 2
+    folder = rig.client.get_result(number, tmp_path / "here")
+    assert {path.name for path in folder.iterdir()} >= {"parameters.json", "steps.json", "history.txt"}
+    assert rig.client.change_output_dir(number, "mine/first")["output_dir"].endswith("mine/first")
+    with pytest.raises(RefusedError) as refused:
+        rig.client.change_output_dir(number, "../../elsewhere")
+    assert refused.value.status == 422
+
+
+def test_the_same_key_is_the_same_calibration(rig: Rig) -> None:
+    wish = {"workers": 1, "settings": {"seconds": 60.0}, "key": "once"}
+    first = rig.client.create_calibration("toy", **wish)
+    assert rig.client.create_calibration("toy", **wish).id == first.id
+
+
+def test_waiting_has_an_end(rig: Rig) -> None:
+    number = rig.create(settings={"seconds": 60.0})
+    with pytest.raises(TimeoutError):
+        rig.client.wait(number, 0.5)
+
+
+def test_administration(rig: Rig) -> None:
+    with Client(rig.server.url, rig.server.service.accounts.ensure("root", "admin")) as admin:
+        token = admin.add_user("bob")
+        with Client(rig.server.url, token) as bob:
+            assert bob.me() == {"name": "bob", "role": "user"}
+        assert {"ada", "bob", "root"} <= {one["name"] for one in admin.users()}
+        assert admin.new_token("bob") != token
+        assert admin.revoke("bob") == 2
+        with Client(rig.server.url, token) as bob, pytest.raises(RefusedError) as refused:
+            bob.me()
+        assert refused.value.status == 401
+    assert {one["name"] for one in rig.client.plans()} >= {"toy", "toy_command", "toy_files"}
+
+
+def test_a_service_that_is_away_is_named() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, patience=0.3) as client, pytest.raises(UnreachableError, match=url) as error:
+        try:
+            client.me()
+        except Exception as abandoned:
+            raise abandoned.__cause__ or abandoned from None
+    assert "does not answer" in str(error.value)
+
+
+def test_where_the_service_is(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    with pytest.raises(ConfigurationError, match="CAF_SERVICE_URL"):
+        find_address(environ=home)
+    file = tmp_path / ".config" / "caf" / "service.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"url": "http://kept:1", "token": "kept", "certificate": "/ca.pem"}))
+    kept = find_address(environ=home)
+    assert (kept.url, kept.token, kept.certificate) == ("http://kept:1", "kept", Path("/ca.pem"))
+    said = find_address(environ={**home, "CAF_SERVICE_URL": "http://said:2"})
+    assert (said.url, said.token) == ("http://said:2", "kept")
+    assert find_address("http://here:3", "mine", environ=home).token == "mine"
+    file.write_text("{")
+    with pytest.raises(ConfigurationError, match="no JSON"):
+        find_address(environ=home)

@@ -1,0 +1,175 @@
+"""The commands, as a user gives them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from caf_core.cli.app import execute
+from caf_core.testing.bench import wait_until
+from service.rig import LAST, Rig, ServiceProcess, caf, free_port, rig, use_plans, worker_pids
+
+__all__ = ["rig"]
+
+
+@frozen
+class Said:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def calibrations(
+    rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Said]:
+    """``caf calibrations ...`` in this process."""
+    monkeypatch.setenv("CAF_SERVICE_URL", rig.server.url)
+    monkeypatch.setenv("CAF_SERVICE_TOKEN", rig.token)
+
+    def call(*words: object) -> Said:
+        capsys.readouterr()
+        code = execute(["calibrations", *map(str, words)])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name in ("service", "agent", "worker", "calibrations"):
+        assert f"  {name} " in said
+
+
+def test_create_and_watch(calibrations: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "1.txt").write_text("1 2 3")
+    (tmp_path / "2.txt").write_text("4")
+    said = calibrations(
+        "create", "toy_files", "-w", 2, "-q", 1.0, "-i", f"numbers={tmp_path}/*.txt", "-s", "rounds=1", "--watch"
+    )
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    number = int(lines[0])
+    assert [line.split()[:4] for line in lines[1:4]] == [
+        ["step", "1", "phase", "first.sums.0"],
+        ["step", "2", "phase", "second.again.0"],
+        ["step", "3", "phase", "second.more.0"],
+    ]
+    assert lines[-1].startswith(f"calibration {number} has finished after")
+    table = calibrations("list")
+    assert table.out.splitlines()[0].split()[:4] == ["id", "name", "plan", "state"]
+    assert json.loads(calibrations("list", "--json", "--state", "finished").out)[0]["id"] == number
+    assert json.loads(calibrations("list", "--json", "--state", "failed").out) == []
+    shown = calibrations("show", number)
+    assert "second.more.0" in shown.out
+    assert "converged" in shown.out
+    assert json.loads(calibrations("show", number, "--json").out)["state"] == "finished"
+    result = calibrations("result", number, "-o", tmp_path / "result")
+    assert Path(result.out.strip()).joinpath("history.txt").exists()
+    assert calibrations("output", number, "copies/first").out.strip().endswith("copies/first")
+    assert calibrations("clean", number).out.strip() == f"calibration {number}: cleaned"
+    assert calibrations("show", number).code == 4
+
+
+def test_kill(calibrations: Callable[..., Said], rig: Rig) -> None:
+    number = int(calibrations("create", "toy", "-w", 1, "-s", "seconds=60.0", "--name", "long").out)
+    assert rig.client.status(number)["name"] == "long"
+    assert calibrations("kill", number, number).out == f"calibration {number}: killed\n" * 2
+    watched = calibrations("watch", number)
+    assert (watched.code, "has been killed" in watched.out) == (1, True)
+
+
+def test_what_is_wrong_is_said_in_one_line(calibrations: Callable[..., Said], tmp_path: Path) -> None:
+    for words, text in [
+        (("create", "toy", "-w", 1, "-s", "colour=blue"), "superfluous: colour"),
+        (("create", "nothing", "-w", 1), "nothing"),
+        (("create", "toy", "-w", 1, "-s", "rounds"), "--set 'rounds' has no value"),
+        (("create", "toy", "-w", 1, "-i", f"numbers={tmp_path}/none*"), "no input file matches"),
+        (("show", 4711), "4711"),
+    ]:
+        said = calibrations(*words)
+        assert said.code in (2, 4)
+        assert said.err.startswith("caf: ")
+        assert len(said.err.splitlines()) == 1
+        assert text in said.err
+
+
+def test_start_and_stop_of_a_part(calibrations: Callable[..., Said], rig: Rig) -> None:
+    words = ("create", "toy", "-w", 1, "-s", "rounds=1", "--start", "second", "--stop", "second.again", "--watch")
+    said = calibrations(*words)
+    assert said.code == 0
+    status = rig.client.status(int(said.out.split()[0]))
+    assert [(one["stage"], one["phase"]) for one in status["steps"]] == [("second", "again")]
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceProcess]:
+    """A service in a process of its own, not yet started."""
+    use_plans(monkeypatch)
+    one = ServiceProcess.make(tmp_path / "service")
+    yield one
+    one.stop()
+
+
+def test_a_service_with_its_users(service: ServiceProcess) -> None:
+    service.start()
+    with service.client() as admin:
+        assert admin.me() == {"name": "admin", "role": "admin"}
+        token = caf("service", "user", "add", service.data, "ada").stdout.strip()
+        assert token.startswith("caf-")
+        env = {"CAF_SERVICE_URL": service.url, "CAF_SERVICE_TOKEN": token}
+        number = int(caf("calibrations", "create", "toy", "-w", 2, env=env).stdout)
+        said = caf("calibrations", "watch", number, env=env).stdout.splitlines()
+        assert len(said) == LAST + 1
+        assert admin.statuses()[0]["owner"] == "ada"
+        other = caf("service", "user", "token", service.data, "ada").stdout.strip()
+        assert other != token
+        users = json.loads(caf("service", "user", "list", service.data, "--json").stdout)
+        assert {one["name"] for one in users} == {"admin", "ada"}
+        assert "2 tokens of ada" in caf("service", "user", "revoke", service.data, "ada").stderr
+
+
+def test_a_service_is_made_once(service: ServiceProcess) -> None:
+    for words in (["init", str(service.data)], ["start", str(service.data / "nowhere")]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "caf_core.cli", "service", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("caf: ")
+    assert (service.data / "service.json").exists()
+
+
+def test_an_agent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_plans(monkeypatch)
+    data, port = tmp_path / "service", free_port()
+    plan = "--plan=toy=service.toy_plan:PLAN"
+    admin = caf("service", "init", data, f"--port={port}", plan).stdout.strip()
+    token = caf("service", "user", "add", data, "robin", "--role", "agent").stdout.strip()
+    url = f"http://127.0.0.1:{port}"
+    python = [sys.executable, "-P", "-m", "caf_core.cli"]
+    env = {**os.environ, "CAF_SERVICE_URL": url, "CAF_SERVICE_TOKEN": token}
+    service = subprocess.Popen([*python, "service", "start", str(data), "--no-agent"])
+    agent = subprocess.Popen([*python, "agent", str(tmp_path / "agent")], env=env)
+    try:
+        mine = {"CAF_SERVICE_URL": url, "CAF_SERVICE_TOKEN": admin}
+        number = int(caf("calibrations", "create", "toy", "-w", 2, env=mine).stdout)
+        assert "has finished" in caf("calibrations", "watch", number, env=mine).stdout
+        home = tmp_path / "agent" / "calibrations" / str(number)
+        wait_until(lambda: not worker_pids(home), 30, "the workers are gone")
+    finally:
+        for process in (agent, service):
+            process.terminate()
+            assert process.wait(30) == 0

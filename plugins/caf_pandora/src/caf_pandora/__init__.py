@@ -7,7 +7,10 @@ command imports it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from caf_core.plugins.markers import hookimpl
+
 if TYPE_CHECKING:
+    from caf_core.plugins.hooks import Register
     from caf_pandora.constants import Constants as Constants
     from caf_pandora.constants import read_constants as read_constants
     from caf_pandora.driver import Calibration as Calibration
@@ -52,6 +55,13 @@ _HOMES = {
 """Building block -> its module; the block above tells type checkers the same."""
 
 __all__ = sorted(_HOMES)
+
+
+@hookimpl
+def caf_register_plans(register: "Register[object]") -> None:
+    """Bring the plans ``pandora`` and ``pandora-standin``."""
+    register("pandora", "caf_pandora.plan:PLAN")
+    register("pandora-standin", "caf_pandora.plan:STAND_IN")
 
 
 def __getattr__(name: str) -> Any:

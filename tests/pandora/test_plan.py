@@ -1,0 +1,381 @@
+"""The plan: what users may say, and a whole calibration by the service's engine, without a service."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from caf_core.errors import ConfigurationError
+from caf_core.plugins.lookup import import_named
+from caf_pandora import constants as c
+from caf_pandora.demo import demo_settings
+from caf_pandora.errors import SteeringError, TooFewEventsError
+from caf_pandora.order import STAGES
+from caf_pandora.phases import PHASES
+from caf_pandora.plan import PLAN, SETTINGS, STAND_IN, arrange
+from caf_pandora.record import describe
+from caf_pandora.standin.examples import kit
+from caf_pandora.steering import Steering
+from caf_pandora.stepping import FILES, begin, kit_of, share
+from caf_service.engine import BeginStep, End, MakeUpdate, Reported, Snapshot, State, Updated, advance
+from caf_service.plan import Position, Request, Results, Work
+from caf_service.plans import Catalogue, accuracy_of, route_of
+from caf_service.settings import complete
+
+NUMBERS = {"gamma": 800, "kaon": 800, "muon": 400, "zuds": 60}
+GIVEN = {"detector": "CLIC", "numberOfEventsPerFile": NUMBERS}
+WORKERS = 3
+
+
+def arranged(**more: Any) -> Request:
+    settings = {**GIVEN, **more.pop("settings", {})}
+    return arrange(Request(**{"settings": settings, "workers": WORKERS, **more}))
+
+
+def phases(request: Request) -> list[tuple[int, int]]:
+    """Stage and phase of everything on the way."""
+    route = route_of(PLAN, request.start, request.stop)
+    return [(one.stage + 1, STAGES[one.stage + 1][one.phase]) for one in route]
+
+
+def test_the_plan_has_the_phases_of_the_library():
+    assert len(PLAN.stages) == len(STAGES)
+    defaults = {name: one.default for name, one in SETTINGS.items()}
+    for stage, numbers in zip(PLAN.stages, STAGES.values(), strict=True):
+        for told, phase in zip(stage.phases, (PHASES[number] for number in numbers), strict=True):
+            assert (told.name, told.sample, told.max_steps) == (phase.name, phase.sample, phase.max_steps)
+            accuracy = phase.accuracy(demo_settings("CLIC", 1)) if phase.accuracy else 0.0
+            assert accuracy_of(told, defaults) == accuracy
+            assert told.fails_at_maximum
+
+
+def test_it_is_found_and_quickly_imported():
+    catalogue = Catalogue({})
+    for name, plan in (("pandora", PLAN), ("pandora-standin", STAND_IN)):
+        found, reference = catalogue.find(name)
+        assert (found.name, found.stages, reference) == (name, plan.stages, "")
+        for function in (plan.begin, plan.finish, plan.share, plan.work):
+            assert callable(import_named(str(function)))
+    heavy = {"numpy", "uproot", "awkward", "iminuit", "lxml", "matplotlib"}
+    code = f"import sys, caf_pandora.plan; print(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_a_detector_fills_in_what_belongs_to_it():
+    settings = arranged(settings={"detector": "cld", "nHcalLayers": 43}).settings
+    assert (settings["detectorModel"], settings["nHcalLayers"]) == ("FCCee_o1_v04", 43)
+    assert complete(settings, SETTINGS, "it") == settings
+    json.dumps(settings, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"detector": "ILD"}, "detector is 'ILD'"),
+        ({"detector": ""}, "missing: detectorModel, ecalBarrelCosThetaRange"),
+        ({"digitizationAccuracy": 0.1}, "superfluous: digitizationAccuracy"),
+        ({"digitisationAccuracy": None}, "digitisationAccuracy is None, but it is a number above 0"),
+        ({"ecalBarrelCosThetaRange": [0.5, 0.1]}, "the lower one first"),
+        ({"numberOfEventsPerFile": {"gamma": 0}}, "numberOfEventsPerFile is {'gamma': 0}"),
+        ({"numberOfEventsPerFile": {"gamma": 1.5}}, "numberOfEventsPerFile is {'gamma': 1.5}"),
+        ({"energies": {"photon": 5.0}}, "energies is"),
+        ({"startStage": 3, "stopStage": 1}, "is after the stop"),
+        ({"startPhase": 5, "stopStage": 1, "stopPhase": 5}, "nothing is to be done"),
+        ({"startCalibrationFinished": True}, "leaves nothing to do"),
+        ({"numberOfJobs": 4}, "numberOfJobs is 4 and the number of workers is 3; say it once"),
+    ],
+)
+def test_what_cannot_be_done_is_said(settings, message):
+    with pytest.raises(ConfigurationError) as error:
+        arranged(settings=settings)
+    assert message in str(error.value)
+
+
+def test_quorum_and_workers_are_said_in_either_way():
+    name = "fractionOfFinishedJobsNeededToStartNextStep"
+    assert (arranged().quorum, arranged().settings["numberOfJobs"]) == (0.9, WORKERS)
+    assert arranged(settings={name: 0.5}).quorum == 0.5
+    assert arranged(quorum=1.0).settings[name] == 1.0
+    with pytest.raises(ConfigurationError, match=r"the quorum is 1.0; say it once"):
+        arranged(quorum=1.0, settings={name: 0.5})
+
+
+EVERYTHING = [(stage, number) for stage, numbers in STAGES.items() for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({}, EVERYTHING),
+        ({"settings": {"startStage": 2}}, EVERYTHING[5:]),
+        ({"settings": {"stopStage": 1, "stopPhase": 0}}, [(1, 0)]),
+        ({"settings": {"startPhase": 3, "stopStage": 2}}, EVERYTHING[3:6]),
+        ({"settings": {"startPhase": 2, "stopStage": 1, "stopPhase": 2}}, [(1, 1), (1, 2)]),
+        ({"start": {"stage": "stage3", "phase": "MuonAndHCalOtherDigi"}}, EVERYTHING[7:]),
+        ({"start": {"stage": 1}, "stop": {"stage": 1}}, [(2, 5)]),
+        ({"stop": {"stage": "stage1"}}, EVERYTHING[:5]),
+        ({"stop": {"phase": "ECalDigi"}, "settings": {"startStage": 3}}, [(3, 0)]),
+    ],
+)
+def test_start_and_stop_are_said_in_either_way(request_, expected):
+    assert phases(arranged(**request_)) == expected
+
+
+def test_a_start_that_is_said_twice_is_refused():
+    with pytest.raises(ConfigurationError, match="startStage is 3 and the place to start is 1"):
+        arranged(settings={"startStage": 3}, start={"phase": "HCalDigi"})
+
+
+def test_output_and_samples_are_taken_as_users_write_them():
+    request = arranged(settings={"outputPath": "clic"}, inputs={"GAMMA": ["a"], "Kaon": ["b"]})
+    assert (request.output_dir, set(request.inputs)) == ("clic", {"gamma", "kaon"})
+    assert arranged().output_dir == ""
+
+
+def test_events_are_shared_out_and_none_is_lost():
+    numbers = {"Gamma": 5, "muon": 2, "kaon": 9}
+    shares = share({"gamma": ["a", "b"], "muon": ["m", "n"]}, {"numberOfEventsPerFile": numbers}, 3)
+    assert [[(one.file, one.first, one.count) for one in each["gamma"]] for each in shares] == [
+        [("a", 0, 3)],
+        [("a", 3, 2), ("b", 0, 1)],
+        [("b", 1, 4)],
+    ]
+    with pytest.raises(ConfigurationError, match="missing: muon"):
+        share({"gamma": ["a"], "muon": ["m"]}, {"numberOfEventsPerFile": {"gamma": 1}}, 1)
+    with pytest.raises(ConfigurationError, match="numberOfJobs is 5 and the sample muon has 4 events"):
+        share({"gamma": ["a"], "muon": ["m", "n"]}, {"numberOfEventsPerFile": numbers}, 5)
+
+
+@pytest.fixture
+def attached(tmp_path: Path, calibrated: SimpleNamespace) -> Mapping[str, Path]:
+    """The files that a calibration brings, under the numbers that a service gives them."""
+    return attach(tmp_path, calibrated.kit)
+
+
+def attach(folder: Path, files: Any) -> Mapping[str, Path]:
+    contents = (files.steering.content(), files.pandora_settings, files.likelihood)
+    for number, content in enumerate(contents):
+        (folder / str(number)).write_bytes(content)
+    return {name: folder / str(number) for number, name in enumerate(FILES)}
+
+
+def test_what_is_missing_is_said_at_the_beginning(attached, monkeypatch):
+    settings = arranged().settings
+    monkeypatch.setenv("CAF_PANDORA_COMMAND", "/opt/marlin/run.sh --quiet '{steering}'")
+    assert begin(settings, attached)["command"] == ["/opt/marlin/run.sh", "--quiet", "{steering}"]
+    monkeypatch.setenv("CAF_PANDORA_COMMAND", "Marlin")
+    with pytest.raises(ConfigurationError, match="should have"):
+        begin(settings, attached)
+    with pytest.raises(ConfigurationError, match=r"PandoraSettings\.xml are missing"):
+        kit_of(settings, {name: path for name, path in attached.items() if name != FILES[1]})
+    monkeypatch.delenv("CAF_PANDORA_COMMAND")
+    with pytest.raises(SteeringError, match="no processor 'Other'"):
+        begin(arranged(settings={"DDCaloDigiName": "Other"}).settings, attached)
+    with pytest.raises(SteeringError, match="no processor 'Analysis'"):
+        begin(arranged(settings={"PfoAnalysisName": "Analysis"}).settings, attached)
+
+
+class Rehearsal:
+    """A calibration as a service carries it out, in one process: the engine says what happens.
+
+    Args:
+        directory: Where files go.
+        request: What the user asks for.
+        inputs: The files that came along.
+        absent: ``(worker, serial) ->`` whether a worker does not report.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        request: Request,
+        inputs: Mapping[str, Path],
+        absent: Callable[[int, int], bool] = lambda worker, serial: False,
+    ) -> None:
+        self.directory, self.inputs, self.absent = directory, inputs, absent
+        self.request = arrange(request)
+        # As it comes out of a database.
+        self.settings = json.loads(json.dumps(complete(self.request.settings, SETTINGS, "it")))
+        route = route_of(STAND_IN, self.request.start, self.request.stop)
+        self.snapshot = Snapshot(route, self.request.workers, self.request.quorum or 1.0)
+        self.parameters = self._call(STAND_IN.begin, self.settings, inputs)
+        self.shares = share(self.request.inputs, self.settings, self.request.workers)
+        self.steps: list[SimpleNamespace] = []
+
+    def _call(self, function: Any, *arguments: Any) -> Any:
+        return import_named(function)(*arguments) if isinstance(function, str) else function(*arguments)
+
+    def run(self) -> State:
+        """Until it ends."""
+        while not self.snapshot.state.ended:
+            serial = self.snapshot.serial
+            files = {}
+            for worker in range(self.snapshot.workers):
+                if not self.absent(worker, serial) and self.snapshot.state is State.RUNNING:
+                    files[worker] = self._worked(worker)
+                    self.snapshot, effects = advance(self.snapshot, Reported(worker, serial))
+            (effect,) = effects
+            assert isinstance(effect, MakeUpdate)
+            self._update(effect, files)
+        return self.snapshot.state
+
+    def _phase(self, position: Position) -> Any:
+        return STAND_IN.stages[position.stage].phases[position.phase]
+
+    def _worked(self, worker: int) -> Path:
+        position = self.snapshot.position
+        directory = self.directory / f"{worker}" / f"{position.serial}"
+        directory.mkdir(parents=True)
+        phase = self._phase(position)
+        return self._call(
+            STAND_IN.work,
+            Work(
+                position=position,
+                stage=STAND_IN.stages[position.stage].name,
+                phase=phase.name,
+                parameters=json.loads(json.dumps(self.parameters)),
+                settings=self.settings,
+                slices=self.shares[worker][phase.sample],
+                worker=worker,
+                workers=self.snapshot.workers,
+                directory=directory,
+                inputs=self.inputs,
+            ),
+        )
+
+    def _update(self, effect: MakeUpdate, files: dict[int, Path]) -> None:
+        position = self.snapshot.position
+        phase = self._phase(position)
+        directory = self.directory / "updates" / f"{effect.serial}"
+        directory.mkdir(parents=True)
+        results = Results(
+            position=position,
+            files={worker: files[worker] for worker in effect.used},
+            earlier={
+                self._phase(one.position).name: one.files
+                for one in self.steps
+                if one.position.stage == position.stage and one.position.phase < position.phase
+            },
+            settings=self.settings,
+            accuracy=accuracy_of(phase, self.settings),
+            directory=directory,
+            inputs=self.inputs,
+        )
+        update = self._call(phase.update, results, self.parameters)
+        self.steps.append(
+            SimpleNamespace(
+                position=position,
+                files=results.files,
+                update=update,
+                missing=effect.missing,
+                directory=directory,
+            )
+        )
+        self.snapshot, effects = advance(self.snapshot, Updated(effect.serial, update))
+        self.parameters = update.parameters
+        assert all(isinstance(one, BeginStep | End) for one in effects)
+
+    def finish(self) -> Path:
+        """The folder with the result."""
+        folder = self.directory / "result"
+        folder.mkdir()
+        self._call(STAND_IN.finish, self.parameters, self.settings, self.inputs, folder)
+        return folder
+
+
+@pytest.fixture
+def rehearse(
+    tmp_path: Path, attached: Mapping[str, Path], calibrated: SimpleNamespace
+) -> Callable[..., Rehearsal]:
+    """Makes calibrations of the stand-in with the files of the fixture ``calibrated``."""
+
+    def make(absent: Any = lambda worker, serial: False, **more: Any) -> Rehearsal:
+        settings = {**GIVEN, **more.pop("settings", {})}
+        inputs = more.pop("inputs", calibrated.inputs.files)
+        request = Request(
+            **{"settings": settings, "workers": WORKERS, "quorum": 1.0, "inputs": inputs, **more}
+        )
+        return Rehearsal(tmp_path / "calibration", request, attached, absent)
+
+    return make
+
+
+def test_it_finds_the_same_constants_as_the_library_alone(rehearse, calibrated):
+    rehearsal = rehearse()
+    assert rehearsal.run() is State.FINISHED
+    expected = calibrated.found.steps
+    assert rehearsal.parameters["constants"] == dict(calibrated.found.constants)
+    assert [one.update.metrics for one in rehearsal.steps] == [dict(one.outcome.metrics) for one in expected]
+    assert rehearsal.parameters["start"] == dict(calibrated.start)
+    untimed = [describe(evolve(one, seconds=0.0)) for one in expected]
+    assert rehearsal.parameters["record"] == untimed
+    pictures = [path.name for one in rehearsal.steps for path in one.directory.iterdir()]
+    assert len(pictures) == sum(bool(one.outcome.fits) for one in expected)
+    assert "stage1_phase0_ECalDigi_step0.png" in pictures
+
+    folder = rehearsal.finish()
+    assert {path.name for path in folder.iterdir()} == {
+        "clicReconstruction.xml",
+        "clicReconstruction_INPUT.xml",
+        "newPandoraLikelihoodData.xml",
+        "Calibration.txt",
+    }
+    steering = Steering.read(folder / "clicReconstruction.xml")
+    assert dict(c.read_constants(steering, calibrated.setup.settings)) == dict(calibrated.found.constants)
+    assert (folder / "Calibration.txt").read_text().count("\nstage ") == len(expected)
+
+
+def test_phase_two_alone_gets_its_kaons(rehearse, calibrated):
+    rehearsal = rehearse(settings={"startPhase": 2, "stopStage": 1, "stopPhase": 2})
+    assert rehearsal.run() is State.FINISHED
+    kaons, muons = rehearsal.steps
+    assert kaons.update.parameters["constants"] == dict(calibrated.start)
+    assert (kaons.update.metrics, kaons.update.converged) == ({}, True)
+    changed = {name for name in c.NAMES if rehearsal.parameters["constants"][name] != calibrated.start[name]}
+    assert changed == {c.ECAL_TO_MIP, c.HCAL_TO_MIP, c.MUON_TO_MIP, c.CALIBR_HCAL_OTHER}
+    assert len(rehearsal.parameters["record"]) == 1
+    assert muons.update.message == "done: the phase takes one step"
+
+
+def test_missing_workers_are_in_the_record(rehearse):
+    absent = {1: 2, 2: 0}
+    rehearsal = rehearse(
+        lambda worker, serial: absent.get(serial) == worker,
+        quorum=0.6,
+        settings={"stopStage": 1, "stopPhase": 0},
+    )
+    assert rehearsal.run() is State.FINISHED
+    assert [one.missing for one in rehearsal.steps[:2]] == [(2,), (0,)]
+    assert ["without the workers 2" in one for one in rehearsal.parameters["record"][:2]] == [True, False]
+
+
+def test_a_phase_without_events_does_not_converge(rehearse):
+    settings = {"ecalEndcapCosThetaRange": [0.99, 1.0], "stopStage": 1, "stopPhase": 0}
+    with pytest.raises(TooFewEventsError):
+        rehearse(settings=settings).run()
+
+
+def test_other_names_of_processors_work(tmp_path, calibrated):
+    names = {"DDCaloDigiName": "Calo", "DDPandoraPFANewProcessorName": "Pfa", "PfoAnalysisName": "Ana"}
+    known = {key: value for key, value in names.items() if key != "PfoAnalysisName"}
+    settings = evolve(
+        calibrated.setup.settings, digi_processor=known["DDCaloDigiName"], pandora_processor="Pfa"
+    )
+    files = kit(calibrated.start, settings)
+    text = files.steering.content().replace(b"MyPfoAnalysis", b"Ana")
+    attached = attach(tmp_path, evolve(files, steering=Steering.parse(text)))
+    request = Request(
+        settings={**GIVEN, **names, "stopStage": 1, "stopPhase": 0},
+        workers=1,
+        inputs={"gamma": calibrated.inputs.files["gamma"]},
+    )
+    assert Rehearsal(tmp_path / "here", request, attached).run() is State.FINISHED

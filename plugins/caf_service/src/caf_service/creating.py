@@ -132,7 +132,9 @@ def _arranged(wish: Wish, plan: Plan) -> Wish:
     except ConfigurationError:
         raise
     except Exception as error:  # whatever a plan's author did wrong, it is no fault of the service
-        raise ConfigurationError(f"the plan {plan.name!r} cannot arrange the calibration: {error!r}") from error
+        raise ConfigurationError(
+            f"the plan {plan.name!r} cannot arrange the calibration: {error!r}"
+        ) from error
     return evolve(wish, **{name: getattr(arranged, name) for name in fields_dict(Request)})
 
 

@@ -5,7 +5,7 @@ parameters of the step, processes its share of the phase's input and reports one
 reported, the phase's update function makes the next parameters of their files. Nothing here does I/O.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ class Request:
         workers: Number of workers.
         quorum: The fraction of workers that must report; ``None`` for the plan's own.
         inputs: Sample -> files.
-        start: Where to start, as ``{"stage": name or index, "phase": name or index}``; ``None`` for the beginning.
+        start: Where to start, as ``{"stage": name or index, "phase": name or index}``; ``None`` for the
+            beginning.
         stop: Where to stop; ``None`` for the end.
         output_dir: Where the result is copied; empty for nowhere.
     """
@@ -170,12 +171,20 @@ class Phase:
     fails_at_maximum: bool = True
 
 
+def _phases(values: Iterable[Phase]) -> tuple[Phase, ...]:
+    return tuple(values)
+
+
 @frozen
 class Stage:
     """Phases that follow one another."""
 
     name: str
-    phases: tuple[Phase, ...] = field(converter=tuple)
+    phases: tuple[Phase, ...] = field(converter=_phases)
+
+
+def _stages(values: Iterable[Stage]) -> tuple[Stage, ...]:
+    return tuple(values)
 
 
 @frozen
@@ -206,12 +215,14 @@ class Plan:
 
     name: str
     version: str
-    stages: tuple[Stage, ...] = field(converter=tuple)
+    stages: tuple[Stage, ...] = field(converter=_stages)
     begin: str | Callable[[Mapping[str, Any], Mapping[str, Path]], Parameters]
     work: str = ""
     command: str = ""
     finish: str | Callable[[Parameters, Mapping[str, Any], Mapping[str, Path], Path], None] | None = None
-    share: str | Callable[[Mapping[str, Sequence[str]], Mapping[str, Any], int], Sequence[Share]] | None = None
+    share: str | Callable[[Mapping[str, Sequence[str]], Mapping[str, Any], int], Sequence[Share]] | None = (
+        None
+    )
     arrange: Callable[[Request], Request] | None = None
     settings: Mapping[str, Setting] = field(factory=dict)
     samples: tuple[str, ...] = ()

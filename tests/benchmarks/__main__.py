@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import resident
 import scale
 import tasks
 import whole
@@ -12,7 +13,7 @@ from rich.console import Console
 from sizes import FULL, QUICK
 from table import Row, machine, show, write
 
-SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale}
+SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "resident": resident}
 
 
 def main() -> None:

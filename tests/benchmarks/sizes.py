@@ -20,6 +20,9 @@ class Sizes:
         polled: States of one poll.
         runs: Runs a strategy decides about.
         submitted: Numbers of tasks that are submitted to a scheduler.
+        crew: Resident workers on this machine.
+        steps: Steps that they do.
+        simulated: Simulated resident workers.
     """
 
     rounds: int = 7
@@ -34,6 +37,9 @@ class Sizes:
     polled: int = 10_000
     runs: int = 10_000
     submitted: tuple[int, ...] = (1_000, 10_000)
+    crew: int = 100
+    steps: int = 12
+    simulated: int = 1_000
 
 
 FULL = Sizes()
@@ -50,4 +56,7 @@ QUICK = Sizes(
     polled=100,
     runs=50,
     submitted=(20, 40),
+    crew=2,
+    steps=3,
+    simulated=10,
 )

@@ -27,6 +27,8 @@ SUBJECTS = {
     "SequentialRunByRun",
     "SequentialBoundaries",
     "SimpleRunByRun",
+    "a step of",
+    "hear of a step",
 }
 
 

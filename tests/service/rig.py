@@ -150,6 +150,12 @@ class ServiceProcess:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it; returns at once."""
         argv = [sys.executable, "-P", "-m", "caf_core.cli", "service", "start", str(self.data)]

@@ -83,7 +83,7 @@ PLAN = Plan(
     name="toy",
     version="1",
     stages=(
-        Stage("first", (Phase("sums", "numbers", "service.toy_plan:update"),)),
+        Stage("first", (Phase("sums", "numbers", "service.toy_plan:update", max_steps=1000),)),
         Stage("second", (Phase("again", "numbers", update), Phase("more", "numbers", update))),
     ),
     begin=begin,

@@ -237,10 +237,14 @@ class Crews:
         done = [
             int(worker)
             for worker, attempt in begun.items()
-            if int(worker) in crew.dead and tasks[int(worker)].attempt > attempt
+            if int(worker) in crew.dead
+            and int(worker) not in ended
+            and tasks[int(worker)].attempt > attempt
         ]
+        usual = json.dumps({"backend": muster.backend})
         if done:
             self.desk.resubmitted(crew.calibration, done)
+            self.desk.note(crew.calibration, usual)
         waiting = [worker for worker in crew.resubmit if worker not in ended and worker not in done]
         if self._wait_for(muster, waiting) and not done:
             self.pause = _SOON
@@ -255,6 +259,7 @@ class Crews:
         self.quarters.write_tokens(crew.calibration, self.desk.tokens(crew.calibration, again))
         self.service.retry_failed(muster.key)
         self.desk.resubmitted(crew.calibration, again)
+        self.desk.note(crew.calibration, usual)
         for worker in again:
             muster.pending.pop(worker, None)
         log.info("calibration %s: %d workers submitted again", crew.calibration, len(again))

@@ -12,7 +12,7 @@ AGENT, WORKER = 30.0, 10.0
 """The intervals of the original design [s]."""
 
 
-def rows(sizes: Sizes, folder: Path) -> Iterator[Row]:  # noqa: ARG001 - every subject is given one
+def rows(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """All rows of this subject."""
     yield from _real(sizes)
     yield from _simulated(sizes)
@@ -21,7 +21,7 @@ def rows(sizes: Sizes, folder: Path) -> Iterator[Row]:  # noqa: ARG001 - every s
 def _real(sizes: Sizes) -> Iterator[Row]:
     found = program("resident_workers", sizes.crew, sizes.steps)
     who = f"{sizes.crew} workers on this machine"
-    note = "trivial steps, SQLite, quorum 1; from one step's beginning to the next one's, the update's process included"
+    note = "trivial steps, SQLite, quorum 1; from one beginning to the next, the update's process included"
     yield Row(f"a step of {who}", (found["step"],), "s", 6.0, note=note)
     yield Row(f"steps a minute, {who}", (60 / found["step"],), "", 10, at_least=True)
     # The agent finds the last report half an interval later on average; the last of many workers hears of the

@@ -99,7 +99,8 @@ SCRIPT = """
 from caf_core import CAF
 from caf_service import ServiceCalibration
 
-toy = ServiceCalibration("toy", plan="service.toy_plan:PLAN", workers=2, quorum=1.0, settings={"seconds": 0.5})
+plan = "service.toy_plan:PLAN"
+toy = ServiceCalibration("toy", plan=plan, workers=2, quorum=1.0, settings={"seconds": 0.5})
 caf = CAF(output_dir="out")
 caf.add_calibration(toy)
 caf.run()

@@ -316,6 +316,24 @@ def test_cancel_ends_what_executes_and_what_waits(tmp_path, request_of):
     house.service.close()
 
 
+def test_some_tasks_are_ended_and_submitted_again(tmp_path, backend, request_of):
+    house = House(backend)
+    forever = f"[ $(wc -c < {tmp_path}/marks/$CAF_TASK) -gt 1 ] || while :; do sleep 0.05; done"
+    house.service.submit(request_of(retry=RetryPolicy.never()), marking(tmp_path, 3, forever))
+    house.wait(lambda _: (tmp_path / "marks").is_dir() and len(executions(tmp_path)) == 3)
+    house.service.cancel_tasks("job", [0, 2])
+    house.wait(lambda _: house.service.status("job").counts[TaskState.FAILED] == 2)
+    assert house.service.task("job", 1).state is not TaskState.FAILED
+    house.service.retry_failed("job")
+    house.wait(lambda _: house.service.status("job").counts[TaskState.COMPLETED] == 2)
+    house.service.cancel_tasks("job", [0, 1, 2])  # what has ended is left alone
+    house.wait()
+    assert house.service.status("job").counts[TaskState.COMPLETED] == 2
+    assert executions(tmp_path) == {"0": 2, "1": 1, "2": 2}
+    assert backend.sizes == [3, 2]
+    house.service.close()
+
+
 def test_a_task_is_split_to_isolate_a_bad_file(tmp_path, backend, request_of):
     retry = RetryPolicy().with_rule(FailureKind.EXIT_CODE, Rule(Remedy.SPLIT))
     command = "cp input_files.json got.txt; ! grep -q bad input_files.json"

@@ -1,7 +1,7 @@
 """A calibration as a user describes it, and the base of calibrations that users write themselves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,6 +94,7 @@ class CalibrationBase(ABC):
     output_dir: Path | None = field(default=None, init=False)
     iov: IoV | None = field(default=None, init=False)
     state: str = field(default=State.INIT, init=False)
+    _counter: Callable[[int, int], None] | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a calibration")
@@ -105,6 +106,16 @@ class CalibrationBase(ABC):
     @abstractmethod
     def is_valid(self) -> bool:
         """Whether it can be run as it is configured."""
+
+    def report_iteration(self, iteration: int, last: int) -> None:
+        """Let ``caf status`` show how far ``run`` has come; may be called from any thread.
+
+        Args:
+            iteration: Counts from 0.
+            last: The last one that is allowed.
+        """
+        if self._counter is not None:
+            self._counter(iteration, last)
 
     def depends_on(self, calibration: "CalibrationBase") -> None:
         """Let this calibration start only when another has completed, and see its constants."""

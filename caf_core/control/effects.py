@@ -68,6 +68,15 @@ class Finish:
 
 
 @frozen
+class NoteIteration:
+    """Write down to which iteration a user's own calibration has come."""
+
+    name: str
+    iteration: int
+    last: int
+
+
+@frozen
 class StartOwnRun:
     """Call ``run`` of a user's own calibration in a thread; answered by ``OwnRunEnded``."""
 
@@ -88,5 +97,15 @@ class Stop:
 
 
 Effect = (
-    Decide | Move | SubmitCollectors | Gather | StartAlgorithms | Tidy | Finish | StartOwnRun | Skip | Stop
+    Decide
+    | Move
+    | SubmitCollectors
+    | Gather
+    | StartAlgorithms
+    | Tidy
+    | Finish
+    | NoteIteration
+    | StartOwnRun
+    | Skip
+    | Stop
 )

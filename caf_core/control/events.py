@@ -74,6 +74,15 @@ class OwnRunEnded:
 
 
 @frozen
+class OwnIteration:
+    """The ``run`` method of a user's own calibration has come to another iteration."""
+
+    name: str
+    iteration: int
+    last: int
+
+
+@frozen
 class Failed:
     """Something that had to be done for a calibration could not be done."""
 
@@ -81,4 +90,4 @@ class Failed:
     reason: str
 
 
-Event = Begin | Decided | Submitted | JobEnded | Gathered | AlgorithmsEnded | Finished | OwnRunEnded | Failed
+Event = Begin | Decided | Submitted | JobEnded | Gathered | AlgorithmsEnded | Finished | OwnRunEnded | OwnIteration | Failed

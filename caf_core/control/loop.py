@@ -207,6 +207,8 @@ class Controller:
                 return self._finish(name)
             case effects.StartOwnRun(name):
                 self._start_own(name)
+            case effects.NoteIteration(name, iteration, last):
+                self._shop.store.update(name, iteration=iteration, max_iterations=last)
             case effects.Skip(name, because):
                 self._reasons[name] = f"not started, as {because!r} failed"
                 self._listener.said(f"{name}: not started, as {because!r}, on which it depends, failed")
@@ -314,6 +316,9 @@ class Controller:
         one.output_dir.mkdir(parents=True, exist_ok=True)
         calibration = one.calibration
         calibration.output_dir, calibration.iov = one.output_dir, one.selection.requested
+        calibration._counter = lambda number, last: self._inbox.put(
+            Posted(events.OwnIteration(name, number, last))
+        )
         threading.Thread(
             target=_run_own, args=(calibration, self._inbox), name=f"caf {name}", daemon=True
         ).start()

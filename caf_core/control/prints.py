@@ -55,7 +55,7 @@ def _program_files(part: ResolvedCollection) -> Sequence[Path]:
 def own_print(calibration: CalibrationBase) -> str:
     """What a user's own calibration does: its class, and its attributes without those that a CAF sets."""
     attributes = {**vars(calibration)}
-    for name in ("dependencies", "state", "output_dir", "iov"):
+    for name in ("dependencies", "state", "output_dir", "iov", "_counter"):
         attributes.pop(name, None)
     return fingerprints.fingerprint(type(calibration), attributes)
 

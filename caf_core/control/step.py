@@ -18,6 +18,7 @@ from caf_core.control.effects import (
     Finish,
     Gather,
     Move,
+    NoteIteration,
     Skip,
     StartAlgorithms,
     StartOwnRun,
@@ -34,6 +35,7 @@ from caf_core.control.events import (
     Finished,
     Gathered,
     JobEnded,
+    OwnIteration,
     OwnRunEnded,
     Submitted,
 )
@@ -132,6 +134,11 @@ def step(system: System, event: Event) -> tuple[System, tuple[Effect, ...]]:
                 work.then(Tidy(name, work.system[name].iteration, last=True))
         case OwnRunEnded():
             _own_run_ended(work, event)
+        case OwnIteration(name, iteration, last):
+            stage = work.system[name]
+            if stage.own and stage.begun and not stage.over:
+                work.change(name, iteration=iteration, max_iterations=last)
+                work.then(NoteIteration(name, iteration, last))
         case Failed(name, reason):
             _fail(work, name, reason)
     _start_and_stop(work)

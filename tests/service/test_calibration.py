@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from caf_core import CAF, CalibrationBase, CalibrationFailedError, IoV, LocalDatabase
+from caf_core.control.reading.overview import read_overview
 from caf_local import Local
 from caf_service import ServiceCalibration
 from service.rig import EXAMPLES, LAST, Rig, rig, use_plans
@@ -39,6 +40,12 @@ class After(CalibrationBase):
         return True
 
 
+def iteration_of(output: Path, name: str) -> tuple[int, int]:
+    """What ``caf status`` says: the iteration, and the last one that is allowed."""
+    (row,) = (one for one in read_overview(output).calibrations if one.name == name)
+    return row.iteration, row.max_iterations
+
+
 def test_a_plan_in_a_caf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_plans(monkeypatch)
     toy = ServiceCalibration("toy", plan=TOY, workers=2, quorum=1.0, settings={"rounds": 1})
@@ -55,6 +62,7 @@ def test_a_plan_in_a_caf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     steps = json.loads((tmp_path / "out" / "toy" / "steps.json").read_text())["steps"]
     assert [step["converged"] for step in steps] == [True] * 3
     assert (tmp_path / "out" / "toy" / "result" / "history.txt").exists()
+    assert iteration_of(tmp_path / "out", "toy") == (2, 1000 + 20 + 20 - 1)
     database = LocalDatabase(tmp_path / "out" / "outputdb")
     (entry,) = database.entries()
     origin = database.provenance(entry)

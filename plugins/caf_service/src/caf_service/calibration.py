@@ -101,11 +101,14 @@ class ServiceCalibration(CalibrationBase):
             raise ConfigurationError(f"calibration {self.name!r} is run by a CAF: caf.add_calibration(...).")
         with self._service() as client:
             number = self._create(client)
-            status: Status = {}
+            status = client.status(number)
+            last = _longest(client, status["plan"]) - 1
             for status in client.watch(number):
-                self._tell(status)
+                self._tell(status, last)
             if status["state"] != "finished":
-                raise UnfinishedError(f"its plan {status['plan']!r} has {status['state']}: {status['message']}")
+                raise UnfinishedError(
+                    f"its plan {status['plan']!r} has {status['state']}: {status['message']}"
+                )
             result = client.get_result(number, self.output_dir / "result")
         self._store(status, result)
 
@@ -165,9 +168,7 @@ class ServiceCalibration(CalibrationBase):
             "plan": self.plan if self.url else self._load(),
             "workers": self.workers,
             "settings": dict(settings),
-            "inputs": {
-                sample: [_absolute(file) for file in files] for sample, files in self.inputs.items()
-            },
+            "inputs": {sample: [_absolute(file) for file in files] for sample, files in self.inputs.items()},
             "files": dict(self.files),
             "quorum": self.quorum,
             "start": self.start,
@@ -177,17 +178,22 @@ class ServiceCalibration(CalibrationBase):
             "name": self.name,
         }
 
-    def _tell(self, status: Status) -> None:
+    def _tell(self, status: Status, last: int) -> None:
         """Keep what is known of its steps where people look for it."""
         assert self.output_dir is not None  # noqa: S101 - run() has looked
         write_json(self.output_dir / "steps.json", {"id": status["id"], "steps": status["steps"]})
+        self.report_iteration(max(len(status["steps"]) - 1, 0), last)
 
     def _store(self, status: Status, result: Path) -> None:
         """Leave the constants in a database, where dependents and the CAF find them."""
         assert self.output_dir is not None  # noqa: S101 - run() has looked
         # Those of the status are the ones that the last step began with.
         parameters = json.loads((result / "parameters.json").read_text(encoding="utf-8"))
-        made = [Payload(self.name, dict(parameters))] if self.payloads is None else self.payloads(parameters, result)
+        made = (
+            [Payload(self.name, dict(parameters))]
+            if self.payloads is None
+            else self.payloads(parameters, result)
+        )
         iov = self.iov or IoV.always()
         origin = Provenance(
             calibration=self.name,
@@ -199,9 +205,17 @@ class ServiceCalibration(CalibrationBase):
             missing=_missing(status),
         )
         folder = self.output_database_dir or self.output_dir / "outputdb"
-        payloads = [one if one.iov is not None else Payload(one.name, one.content, iov, one.codec) for one in made]
+        payloads = [
+            one if one.iov is not None else Payload(one.name, one.content, iov, one.codec) for one in made
+        ]
         LocalDatabase(folder).write([(one, origin) for one in payloads])
         self.output_database_dir = folder
+
+
+def _longest(client: Client, plan: str) -> int:
+    """How many steps a plan may take at the most."""
+    (found,) = (one for one in client.plans() if one["name"] == plan)
+    return sum(phase["max_steps"] for stage in found["stages"] for phase in stage["phases"])
 
 
 def _usable(client: Client, calibration: int) -> bool:

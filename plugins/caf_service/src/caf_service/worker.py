@@ -9,6 +9,7 @@ import argparse
 import importlib
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -34,6 +35,8 @@ LOG_TAIL = 48 * 1024
 MESSAGE = 2000
 UPLOADS = 5
 """How often a result is sent that arrives damaged."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What tells libraries how many threads to start."""
 QUICKEST = 1.0
 """A service that tells a worker to wait, and does not let it wait, is asked no oftener than this [s]."""
 
@@ -101,6 +104,7 @@ class Worker:
         serial = 0
         try:
             errand = Errand.fetch(self.transport, self._patience, self.directory / "inputs")
+            warm(errand.plan.work or errand.plan.command)
             while True:
                 told = self._work_after(serial, min(self.terms.wait, errand.heartbeat))
                 if told["kind"] == "end":
@@ -213,6 +217,23 @@ class Worker:
     def _pause(self, seconds: float) -> None:
         self._check_time()
         time.sleep(min(seconds, max(0.0, self._until - self.clock())))
+
+
+def warm(reference: str) -> None:
+    """Import in advance what every step needs: its process has it then, and need not spend seconds on it.
+
+    Libraries for linear algebra start threads when they are imported; what is forked shall have none, unless
+    the environment says how many are wanted.
+    """
+    added = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        importlib.import_module(reference.partition(":")[0])
+    except Exception as error:  # the step itself will fail of it, and its log is what people are shown
+        log.warning("%s cannot be imported: %s", reference, error)
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def perform(function: str, command: str, work: Work, answer: Path) -> Sequence[str] | None:

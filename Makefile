@@ -8,7 +8,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 BENCHMARK_STAMP := $(VENV)/.installed-benchmark
 EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
 
-.PHONY: help setup demo test lint test-slow test-clusters benchmark docs clean
+.PHONY: help setup demo demo-pandora test lint test-slow test-clusters benchmark docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -24,6 +24,9 @@ setup: $(STAMP)  ## Make the virtual environment in .venv with every distributio
 
 demo: $(STAMP)  ## Calibrate the muon momentum scale; DATA=folder takes real files
 	$(PY) docs/examples/demo.py $(if $(DATA),--data "$(DATA)") --output demo
+
+demo-pandora: $(STAMP)  ## Calibrate a calorimeter with a service and resident workers; BACKEND=slurm|htcondor
+	$(PY) -m caf_pandora.demo --service --output demo-pandora $(if $(BACKEND),--backend $(BACKEND))
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
@@ -56,4 +59,4 @@ benchmark: $(BENCHMARK_STAMP)  ## Print what everything costs beside its budget;
 	$(PY) tests/benchmarks $(ARGS)
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) demo dist build docs/_build
+	rm -rf $(VENV) demo demo-pandora dist build docs/_build

@@ -1,6 +1,6 @@
 """The record of a calibration's steps: what happened, for people, as ``Calibration.txt``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -67,15 +67,26 @@ def joined_record(start: Constants, entries: Sequence[str], end: Constants) -> s
     return "\n".join([first, *entries, last])
 
 
-def time_table(steps: Sequence[Step]) -> str:
-    """Steps and seconds of every phase."""
-    rows: dict[tuple[int, str], list[float]] = {}
-    for step in steps:
-        rows.setdefault((step.stage, f"{step.phase.number} {step.phase.name}"), []).append(step.seconds)
-    lines = [f"{'stage':>5}  {'phase':<24}{'steps':>5}{'seconds':>9}"]
+def time_rows(steps: Sequence[Step]) -> list[tuple[str, str, float]]:
+    """Stage, phase and seconds of every step."""
+    return [(f"stage{step.stage}", step.phase.name, step.seconds) for step in steps]
+
+
+def time_table(rows: Iterable[tuple[str, str, float]]) -> str:
+    """Steps and seconds of every phase.
+
+    Args:
+        rows: Stage, phase and seconds of every step.
+    """
+    phases: dict[tuple[str, str], list[float]] = {}
+    for stage, phase, seconds in rows:
+        phases.setdefault((stage, phase), []).append(seconds)
+    lines = [f"{'stage':<8}{'phase':<24}{'steps':>5}{'seconds':>9}"]
     lines += [
-        f"{stage:>5}  {phase:<24}{len(took):>5}{sum(took):>9.2f}" for (stage, phase), took in rows.items()
+        f"{stage:<8}{phase:<24}{len(took):>5}{sum(took):>9.2f}" for (stage, phase), took in phases.items()
     ]
+    every = [seconds for took in phases.values() for seconds in took]
+    lines.append(f"{'all':<32}{len(every):>5}{sum(every):>9.2f}")
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,10 @@ from caf_service.store.thread import StoreThread
 _TOKEN = re.compile(r"caf-([1-9][0-9]{0,8})-([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 REMEMBERED = 10.0
-"""For so long a token is known without a look into the database [s]."""
+"""For so long a user's token is known without a look into the database, which others may change [s]."""
+
+WORKER_REMEMBERED = 600.0
+"""The same of a worker's token, which nobody but the service itself ends [s]."""
 
 
 class Role(StrEnum):
@@ -81,7 +84,9 @@ class Accounts:
         """Who has this token, if that is known without the database."""
         parsed = parse(text)
         token, since = self._known.get(parsed[0], (None, 0.0)) if parsed else (None, 0.0)
-        if parsed is None or token is None or self._clock() - since > REMEMBERED:
+        if parsed is None or token is None:
+            return None
+        if self._clock() - since > (REMEMBERED if token.user else WORKER_REMEMBERED):
             return None
         return _identity(token) if _is(token, parsed[1]) else None
 
@@ -160,8 +165,14 @@ class Accounts:
 
     def end_workers(self, store: Store, calibration: int, workers: Iterable[int] | None = None) -> None:
         """End the tokens of these workers, or of all."""
-        store.people.revoke_workers(calibration, workers, self._clock())
-        self._thread.after_commit(self._known.clear)
+        which = None if workers is None else set(workers)
+        store.people.revoke_workers(calibration, which, self._clock())
+        self._thread.after_commit(lambda: self._forget(calibration, which))
+
+    def _forget(self, calibration: int, workers: set[int] | None) -> None:
+        for number, (token, _) in list(self._known.items()):
+            if token.calibration == calibration and (workers is None or token.worker in workers):
+                self._known.pop(number, None)
 
     def _add(self, store: Store, name: str, role: str) -> str:
         if not _NAME.fullmatch(name):

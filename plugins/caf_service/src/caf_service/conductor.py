@@ -9,13 +9,13 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_service import hub as topics
 from caf_service.engine import BeginStep, Effect, End, Event, MakeUpdate, Resubmit, Snapshot, State, advance
 from caf_service.hub import Hub
 from caf_service.plan import Update
-from caf_service.store.records import Facts
+from caf_service.store.records import Facts, Setup
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
 
@@ -27,12 +27,14 @@ class Live:
     Args:
         snapshot: Where it is.
         parameters: The parameters of the current step.
+        setup: What never changes.
         work: What a worker is answered that asks for work, ready to be sent.
         version: Changes whenever anything changes.
     """
 
     snapshot: Snapshot
     parameters: Mapping[str, Any]
+    setup: Setup
     work: bytes
     version: str
 
@@ -154,7 +156,7 @@ class Conductor:
         live = (
             self._rendered(store, calibration, after)
             if known is None or begun
-            else Live(after, known.parameters, known.work, next(self._versions))
+            else evolve(known, snapshot=after, version=next(self._versions))
         )
         self._thread.after_commit(partial(self._publish, calibration, live, effects))
 
@@ -192,7 +194,7 @@ class Conductor:
         if step is None or facts is None:
             raise LookupError(f"calibration {calibration} has no step {snapshot.serial}")
         answer = work_answer(facts, snapshot, step.parameters)
-        return Live(snapshot, step.parameters, json.dumps(answer).encode(), next(self._versions))
+        return Live(snapshot, step.parameters, facts.setup, json.dumps(answer).encode(), next(self._versions))
 
 
 def work_answer(facts: Facts, snapshot: Snapshot, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Nothing of its body is read before that is known.
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -22,6 +23,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PUBLIC = ("/health", "/openapi.json")
 STREAMED = "/worker/results/"
+WORK = "/worker/work"
+PATIENCE = 25.0
+"""How long a worker waits for work that does not say how long [s]."""
+
+_WORK = re.compile(rb"(?:after=(\d{1,9}))?&?(?:wait=(\d{1,3}(?:\.\d{0,6})?))?")
 _ROLES = {
     "worker": (Role.WORKER,),
     "agent": (Role.AGENT, Role.ADMIN),
@@ -74,6 +80,8 @@ class Gate:
         except DatabaseAwayError as error:
             await answer(send, 503, str(error), 2.0)
             return
+        if scope["method"] == "GET" and scope["path"] == WORK and await self._work(scope, send):
+            return
         await self._app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Identity:
@@ -97,6 +105,23 @@ class Gate:
         if who.role is Role.WORKER:
             self._service.desk.see(who.calibration, who.worker)
         return who
+
+    async def _work(self, scope: Scope, send: Send) -> bool:
+        """Answer a worker that asks for work without the whole application: a thousand may be woken at the
+        same time, and all of them want to hear of the next step at once.
+
+        Returns:
+            Whether it was answered; anything unusual is left to the application.
+        """
+        asked = _WORK.fullmatch(scope["query_string"])
+        who: Identity = scope[IDENTITY]
+        if asked is None or self._service.conductor.live(who.calibration) is None:
+            return False
+        body = await self._service.next_work(who, int(asked[1] or 0), float(asked[2] or PATIENCE))
+        if body is None:
+            return False
+        await _send(send, 200, body, [])
+        return True
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body, which is small, and check that it is JSON that any database can keep."""
@@ -127,12 +152,16 @@ class Gate:
 
 async def answer(send: Send, status: int, sentence: str, after: float = 0.0) -> None:
     """Send an error."""
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = []
     if after:
         headers.append((b"retry-after", str(max(1, round(after + 0.5))).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    await _send(send, status, json.dumps({"error": sentence}).encode(), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -167,8 +167,11 @@ class Areas:
 
 def place(source: Path, target: Path) -> None:
     """Move a complete file to its place; ``sync_folder`` makes that safe."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from caf_core.errors import ConfigurationError
+from caf_service import hub as topics
 from caf_service import reporting, telling
 from caf_service.access import Accounts, Identity, Role
 from caf_service.conductor import Conductor, Live
@@ -188,6 +189,18 @@ class Service:
         return reporting.inputs(
             store, who, self.conductor.snapshot(store, who.calibration), self.config.heartbeat
         )
+
+    async def next_work(self, who: Identity, after: int, wait: float) -> bytes | None:
+        """What a worker is to do, as soon as that is known; ``None`` if its calibration was cleaned."""
+        number = who.calibration
+
+        def news() -> bool:
+            live = self.conductor.live(number)
+            return live is None or reporting.work(live, who.worker, after) is not None
+
+        await self.hub.wait((topics.STEP, number), min(wait, self.config.limits.wait), news)
+        live = self.conductor.live(number)
+        return None if live is None else reporting.work(live, who.worker, after) or reporting.WAIT
 
     def take(self, store: Store, who: Identity, serial: int, upload: Upload) -> str:
         """Take a verified result in; see ``reporting.take``."""

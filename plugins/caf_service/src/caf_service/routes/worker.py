@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from caf_service import hub as topics
 from caf_service import reporting
 from caf_service.access import Identity
 from caf_service.bodies import Failure, Heartbeat
 from caf_service.errors import NotFoundError
+from caf_service.gate import PATIENCE
 from caf_service.results import DamagedError, Upload
 from caf_service.routes import Serving, Who, bearer, stored
 from caf_service.service import Service
@@ -41,22 +41,13 @@ async def work(
     service: Serving,
     who: Who,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-    wait: Annotated[float, Query(ge=0, le=3600)] = 25.0,
+    wait: Annotated[float, Query(ge=0, le=3600)] = PATIENCE,
 ) -> Response:
     """What to do next: answered as soon as it is known, or when the waiting is over."""
-    number = who.calibration
-    if service.conductor.live(number) is None:
-        await stored(service, lambda store: service.live(store, number))
-
-    def news() -> bool:
-        live = service.conductor.live(number)
-        return live is None or reporting.work(live, who.worker, after) is not None
-
-    await service.hub.wait((topics.STEP, number), min(wait, service.config.limits.wait), news)
-    live = service.conductor.live(number)
-    if live is None:
+    await stored(service, lambda store: service.live(store, who.calibration))
+    body = await service.next_work(who, after, wait)
+    if body is None:
         raise NotFoundError("your calibration was cleaned.")
-    body = reporting.work(live, who.worker, after) or reporting.WAIT
     return Response(body, media_type="application/json")
 
 

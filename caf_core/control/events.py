@@ -90,4 +90,15 @@ class Failed:
     reason: str
 
 
-Event = Begin | Decided | Submitted | JobEnded | Gathered | AlgorithmsEnded | Finished | OwnRunEnded | OwnIteration | Failed
+Event = (
+    Begin
+    | Decided
+    | Submitted
+    | JobEnded
+    | Gathered
+    | AlgorithmsEnded
+    | Finished
+    | OwnRunEnded
+    | OwnIteration
+    | Failed
+)

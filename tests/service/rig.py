@@ -99,10 +99,10 @@ def rigged(home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: A
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    """A service and its agent in this process; workers are ended with the test."""
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Iterator[Rig]:
+    """A service and its agent in this process, on each database; workers are ended with the test."""
     use_plans(monkeypatch)
-    with rigged(tmp_path) as one:
+    with rigged(tmp_path, database=database) as one:
         yield one
         for status in one.client.statuses():
             one.client.kill(status["id"])

@@ -163,9 +163,9 @@ def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
     remote.close()
 
 
-def disturbed(tmp_path: Path, kills: int) -> None:
+def disturbed(tmp_path: Path, database: str, kills: int) -> None:
     """Kill the service, agent included, again and again; nothing of that shows in the constants."""
-    service = ServiceProcess.make(tmp_path / "service")
+    service = ServiceProcess.make(tmp_path / "service", **({"database": database} if database else {}))
     service.start()
     try:
         with service.client() as client:
@@ -185,17 +185,19 @@ def disturbed(tmp_path: Path, kills: int) -> None:
         service.stop()
 
 
-def test_a_service_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_is_killed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
     use_plans(monkeypatch)
-    disturbed(tmp_path, kills=3)
+    disturbed(tmp_path, database, kills=3)
 
 
 @pytest.mark.slow
 def test_a_service_that_is_killed_twenty_times_finds_the_same_constants(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     use_plans(monkeypatch)
-    disturbed(tmp_path, kills=20)
+    disturbed(tmp_path, database, kills=20)
 
 
 @pytest.mark.slow

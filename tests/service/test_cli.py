@@ -54,7 +54,17 @@ def test_create_and_watch(calibrations: Callable[..., Said], tmp_path: Path) -> 
     (tmp_path / "1.txt").write_text("1 2 3")
     (tmp_path / "2.txt").write_text("4")
     said = calibrations(
-        "create", "toy_files", "-w", 2, "-q", 1.0, "-i", f"numbers={tmp_path}/*.txt", "-s", "rounds=1", "--watch"
+        "create",
+        "toy_files",
+        "-w",
+        2,
+        "-q",
+        1.0,
+        "-i",
+        f"numbers={tmp_path}/*.txt",
+        "-s",
+        "rounds=1",
+        "--watch",
     )
     assert said.code == 0, said.err
     lines = said.out.splitlines()
@@ -104,7 +114,19 @@ def test_what_is_wrong_is_said_in_one_line(calibrations: Callable[..., Said], tm
 
 
 def test_start_and_stop_of_a_part(calibrations: Callable[..., Said], rig: Rig) -> None:
-    words = ("create", "toy", "-w", 1, "-s", "rounds=1", "--start", "second", "--stop", "second.again", "--watch")
+    words = (
+        "create",
+        "toy",
+        "-w",
+        1,
+        "-s",
+        "rounds=1",
+        "--start",
+        "second",
+        "--stop",
+        "second.again",
+        "--watch",
+    )
     said = calibrations(*words)
     assert said.code == 0
     status = rig.client.status(int(said.out.split()[0]))

@@ -186,7 +186,9 @@ def test_files_come_along(lone: Lone) -> None:
 # What it is made of
 
 
-@pytest.mark.parametrize(("status", "passing"), [(500, True), (503, True), (429, True), (404, False), (401, False)])
+@pytest.mark.parametrize(
+    ("status", "passing"), [(500, True), (503, True), (429, True), (404, False), (401, False)]
+)
 def test_what_passes_is_tried_again(status: int, passing: bool) -> None:
     asked: list[float] = []
     pauses: list[float] = []
@@ -279,5 +281,3 @@ def _children(pid: int) -> list[int]:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-

@@ -30,7 +30,9 @@ def main(workers: int, steps: int) -> None:
                 # One phase of one stage takes all the steps.
                 more = {"start": {"stage": "first"}, "stop": {"stage": "first"}, "quorum": 1.0}
                 begin = time.time()
-                number = client.create_calibration("toy", workers=workers, settings={"rounds": steps}, **more).id
+                number = client.create_calibration(
+                    "toy", workers=workers, settings={"rounds": steps}, **more
+                ).id
                 status = client.status(number)
                 memory, each = 0, 0.0
                 for status in client.watch(number):

@@ -14,9 +14,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from service.bench import wish  # noqa: E402 - its folder has to be on the path
-from service.load import crew  # noqa: E402
-from service.test_service_restart import Killable  # noqa: E402
+from service.bench import wish
+from service.load import crew
+from service.test_service_restart import Killable
 
 
 def main(number: int) -> None:

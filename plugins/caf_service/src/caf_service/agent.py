@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
 from os import getpid
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -179,8 +178,10 @@ class Agent:
         """Look after everybody; tells whether the desk answered."""
         try:
             crews.look()
-        except CafError as error:
-            log.warning("the agent cannot do its work now: %s", error)
+        except Exception as error:  # a desk may fail in ways of its own; what is true is looked up again
+            log.warning(
+                "the agent cannot do its work now: %s", error, exc_info=not isinstance(error, CafError)
+            )
             return False
         return True
 

@@ -119,6 +119,9 @@ class Crews:
                 self._tend(crew)
             except CafError as error:
                 problem = error
+            except Exception as error:  # one calibration's trouble must not be that of all others
+                log.exception("calibration %s cannot be looked after", crew.calibration)
+                problem = CafError(f"calibration {crew.calibration}: {type(error).__name__}: {error}")
         listed = {crew.calibration for crew in crews}
         for calibration in self._known.keys() - listed:
             # It was cleaned away, and its workers' tokens with it.
@@ -237,9 +240,7 @@ class Crews:
         done = [
             int(worker)
             for worker, attempt in begun.items()
-            if int(worker) in crew.dead
-            and int(worker) not in ended
-            and tasks[int(worker)].attempt > attempt
+            if int(worker) in crew.dead and int(worker) not in ended and tasks[int(worker)].attempt > attempt
         ]
         usual = json.dumps({"backend": muster.backend})
         if done:

@@ -40,6 +40,10 @@ class Terms:
     resources: Resources = field(factory=Resources)
 
 
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
 @frozen
 class Place:
     """Where an agent works, and where its workers find the service.
@@ -50,7 +54,7 @@ class Place:
         certificate: Certificates that workers trust, if need be.
     """
 
-    directory: Path
+    directory: Path = field(converter=_absolute)  # tasks are executed elsewhere
     url: str
     certificate: Path | None = None
 

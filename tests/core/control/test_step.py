@@ -228,3 +228,14 @@ def test_a_failure_stops_only_those_that_depend_on_it() -> None:
     assert brought[1:] == (effects.Skip("b", "a"), effects.Skip("c", "b"))
     system, brought = step.step(system, events.Decided("d", State.COMPLETED, 0))
     assert brought == (effects.Stop(),)
+
+
+@pytest.mark.parametrize("state", [State.INIT, State.RUNNING_COLLECTOR, State.COMPLETED, State.FAILED])
+@pytest.mark.parametrize("own", [True, False])
+def test_only_an_own_calibration_that_executes_tells_its_iteration(state, own) -> None:
+    system = {"a": Stage("a", own=own, state=state, begun=state is not State.INIT)}
+    system, brought = step.step(system, events.OwnIteration("a", 7, 20))
+    noted = [effect for effect in brought if isinstance(effect, effects.NoteIteration)]
+    counts = own and state is State.RUNNING_COLLECTOR
+    assert noted == ([effects.NoteIteration("a", 7, 20)] if counts else [])
+    assert system["a"].iteration == (7 if counts else 0)

@@ -20,6 +20,7 @@ _spec.loader.exec_module(pages)
 
 SLOW = {
     "tutorial/muon-scale.md",
+    "how-to/from-ilcdirac.md",
     *(f"how-to/{name}.md" for name in ("debug-a-failed-job", "dependencies", "restart")),
     *(f"how-to/write-a-{name}.md" for name in ("backend", "strategy")),
 }

@@ -9,6 +9,7 @@ environment or the user's file, as in ``caf_service.client``.
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -27,7 +28,14 @@ _FRACTION = "fractionOfFinishedJobsNeededToStartNextStep"
 _OURS = ("numberOfJobs", _FRACTION, "steeringFile", "marlinVersion")
 """Settings of the original that the service takes by other ways; a plan gets them if it knows them."""
 
-_config: dict[str, Any] = {"url": "", "token": "", "plan": "pandora", "settings": {}, "quorum": None}
+_config: dict[str, Any] = {
+    "url": "",
+    "token": "",
+    "plan": "pandora",
+    "settings": {},
+    "quorum": None,
+    "files": {},
+}
 
 
 def S_OK(value: Any = None) -> dict[str, Any]:
@@ -57,7 +65,8 @@ def setConfig(option: str | Mapping[str, Any] | None = None, value: Any = None, 
 
     Args:
         option: The name of an option, or a dictionary of them: ``url``, ``token``, ``plan``, ``settings``,
-            ``quorum``, ``backend``, ``backend_args``.
+            ``quorum``, ``backend``, ``backend_args``, and ``files`` that go with the steering file, as
+            name -> path.
         value: Its value.
         options: The same by name.
     """
@@ -81,6 +90,7 @@ def createCalibration(*args: Any, **kwargs: Any) -> int:
     dictionaries = isinstance(args[0], Mapping) if args else "inputFiles" in kwargs
     wish = _by_dictionaries(*args, **kwargs) if dictionaries else _by_directories(*args, **kwargs)
     plan = str(_config["plan"])
+    wish["files"] = {**{name: Path(path) for name, path in _config["files"].items()}, **wish["files"]}
     more = {name: _config[name] for name in ("quorum", "backend", "backend_args") if _config.get(name)}
     with _client() as client:
         known = {name for one in client.plans() if one["name"] == plan for name in one["settings"]}
@@ -97,7 +107,9 @@ def _by_directories(
     InputFiles: Iterable[str | Path],
     NumberOfJobs: int,
 ) -> dict[str, Any]:
+    places = list(InputFiles)
     offered = {
+        "energies": energies(places),
         "marlinVersion": SoftwareVersion,
         "numberOfJobs": NumberOfJobs,
         "steeringFile": str(SteeringFile),
@@ -106,7 +118,7 @@ def _by_directories(
         "workers": NumberOfJobs,
         "settings": dict(_config["settings"]),
         "offered": offered,
-        "inputs": by_sample(InputFiles),
+        "inputs": by_sample(places),
         "files": {STEERING: Path(SteeringFile)},
     }
 
@@ -116,7 +128,8 @@ def _by_dictionaries(
     numberOfEventsPerFile: Mapping[str, int],
     calibSettingsDict: Mapping[str, Any],
 ) -> dict[str, Any]:
-    settings = {**_config["settings"], **calibSettingsDict}
+    usual = {name: one for name, one in _config["settings"].items() if name != "numberOfEventsPerFile"}
+    settings = {**usual, **calibSettingsDict}
     quorum = settings.get(_FRACTION)
     offered = {"numberOfEventsPerFile": {_sample(name): n for name, n in numberOfEventsPerFile.items()}}
     wish: dict[str, Any] = {
@@ -149,11 +162,34 @@ def by_sample(places: Iterable[str | Path]) -> dict[str, list[str]]:
                 f"{', '.join(sorted(_SAMPLES))}."
             )
         path = Path(place)
-        files = sorted(map(str, path.rglob("*"))) if path.is_dir() else [str(place)]
+        # Workers are elsewhere.
+        files = sorted(map(str, path.absolute().rglob("*"))) if path.is_dir() else [str(place)]
         chosen = [file for file in files if file.endswith(SUFFIXES)]
         if not chosen:
             raise ValueError(f"{place} holds no files that end with {' or '.join(SUFFIXES)}.")
         found.setdefault(samples[0], []).extend(chosen)
+    return found
+
+
+def energies(places: Iterable[str | Path]) -> dict[str, float]:
+    """True energies by sample [GeV], where folders tell them: ``.../gamma/10`` holds photons of 10 GeV.
+
+    Args:
+        places: Folders, or files.
+    Raises:
+        ValueError: If a sample has two energies.
+    """
+    found: dict[str, float] = {}
+    for place in places:
+        parts = Path(place).parts
+        for name, value in pairwise(parts):
+            sample = _SAMPLES.get(name.lower())
+            if sample is None or not value.replace(".", "", 1).isdecimal():
+                continue
+            if found.setdefault(sample, float(value)) != float(value):
+                raise ValueError(
+                    f"the sample {sample} has {found[sample]:g} and {value} GeV; take one of them."
+                )
     return found
 
 

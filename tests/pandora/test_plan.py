@@ -379,3 +379,26 @@ def test_other_names_of_processors_work(tmp_path, calibrated):
         inputs={"gamma": calibrated.inputs.files["gamma"]},
     )
     assert Rehearsal(tmp_path / "here", request, attached).run() is State.FINISHED
+
+
+@pytest.mark.slow
+def test_the_demo_with_a_service_gives_the_constants_of_the_one_without(tmp_path):
+    argv = [sys.executable, "-m", "caf_pandora.demo", "--seed", "5", "--output"]
+    results = []
+    for name, more in (("here", ["--no-pictures"]), ("service", ["--service"])):
+        words = [*argv, str(tmp_path / name), *more]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "OUTSIDE" not in done.stdout
+        results.append((tmp_path / name / "clicReconstruction.xml").read_bytes())
+    assert results[0] == results[1]
+    assert {path.name for path in (tmp_path / "service").iterdir()} == {
+        "clicReconstruction.xml",
+        "clicReconstruction_INPUT.xml",
+        "newPandoraLikelihoodData.xml",
+        "Calibration.txt",
+        "parameters.json",
+        "steps.json",
+        "steps",
+        "pictures",
+    }

@@ -77,7 +77,8 @@ def main(number: int) -> None:
             workers = asyncio.run(crew(service, tokens))
             seconds = time.monotonic() - begin
             told = ada.get(f"/calibrations/{calibration}")
-            memory = psutil.Process(service.pid).memory_info().rss / 1e6
+            process = psutil.Process(service.pid)
+            memory, cpu = process.memory_info().rss / 1e6, sum(process.cpu_times()[:2])
         finally:
             service.close()
     steps = len(told["steps"])
@@ -86,8 +87,10 @@ def main(number: int) -> None:
     assert told["state"] == "finished", told["message"]
     assert sum(one.counted for one in workers) == steps * number
     print(f"{number} workers, {steps} steps in {seconds:.1f} s: {steps / seconds * 60:.0f} steps a minute")
-    print(f"heard of a step after {delays[len(delays) // 2]:.3f} s (median), {delays[len(delays) * 99 // 100]:.3f} s (99 %)")
+    median, last = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
+    print(f"heard of a step after {median:.3f} s (median), {last:.3f} s (99 %)")
     print(f"memory of the service: {memory:.0f} MB")
+    print(f"processor: {cpu / steps / number * 1e3:.2f} ms a worker and step, its beginning included")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import os
 import random
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,14 @@ import pytest
 
 from caf_core.testing.bench import wait_until
 from caf_local import Local
+from caf_service.agent import Agent, Place
+from caf_service.client import Client
+from caf_service.config import ServiceConfig
 from caf_service.desk import AgentDesk
 from caf_service.remote_desk import RemoteDesk
+from caf_service.server import Server
 from caf_service.transport import Address
-from service.rig import LAST, QUICK, Rig, ServiceProcess, rig, rigged, use_plans
+from service.rig import LAST, PLANS, QUICK, Rig, ServiceProcess, rig, rigged, use_plans
 
 __all__ = ["rig"]
 
@@ -161,6 +167,27 @@ def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
     desk.died(number, {1: "told so by a test"})
     assert 1 in desk.crews()[0].dead
     remote.close()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_plans(monkeypatch)
+    argv = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
+    argv += " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    subprocess.run(argv.split(), cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    config = ServiceConfig(data=tmp_path / "service", plans=PLANS, certificate=certificate, key=key)
+    with Server(config) as server:
+        token = server.service.accounts.ensure("ada", "user")
+        place = Place(tmp_path / "agent", server.url, certificate)
+        with (
+            Agent(server.service.desk, place, backend=Local(), terms=QUICK),
+            Client(server.url, token, certificate=certificate) as client,
+        ):
+            assert server.url.startswith("https://")
+            number = client.create_calibration("toy", workers=1, settings={"rounds": 1}).id
+            assert client.wait(number, 60)["state"] == "finished"
+            wait_until(lambda: not server.service.desk.crews(), 30, "the workers are gone")
 
 
 def disturbed(tmp_path: Path, database: str, kills: int) -> None:

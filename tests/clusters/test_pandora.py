@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters.experiment import Experiment
 
 from caf_pandora.demo import EVENTS_PER_FILE
+from clusters.experiment import Experiment
 
 LIMIT = 900
 SCALE = 0.3

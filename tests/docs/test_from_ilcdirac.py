@@ -31,7 +31,7 @@ def names(column):
 
 
 def test_every_function_and_setting_has_a_row():
-    assert FUNCTIONS <= names(0)
+    assert names(0) >= FUNCTIONS
     told = {name for row in ROWS for cell in row for name in re.findall(r"`(\w+)`", cell)}
     assert set(SETTINGS) <= told
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.plugins.lookup import import_named
 from caf_pandora import constants as c
 from caf_pandora.demo import demo_settings
-from caf_pandora.errors import SteeringError, TooFewEventsError
+from caf_pandora.errors import PandoraError, SteeringError, TooFewEventsError
 from caf_pandora.order import STAGES
 from caf_pandora.phases import PHASES
 from caf_pandora.plan import PLAN, SETTINGS, STAND_IN, arrange
@@ -23,10 +23,14 @@ from caf_pandora.record import describe
 from caf_pandora.standin.examples import kit
 from caf_pandora.steering import Steering
 from caf_pandora.stepping import FILES, begin, kit_of, share
+from caf_service.client import Client
+from caf_service.config import ServiceConfig
 from caf_service.engine import BeginStep, End, MakeUpdate, Reported, Snapshot, State, Updated, advance
-from caf_service.plan import Position, Request, Results, Work
+from caf_service.plan import Plan, Position, Request, Results, Work
 from caf_service.plans import Catalogue, accuracy_of, route_of
+from caf_service.server import Server
 from caf_service.settings import complete
+from caf_service.transport import RefusedError
 
 NUMBERS = {"gamma": 800, "kaon": 800, "muon": 400, "zuds": 60}
 GIVEN = {"detector": "CLIC", "numberOfEventsPerFile": NUMBERS}
@@ -192,6 +196,7 @@ class Rehearsal:
         request: What the user asks for.
         inputs: The files that came along.
         absent: ``(worker, serial) ->`` whether a worker does not report.
+        plan: The plan.
     """
 
     def __init__(
@@ -200,14 +205,15 @@ class Rehearsal:
         request: Request,
         inputs: Mapping[str, Path],
         absent: Callable[[int, int], bool] = lambda worker, serial: False,
+        plan: Plan = STAND_IN,
     ) -> None:
-        self.directory, self.inputs, self.absent = directory, inputs, absent
+        self.directory, self.inputs, self.absent, self.plan = directory, inputs, absent, plan
         self.request = arrange(request)
         # As it comes out of a database.
         self.settings = json.loads(json.dumps(complete(self.request.settings, SETTINGS, "it")))
-        route = route_of(STAND_IN, self.request.start, self.request.stop)
+        route = route_of(self.plan, self.request.start, self.request.stop)
         self.snapshot = Snapshot(route, self.request.workers, self.request.quorum or 1.0)
-        self.parameters = self._call(STAND_IN.begin, self.settings, inputs)
+        self.parameters = self._call(self.plan.begin, self.settings, inputs)
         self.shares = share(self.request.inputs, self.settings, self.request.workers)
         self.steps: list[SimpleNamespace] = []
 
@@ -229,7 +235,7 @@ class Rehearsal:
         return self.snapshot.state
 
     def _phase(self, position: Position) -> Any:
-        return STAND_IN.stages[position.stage].phases[position.phase]
+        return self.plan.stages[position.stage].phases[position.phase]
 
     def _worked(self, worker: int) -> Path:
         position = self.snapshot.position
@@ -237,10 +243,10 @@ class Rehearsal:
         directory.mkdir(parents=True)
         phase = self._phase(position)
         return self._call(
-            STAND_IN.work,
+            self.plan.work,
             Work(
                 position=position,
-                stage=STAND_IN.stages[position.stage].name,
+                stage=self.plan.stages[position.stage].name,
                 phase=phase.name,
                 parameters=json.loads(json.dumps(self.parameters)),
                 settings=self.settings,
@@ -288,7 +294,7 @@ class Rehearsal:
         """The folder with the result."""
         folder = self.directory / "result"
         folder.mkdir()
-        self._call(STAND_IN.finish, self.parameters, self.settings, self.inputs, folder)
+        self._call(self.plan.finish, self.parameters, self.settings, self.inputs, folder)
         return folder
 
 
@@ -379,6 +385,71 @@ def test_other_names_of_processors_work(tmp_path, calibrated):
         inputs={"gamma": calibrated.inputs.files["gamma"]},
     )
     assert Rehearsal(tmp_path / "here", request, attached).run() is State.FINISHED
+
+
+def one_phase(calibrated: SimpleNamespace, **settings: Any) -> Request:
+    """Phase 0 with one worker."""
+    stop = {"stopStage": 1, "stopPhase": 0}
+    inputs = {"gamma": calibrated.inputs.files["gamma"]}
+    return Request(settings={**GIVEN, **stop, **settings}, workers=1, inputs=inputs)
+
+
+def test_the_command_of_the_site_reconstructs(tmp_path, attached, calibrated, monkeypatch):
+    monkeypatch.setenv("CAF_PANDORA_COMMAND", f"'{sys.executable}' -m caf_pandora.standin '{{steering}}'")
+    by_command = Rehearsal(tmp_path / "command", one_phase(calibrated), attached, plan=PLAN)
+    assert by_command.run() is State.FINISHED
+    in_process = Rehearsal(tmp_path / "process", one_phase(calibrated), attached)
+    assert in_process.run() is State.FINISHED
+    assert by_command.parameters["constants"] == in_process.parameters["constants"]
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "message"),
+    [
+        ("false {steering}", {}, "ended with exit code 1"),
+        ("sh -c 'sleep 60' {steering}", {"reconstructionTimeLimit": 0.2}, r"ended after 0\.2 s"),
+        ("true {steering}", {}, "was not written by the reconstruction"),
+    ],
+)
+def test_a_command_that_fails_is_named(tmp_path, attached, calibrated, monkeypatch, command, more, message):
+    monkeypatch.setenv("CAF_PANDORA_COMMAND", command)
+    rehearsal = Rehearsal(tmp_path / "here", one_phase(calibrated, **more), attached, plan=PLAN)
+    with pytest.raises(PandoraError, match=message):
+        rehearsal.run()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """A user of a service that has no workers."""
+    server = Server(ServiceConfig(data=tmp_path / "service"))
+    with server, Client(server.url, server.service.accounts.ensure("ada", "user")) as client:
+        yield client
+
+
+def test_a_service_takes_it_and_says_what_is_wrong(client, attached, calibrated):
+    wish: dict[str, Any] = {
+        "settings": {**GIVEN, "startPhase": 2, "fractionOfFinishedJobsNeededToStartNextStep": 0.6},
+        "inputs": {name.upper(): files for name, files in calibrated.inputs.files.items()},
+        "files": attached,
+        "workers": WORKERS,
+    }
+    status = client.status(client.create_calibration("pandora", **wish).id)
+    assert (status["stage"], status["phase"], status["needed"]) == ("stage1", "HCalDigi", 2)
+    assert status["settings"]["nHcalLayers"] == 60
+    assert status["parameters"]["command"] == ["Marlin", "{steering}"]
+    for more, message in (
+        ({"files": {}}, r"steering\.xml, PandoraSettings\.xml, PandoraLikelihoodData9EBin\.xml are missing"),
+        ({"settings": {"detector": "CLIC"}}, "missing: numberOfEventsPerFile"),
+        ({"settings": {**GIVEN, "outputPath": "/ilc/user/a/ada"}}, "'/ilc/user/a/ada' is not allowed"),
+        ({"workers": 121}, "numberOfJobs is 121 and the sample zuds has 120 events"),
+        ({"inputs": {"gamma": ["a"]}}, "missing: kaon, muon, zuds"),
+        ({"settings": {**GIVEN, "numberOfEventsPerFile": {"gamma": 1}}}, "missing: kaon, muon, zuds"),
+        ({"settings": {**GIVEN, "digitisationAccuracy": {"a": 1}}}, "digitisationAccuracy is"),
+        ({"settings": {**GIVEN, "detector": 7}}, "detector is 7"),
+    ):
+        with pytest.raises(RefusedError, match=message) as refused:
+            client.create_calibration("pandora", **{**wish, **more})
+        assert refused.value.status == 422
 
 
 @pytest.mark.slow

@@ -52,9 +52,9 @@ class Killable:
         return self._process.pid
 
     def close(self) -> None:
-        self.kill()
         for client in self._clients:
             client.http.close()
+        self.kill()
 
     def start(self) -> None:
         command = [sys.executable, str(HERE / "serve.py"), str(self.config.data), str(self.port)]

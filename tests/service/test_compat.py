@@ -54,7 +54,9 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_three_and_a_half_lines(service: Rig, particles: list[str], tmp_path: Path) -> None:
     (tmp_path / "steering_file.xml").write_text("<marlin/>")
     numberOfJobs = 2
-    result = createCalibration(str(tmp_path / "steering_file.xml"), "software_version", particles, numberOfJobs)
+    result = createCalibration(
+        str(tmp_path / "steering_file.xml"), "software_version", particles, numberOfJobs
+    )
     assert result["OK"], result
     number = result["Value"]
     status = service.client.wait(number, 60)

@@ -4,7 +4,7 @@ A dialogue yields commands, is sent what came of each, and returns a value. Whoe
 or a test with recorded answers) executes the commands.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,10 @@ NOT_FOUND = 127
 """The exit code that stands for a command that is not there, as in a shell."""
 
 T = TypeVar("T")
+
+
+def _words(argv: Iterable[str]) -> tuple[str, ...]:
+    return tuple(argv)
 
 
 @frozen
@@ -33,7 +37,7 @@ class Command:
             that outlives the controller keeps the next controller from asking too early.
     """
 
-    argv: tuple[str, ...] = field(converter=tuple)
+    argv: tuple[str, ...] = field(converter=_words)
     stdin: str | None = None
     env: Mapping[str, str] = field(factory=dict)
     cwd: Path | None = None

@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -118,6 +117,11 @@ class Cluster:
         where = " AND ".join(f"{name} = ?" for name in columns) or "1"
         return self.store.every(where, *columns.values())
 
+    def job(self, identity):
+        """The job with this id."""
+        scheduler = self.dialect(self.store)
+        return next(job for job in self.jobs() if scheduler.identity(job) == identity)
+
     # What others do to jobs
 
     def cancel(self, job):
@@ -184,12 +188,6 @@ class Cluster:
                     time.sleep(0.01)
             return False
         return True
-
-    def kill_pump(self):
-        """Kill what executes jobs, as a crash of the whole machine would; its jobs are lost."""
-        for job in self.store.every("state = 'running'"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(job.pid, signal.SIGKILL)
 
 
 class Faults:
@@ -302,6 +300,22 @@ class Faults:
     def up(self):
         """They are up again."""
         self._cluster.set(down=False)
+
+    def requeue(self, identity):
+        """The scheduler ends a running task and starts it again under its id."""
+        self._cluster.requeue(self._cluster.job(identity))
+
+    def crash(self, identity):
+        """The node of a running task dies."""
+        self._cluster.crash(self._cluster.job(identity))
+
+    def exhaust(self, identity):
+        """A running task is killed because it took too much memory."""
+        self._cluster.exhaust(self._cluster.job(identity))
+
+    def questions(self):
+        """How many questions for states were begun."""
+        return len(self._cluster.calls(*self._asks))
 
     def submissions(self):
         """How many submit commands there were."""

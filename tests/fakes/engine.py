@@ -195,6 +195,10 @@ class Dialect:
         """
         return job.spec[stream]
 
+    def identity(self, job):
+        """The id of a job as the scheduler's users know it."""
+        return job.key
+
     def down(self, call):
         """What a command does while the daemons are down: an ``Answer``, or ``None`` for hanging."""
         return

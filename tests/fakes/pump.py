@@ -259,12 +259,13 @@ class Pump:
 
     def _move_records(self):
         store = self._store
-        for source, target in store.sql("SELECT source, target FROM moves WHERE due <= ?", time.time()):
+        now = time.time()
+        for source, target in store.sql("SELECT source, target FROM moves WHERE due <= ?", now):
             if os.path.isdir(os.path.dirname(target)):
                 with open(source, "rb") as stream, open(f"{target}.late", "wb") as copy:
                     copy.write(stream.read())
                 os.rename(f"{target}.late", target)
-        store.sql("DELETE FROM moves WHERE due <= ?", time.time())
+        store.sql("DELETE FROM moves WHERE due <= ?", now)
         ((due,),) = store.sql("SELECT min(due) FROM moves")
         return due
 

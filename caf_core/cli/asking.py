@@ -45,20 +45,21 @@ SIZE = _Reading("SIZE", size_mb)
 SPAN = _Reading("TIME", _minutes_or_span)
 
 
+def backend_arg_option(function: Function) -> Function:
+    """``--backend-arg``."""
+    return click.option(
+        "--backend-arg",
+        "backend_args",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="For the backend, such as a queue; may be given several times.",
+    )(function)
+
+
 def backend_options(function: Function) -> Function:
     """``--backend`` and ``--backend-arg``."""
-    for option in (
-        click.option(
-            "--backend-arg",
-            "backend_args",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="For the backend, such as a queue; may be given several times.",
-        ),
-        click.option("-b", "--backend", metavar="NAME", help="What executes the tasks."),
-    ):
-        function = option(function)
-    return function
+    named = click.option("-b", "--backend", metavar="NAME", help="What executes the tasks.")
+    return named(backend_arg_option(function))
 
 
 def resource_options(function: Function) -> Function:

@@ -26,7 +26,7 @@ from caf_core.jobs.effects import (
 )
 from caf_core.jobs.judging import JudgedBook
 from caf_core.jobs.ledger import FailureKind, IntentState
-from caf_core.jobs.terms import QUIET_SCAN, Terms
+from caf_core.jobs.terms import Terms
 
 __all__ = ["Terms", "Tracker"]
 
@@ -161,7 +161,7 @@ class Tracker(JudgedBook):
         """The scheduler did not answer a search; this counts for nothing."""
         out = self.open.get(token)
         if out is not None:
-            out.search_at = now + QUIET_SCAN
+            out.search_at = now + self.terms.search_again_after
 
     def _missed(self, out: Out, now: float) -> None:
         again_after = self.terms.capabilities.find_again_after

@@ -100,6 +100,11 @@ def slurm_cluster() -> Iterator[Cluster]:
 
 
 BOTH = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in PORTS]
+SECONDS = [
+    pytest.param(name, marks=[getattr(pytest.mark, name), pytest.mark.xdist_group(f"second-{name}")])
+    for name in PORTS
+]
+"""Whoever disturbs a cluster is alone on it: such tests follow one another in one process."""
 
 
 @pytest.fixture(params=BOTH)
@@ -110,7 +115,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     return found
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=SECONDS)
 def second_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Another instance of either, to be stopped, killed and started as one likes; it is found healthy."""
     variable, default = PORTS[request.param]

@@ -1,4 +1,4 @@
-"""Daemons of a real batch system are stopped in the middle, and started again; nobody fails, nothing is lost."""
+"""Daemons of a real batch system are stopped in the middle, and started again; nothing is lost or fails."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clusters.experiment import ended_well
 
 from caf_core.testing.bench import wait_until
+from clusters.experiment import ended_well
 
 MINUTE = 60.0
 SLOW = 'echo x >> "$0/counts/{index}"; sleep "$1"'
@@ -104,7 +104,7 @@ def begun(experiment) -> int:
 
 def test_the_daemon_of_a_node_goes_and_comes_back(daemons, counts):
     process = counts.submit("-n", 8, "--", "sh", "-c", SLOW, counts.place, 6)
-    wait_until(lambda: begun(counts) >= 4, 60)
+    wait_until(lambda: begun(counts) >= 4, 60, "half of the tasks execute")
     daemons.stop_node()
     time.sleep(8)  # as long as the daemon is away
     daemons.start_node()
@@ -119,7 +119,7 @@ def test_the_scheduler_is_away_for_a_minute(daemons, counts):
     """Tasks end meanwhile, which is noticed, and one is to be tried again, which has to wait."""
     shell = f"{SLOW}; test {{index}} != 1 || test $(wc -l < $0/counts/1) = 2"
     process = counts.submit("-n", 8, "--attempts", 2, "--", "sh", "-c", shell, counts.place, 10)
-    wait_until(lambda: begun(counts) == 8, 60)
+    wait_until(lambda: begun(counts) == 8, 60, "all tasks execute")
     daemons.stop_controller()
     time.sleep(MINUTE)
     assert process.poll() is None, process.communicate()

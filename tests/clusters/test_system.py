@@ -1,14 +1,14 @@
 """Whole runs on real batch systems, nothing disturbed: calibrations, many tasks, failures, cancelling."""
 
 import json
-import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
-from clusters.experiment import PATIENCE, Experiment, ended_well
 
 from caf_core.testing.bench import wait_until
+from clusters.experiment import PATIENCE, Experiment, ended_well
 
 COUNT = "echo x >> $0/counts/{index}"
 """Shell for a task: a line in a file of its own; ``$0`` is the folder of the experiment."""
@@ -88,19 +88,18 @@ def test_ctrl_c_ends_what_executes(counts):
     shell = "echo $$ > $0/counts/{index}; exec sleep 300"
     process = counts.submit("-n", 6, "--", "sh", "-c", shell, counts.place)
     folder = counts.place / "counts"
-    wait_until(lambda: len(sorted(folder.iterdir())) == 6, 60)
-    sleepers = [int(path.read_text()) for path in folder.iterdir() if path.read_text()]
+    wait_until(lambda: sum(path.stat().st_size > 0 for path in folder.iterdir()) == 6, 60, "all execute")
+    sleepers = [int(path.read_text()) for path in folder.iterdir()]
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode not in (0, 1)
-    wait_until(lambda: not any(map(executes, sleepers)), 60)
+    wait_until(lambda: not any(map(executes, sleepers)), 60, "all have ended")
 
 
 def executes(pid: int) -> bool:
     """Whether there is such a process, and it is not a zombie."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return False
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] != "Z"
+    return stat.rpartition(")")[2].split()[0] != "Z"

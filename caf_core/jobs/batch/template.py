@@ -279,7 +279,8 @@ class Batch(Backend):
 def write_atomically(path: Path, text: str) -> None:
     """Write a small file in one step."""
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
+    # Names of folders may hold bytes that are no text; Python stands surrogates in for them.
+    scratch.write_text(text, encoding="utf-8", errors="surrogateescape")
     scratch.replace(path)
 
 

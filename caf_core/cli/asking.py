@@ -83,25 +83,30 @@ def resources_of(options: Mapping[str, Any]) -> "Resources":
     return Resources(options["cpus"] or 1, options["memory_mb"], options["walltime"], options["disk_mb"])
 
 
+def backend_name(config: "Config", chosen: str | None) -> str:
+    """The backend that is meant: the chosen one, else the configured default, else ``local``."""
+    from caf_core.calibration.calibration import DEFAULTS
+
+    return chosen or config.default_backend or str(DEFAULTS["backend"])
+
+
 def make_backend(
-    config: "Config", name: str | None, arguments: Iterable[str], processes: int | None = None
+    config: "Config", name: str, arguments: Iterable[str], processes: int | None = None
 ) -> "Backend":
     """A backend as the configuration and the command line want it.
 
     Args:
         config: The configuration.
-        name: Its name; the configured default, or ``local``, if not given.
+        name: Its plugin name.
         arguments: ``KEY=VALUE`` texts.
         processes: How many tasks it may execute at the same time, where it lets one choose.
     Raises:
         ConfigurationError: If there is none of that name, or it does not know an argument.
     """
-    from caf_core.calibration.calibration import DEFAULTS
     from caf_core.control.backends import backend_class
     from caf_core.jobs.config.typed import pairs, typed
     from caf_core.plugins.registry import Registry
 
-    name = name or config.default_backend or str(DEFAULTS["backend"])
     kind = backend_class(Registry.load(), config, name)
     wanted: dict[str, Any] = {}
     if processes is not None:

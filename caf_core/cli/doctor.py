@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.asking import SPAN, backend_arg_option, make_backend, resource_options, resources_of
+from caf_core.cli.asking import (
+    SPAN,
+    backend_arg_option,
+    backend_name,
+    make_backend,
+    resource_options,
+    resources_of,
+)
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 
@@ -58,7 +65,7 @@ def command(
     from caf_core.jobs.config.reading import load_config
 
     config = load_config()
-    name = backend or config.default_backend or "local"
+    name = backend_name(config, backend)
     wait: timedelta = given["wait"]
     found = examine(
         make_backend(config, name, given["backend_args"]),

@@ -43,6 +43,7 @@ class Wish:
         directory: Where everything lies.
         tasks: The tasks, in order.
         backend: Carries them out.
+        backend_name: Its name, for those who look at the directory.
         resources: What each of them needs.
         retry: What failures get.
         min_fraction: The part of them that must succeed.
@@ -52,6 +53,7 @@ class Wish:
     directory: Path
     tasks: Sequence[TaskSpec]
     backend: Backend
+    backend_name: str = ""
     resources: Resources = field(factory=Resources)
     retry: RetryPolicy = field(factory=RetryPolicy)
     min_fraction: float = 1.0
@@ -146,7 +148,7 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
             service.retry_failed(key)
         return key
     job = StoredJob(key, wish.name, 0, KIND, COLLECTION, request.directory, fingerprint, None)
-    store.begin_job(job, type(wish.backend).__name__.lower())
+    store.begin_job(job, wish.backend_name or type(wish.backend).__name__.lower())
     service.submit(request, wish.tasks)
     return key
 

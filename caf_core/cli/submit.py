@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.asking import backend_options, make_backend, resource_options, resources_of
+from caf_core.cli.asking import (
+    backend_name,
+    backend_options,
+    make_backend,
+    resource_options,
+    resources_of,
+)
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
@@ -90,11 +96,13 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
 
     check_name(options["name"], "a job")
     config = load_config()
+    name = backend_name(config, options["backend"])
     wish = Wish(
         name=options["name"],
         directory=output_dir.absolute(),
         tasks=make_tasks(words, output_dir.absolute(), options),
-        backend=make_backend(config, options["backend"], options["backend_args"], options["processes"]),
+        backend=make_backend(config, name, options["backend_args"], options["processes"]),
+        backend_name=name,
         resources=resources_of(options).or_else(config.make_resources()),
         retry=_retry(config, options["attempts"]),
         min_fraction=options["min_fraction"],

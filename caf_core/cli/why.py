@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from caf_core.control.reading.overview import Reader
 
 _TAIL = 16_384
+_MEANINGS = {
+    "init": "it is not at the scheduler; caf submits it as soon as what is said above allows it",
+    "submitted": "the scheduler has it, and it has not begun",
+    "running": "it has begun and not ended",
+}
+"""What the state of an attempt that has not ended means."""
 _FULL = 3
 """How many failures are told in full where no task is named; the others are alike more often than not."""
 
@@ -113,6 +119,8 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
         text.append(f"  input files: {case.files}")
     for attempt, following in zip(case.attempts, [*case.attempts[1:], None], strict=True):
         text.append(f"  attempt {attempt.number}: {attempt_text(attempt)}")
+        if attempt.state in _MEANINGS:
+            text.append(f"    {waiting_text(attempt, work.backend)}")
         if attempt.state == "failed":
             text.append(f"    {done_text(case, attempt, following)}")
     if case.split:
@@ -155,6 +163,15 @@ def attempt_text(attempt: "Attempt") -> str:
     if attempt.scheduler_id:
         facts.append(f"id {attempt.scheduler_id}")
     return f"{how}: {', '.join(facts)}" if facts else how
+
+
+def waiting_text(attempt: "Attempt", backend: str) -> str:
+    """What it means that an attempt has not ended, and what it asked for."""
+    asked = [f"{attempt.memory_mb} MB"] if attempt.memory_mb else []
+    asked += [duration(attempt.walltime_s)] if attempt.walltime_s else []
+    said = "" if attempt.reason else f"{backend} does not say why; " if attempt.state == "submitted" else ""
+    wanted = f"; it asks for {' and '.join(asked)}" if asked else ""
+    return f"{said}{_MEANINGS[attempt.state]}{wanted}"
 
 
 def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> str:

@@ -1,6 +1,8 @@
 """A backend as the service sees it, and a job on it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from attrs import Factory, define, field
 from caf_core.errors import CheckpointError
 from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Backend, Capabilities, Submission
+from caf_core.jobs.columns import INIT, SUBMITTED
 from caf_core.jobs.effects import Settle
 from caf_core.jobs.files import JobFiles, read_task, read_tasks, submission_directory, submission_resources
 from caf_core.jobs.ledger import Intent
@@ -189,7 +192,19 @@ class JobEntry:
             tracker.fraction,
             tracker.ended,
             tracker.ended and tracker.success,
+            self._why_waiting(),
         )
+
+    def _why_waiting(self) -> str:
+        """What most of the tasks that wait are said to wait for; some thousand tell enough."""
+        rows = self.tracker.rows
+        said = Counter(
+            reason
+            for index, reason in islice(rows.reasons.items(), 1000)
+            # Without a position it waits for another attempt, and the reason is that of the last one.
+            if rows.state[index] in (INIT, SUBMITTED) and rows.position[index] >= 0
+        )
+        return max(said, key=said.__getitem__, default="")
 
 
 def new_tracker(

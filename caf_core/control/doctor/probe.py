@@ -128,11 +128,11 @@ def _examine(
         told = _tell(job, told, say)
     seen = time.time()
     talk.look(time.time)
-    ended = job.ready()
-    if not ended:
+    found = _found(facts, job, talk, (begin, began, seen), ended=job.ready())
+    if not found.ended:
         job.cancel()
         session.join(PATIENCE)
-    return _found(facts, job, talk, (begin, began, seen), ended=ended)
+    return found
 
 
 def _tell(job: Job, told: str, say: Callable[[str], None]) -> str:

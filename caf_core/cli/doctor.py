@@ -1,6 +1,7 @@
 """``caf doctor``: whether a backend works here, and what to set."""
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -64,6 +65,8 @@ def command(
     from caf_core.control.doctor.judgement import judge
     from caf_core.jobs.config.reading import load_config
 
+    # What is warned about on the way is judged, and told, at the end.
+    logging.getLogger("caf").addHandler(logging.NullHandler())
     config = load_config()
     name = backend_name(config, backend)
     wait: timedelta = given["wait"]

@@ -56,13 +56,14 @@ class ProbeFacts:
     Args:
         directory: The folder in which it was.
         python: Our interpreter, which a node tries first.
+        user: Who submitted it.
         asked_cpus: What was asked for.
         asked_memory_mb: Likewise [MB].
         refused: Why it could not be submitted, or why it failed.
         state: Its last state.
         identity: Its name at the scheduler.
         host: Where it executed.
-        waited: From its submission until it was known to have begun, or until we gave up.
+        waited: From its submission until it was known to have begun; until we gave up if it did not end.
         ended: Whether it came to an end in time.
         values: What it wrote: ``python``, ``python_version``, ``caf``, ``cpus``, ...
         round_trip: From a file being written here until the answer from there was seen here.
@@ -73,6 +74,7 @@ class ProbeFacts:
 
     directory: str
     python: str
+    user: str = ""
     asked_cpus: int = 1
     asked_memory_mb: int | None = None
     refused: str = ""

@@ -23,14 +23,11 @@ PAUSES = (
 def judge(found: Examination) -> list[Finding]:
     """Everything that follows, in the order in which it is told."""
     scheduler, probe = found.scheduler, found.probe
+    grace = scheduler.capabilities.grace if scheduler is not None else None
     return [
         *(_command(use, found.backend_args) for use in found.uses),
         *(_scheduler(scheduler) if scheduler is not None else ()),
-        *(
-            judge_probe(probe, found.backend_args, scheduled=scheduler is not None)
-            if probe is not None
-            else ()
-        ),
+        *(judge_probe(probe, grace) if probe is not None else ()),
         *_credentials(found.credentials, found.now),
     ]
 
@@ -68,7 +65,9 @@ def _scheduler(facts: SchedulerFacts) -> Iterator[Finding]:
         )
         return
     for name, value in facts.site.items():
-        yield Finding(Level.OK, f"{name.replace('_', ' ')}: {_plain(value)}", section="scheduler")
+        numbers = isinstance(value, tuple) and all(isinstance(part, int) for part in value)
+        text = ".".join(map(str, value)) if numbers and "version" in name else _plain(value)
+        yield Finding(Level.OK, f"{name.replace('_', ' ')}: {text}", section="scheduler")
     yield from facts.findings
     yield from _limits(facts)
 

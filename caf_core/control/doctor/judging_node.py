@@ -1,9 +1,9 @@
 """What follows from what the probe found on a node: pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import timedelta
 from importlib.metadata import version
 from math import ceil
-from typing import Any
 
 from caf_core.control.doctor.facts import ProbeFacts
 from caf_core.jobs.findings import Finding, Level
@@ -17,18 +17,17 @@ MARGIN = 4
 """By how much an allowance should exceed what was measured."""
 
 
-def judge_probe(facts: ProbeFacts, args: Mapping[str, Any], *, scheduled: bool) -> Iterator[Finding]:
+def judge_probe(facts: ProbeFacts, grace: timedelta | None) -> Iterator[Finding]:
     """What follows from one task.
 
     Args:
         facts: What it found out.
-        args: The backend's arguments.
-        scheduled: Whether there is a scheduler in between.
+        grace: How long exit records may take to be seen; ``None`` if there is no scheduler in between.
     """
     if not facts.values:
-        yield _nothing(facts, scheduled=scheduled)
+        yield _nothing(facts, scheduled=grace is not None)
         return
-    where = f" as {facts.identity}" if facts.identity and scheduled else ""
+    where = f" as {facts.identity}" if facts.identity and grace is not None else ""
     user = f", user {facts.values['user']}" if "user" in facts.values else ""
     yield Finding(
         Level.OK,
@@ -43,15 +42,24 @@ def judge_probe(facts: ProbeFacts, args: Mapping[str, Any], *, scheduled: bool) 
         yield Finding(
             Level.NOTE, "your home directory is not there", "do not rely on ~ in tasks", section=NODE
         )
-    yield from _files(facts, args)
+    other = facts.values.get("user")
+    if other and facts.user and other != facts.user:
+        yield Finding(
+            Level.NOTE,
+            f"tasks are executed as {other}, not as {facts.user}",
+            "let that user read your input files and write your output directory",
+            section=NODE,
+        )
+    yield from _files(facts, grace)
 
 
 def _nothing(facts: ProbeFacts, *, scheduled: bool) -> Finding:
     """There is no word from the node."""
     if not facts.ended and not facts.refused:
+        where = facts.state.replace("submitted", "waiting", 1) or "not submitted"
         return Finding(
             Level.WARNING,
-            f"the probe did not end within {facts.waited:.0f} s; it was {facts.state or 'not submitted'}",
+            f"the probe did not end within {facts.waited:.0f} s; it was {where}",
             "wait longer with --wait, or choose a quicker queue with --backend-arg",
             section=NODE,
         )
@@ -131,7 +139,7 @@ def _python(facts: ProbeFacts) -> Iterator[Finding]:
         )
 
 
-def _files(facts: ProbeFacts, args: Mapping[str, Any]) -> Iterator[Finding]:
+def _files(facts: ProbeFacts, grace: timedelta | None) -> Iterator[Finding]:
     seen = facts.values.get("sees") == "yes"
     if not seen:
         yield Finding(
@@ -150,11 +158,11 @@ def _files(facts: ProbeFacts, args: Mapping[str, Any]) -> Iterator[Finding]:
         )
         return
     yield Finding(Level.OK, f"{facts.directory} is seen and can be written on the node", section=FILES)
-    yield from _latency(facts, args)
+    yield from _latency(facts, grace)
     yield from _clock(facts)
 
 
-def _latency(facts: ProbeFacts, args: Mapping[str, Any]) -> Iterator[Finding]:
+def _latency(facts: ProbeFacts, grace: timedelta | None) -> Iterator[Finding]:
     if facts.round_trip is None:
         yield Finding(
             Level.WARNING,
@@ -168,8 +176,7 @@ def _latency(facts: ProbeFacts, args: Mapping[str, Any]) -> Iterator[Finding]:
     words = f"a file and its answer took {facts.round_trip:.1f} s there and back"
     if facts.record_after is not None:
         words += f", and the exit record was read {facts.record_after:.1f} s after the task's end"
-    grace = float(args.get("grace") or 60.0)
-    if slowest * MARGIN > grace:
+    if grace is not None and slowest * MARGIN > grace.total_seconds():
         more = ceil(slowest * MARGIN / 30) * 30
         yield Finding(
             Level.WARNING, f"{words}, which is slow", "give exit records more time", {"grace": more}, FILES

@@ -1,5 +1,7 @@
 """One task, submitted to find out what a node is like and how long files take to get here."""
 
+import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -105,7 +107,7 @@ def _examine(
     talk = _Talk(home / "talk")
     talk.folder.mkdir()
     asked = wanted.or_else(config.make_resources())
-    facts = ProbeFacts(str(home.parent), sys.executable, asked.cpus, asked.memory_mb)
+    facts = ProbeFacts(str(home.parent), sys.executable, _user(), asked.cpus, asked.memory_mb)
     words = [str(talk.folder), sys.executable, str(int(PATIENCE * 10))]
     job = Job(
         "caf-doctor",
@@ -133,6 +135,14 @@ def _examine(
         job.cancel()
         session.join(PATIENCE)
     return found
+
+
+def _user() -> str:
+    """Our name at this machine; empty if we have none here."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _tell(job: Job, told: str, say: Callable[[str], None]) -> str:
@@ -165,7 +175,7 @@ def _found(
         state=str(job.status) + (f": {result.reason}" if result is not None and result.reason else ""),
         identity=result.scheduler_id if result is not None else "",
         host=result.host if result is not None else "",
-        waited=(began or seen) - begin,
+        waited=(began if began is not None and ended else seen) - begin,
         ended=ended,
         values=_values(job),
         round_trip=round_trip,

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from caf_core.jobs.ledger import FailureKind
 from caf_core.jobs.task import Resources
 from caf_core.testing import BatchConformance
 from caf_pbs import PBS
@@ -54,14 +55,26 @@ class TestOpenPBSWithHistory(PBSConformance):
 
 
 class TestOpenPBSWithoutHistory(PBSConformance):
+    """What such a server forgets at once, it cannot explain: only the task's own word is left."""
+
     settings = {"job_history": False}  # noqa: RUF012 - a constant
+
+    @pytest.mark.parametrize(("fault", "kind"), [("crash", "node_lost"), ("exhaust", "node_lost")])
+    def test_what_killed_a_task_is_told(self, make_bench, faulty, tmp_path, fault, kind):
+        super().test_what_killed_a_task_is_told(make_bench, faulty, tmp_path, fault, FailureKind(kind))
+
+    def test_a_task_cancelled_by_somebody_else_is_explained(self, make_backend, bench, tmp_path):
+        with pytest.raises(AssertionError, match="ended from outside"):
+            super().test_a_task_cancelled_by_somebody_else_is_explained(make_backend, bench, tmp_path)
 
 
 class TestTorque(PBSConformance):
     dialect = "fakes.torque:Torque"
 
     def asked_for(self, backend, identity):
-        record = read(self.cluster_in_use.run("qstat", "-x", identity), Format.XML)[identity.partition(".")[0]]
+        record = read(self.cluster_in_use.run("qstat", "-x", identity), Format.XML)[
+            identity.partition(".")[0]
+        ]
         cpus = int(record["Resource_List.nodes"].partition("ppn=")[2])
         time = timedelta(seconds=seconds(record["Resource_List.walltime"]))
         return Resources(cpus, int(megabytes(record["Resource_List.mem"])), time)

@@ -1,9 +1,12 @@
 """The backend ``pbs``."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
+
+from attrs import evolve
 
 from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submission
@@ -23,6 +26,9 @@ SCRIPT = "pbs.sh"
 
 JOB_LIMIT = 5_000
 """How many jobs a user may have in the system, unless the site says otherwise."""
+
+SPARE_TIME = timedelta(seconds=60)
+"""What PBS is asked for beyond a task's time limit where it cannot tell why it ended a task."""
 
 _IDS_A_COMMAND = 500
 """How many ids one ``qdel`` gets."""
@@ -131,14 +137,12 @@ class PBS(Batch):
     def submitting(self, submission: Submission) -> Dialogue[Sequence[str]]:
         """One ``qsub``; an array if there is more than one task."""
         site: Site = self.site
-        command = Command(
-            (self.tool("qsub"), *self.qsub_options(submission, site)),
-            stdin=self.script(submission),
-            # Where it is called becomes a variable of the job, and not every name can be one.
-            cwd=Path("/"),
-            submits=True,
-        )
-        answer = yield command
+        # Without history nobody would tell that PBS ended a task for its time. The task itself can, if it is
+        # first; where a queue does not allow that, it is done without.
+        spare = not (site.history or site.torque)
+        answer = yield self._qsub(submission, site, spare=spare)
+        if spare and not answer.ok and answers.trouble(answer) is Trouble.LIMITS:
+            answer = yield self._qsub(submission, site)
         if not answer.ok:
             raise (yield from self._refusal(answer, site))
         job = first_in(answer.stdout)
@@ -149,8 +153,17 @@ class PBS(Batch):
         self._sizes[job.number] = submission.size
         return [str(job.element(position)) for position in range(submission.size)]
 
-    def qsub_options(self, submission: Submission, site: Site) -> list[str]:
-        """The options of ``qsub``."""
+    def _qsub(self, submission: Submission, site: Site, *, spare: bool = False) -> Command:
+        return Command(
+            (self.tool("qsub"), *self.qsub_options(submission, site, spare=spare)),
+            stdin=self.script(submission),
+            # Where it is called becomes a variable of the job, and not every name can be one.
+            cwd=Path("/"),
+            submits=True,
+        )
+
+    def qsub_options(self, submission: Submission, site: Site, *, spare: bool = False) -> list[str]:
+        """The options of ``qsub``, with some more time than is needed if there is some to ``spare``."""
         args = submission.backend_args
         options = ["-N", submission.token, "-S", "/bin/sh", "-m", "n", "-j", "oe"]
         # The script has a log of its own. What PBS collects is thrown away on the node and not copied around:
@@ -166,7 +179,10 @@ class PBS(Batch):
                 options += [option, str(args[name])]
         if args.get("project") is not None and not site.torque:
             options += ["-P", args["project"]]
-        options += resource_options(submission.resources, args, torque=site.torque)
+        resources = submission.resources
+        if resources.walltime is not None and spare:
+            resources = evolve(resources, walltime=resources.walltime + SPARE_TIME)
+        options += resource_options(resources, args, torque=site.torque)
         return options + [str(one) for one in args.get("extra_args") or ()]
 
     def _refusal(self, answer: CommandResult, site: Site) -> Dialogue[SubmissionError]:

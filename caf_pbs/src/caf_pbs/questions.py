@@ -36,8 +36,8 @@ _WORTH_IT = 10
 _LATER = Report(SchedulerState.UNKNOWN)
 """Says nothing: the record has not been asked for yet, or could not be had."""
 
-_LONG_ENOUGH = 8
-"""So much of a token tells it from all others."""
+_LONG_ENOUGH = 10
+"""So much of a token tells it from all others: it is random."""
 
 
 @frozen
@@ -223,11 +223,14 @@ class Questions:
         """Torque adds the index to the names of tasks, so that ``qselect`` does not find them; listings cut
         names off, and the server off the ids.
         """
-        rows = [row for row in listing.rows((yield from self._listing(site))) if _may_be(row.name, token)]
-        if not rows:
+        text = yield from self._listing(site)
+        rows = [row for row in listing.rows(text) if _is_named(row, token)]
+        if not rows and listing.is_whole(text, exact=True):
             return {}
         answer = yield Command((self._tool("qselect"), "-u", user()))
-        if not answer.ok or not listing.is_whole(answer.stdout, ids=True):
+        if not (
+            answer.ok and listing.is_whole(answer.stdout, ids=True) and listing.is_whole(text, exact=True)
+        ):
             raise unanswered(answer)
         server = next((one.server for one in all_in(answer.stdout)), "")
         number = min((row.key.partition("[")[0] for row in rows), key=int)
@@ -265,9 +268,11 @@ def _tasks(array: JobId, keys: Iterable[str]) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def _may_be(shown: str, token: str) -> bool:
-    """Whether a name that was cut off, or has an index behind it, is a token."""
-    return len(shown) >= _LONG_ENOUGH and (token.startswith(shown) or shown.startswith(token))
+def _is_named(row: listing.Row, token: str) -> bool:
+    """Whether a row is of a submission; its name has the index behind it, and may be cut off."""
+    _, bracket, index = row.key.partition("[")
+    name = f"{token}-{index[:-1]}" if bracket else token
+    return row.name == name or (len(row.name) >= _LONG_ENOUGH and name.startswith(row.name))
 
 
 @cache

@@ -62,6 +62,8 @@ class Family(Dialect):
     forms = ("json",)
     """What -o can print; without any there is no -o."""
     tells_reasons = False
+    commas = True
+    """Whether a comma may stand in -R."""
 
     def identity(self, job):
         return str(job.number) if job.index is None else f"{job.number}[{job.index}]"
@@ -80,6 +82,8 @@ class Family(Dialect):
                 options = {**embedded, **options}
         if self.store["refusal"]:
             raise Refusal(f"{self.store['refusal']}. Job not submitted.", 255)
+        if "," in options.get("-R", "") and not self.commas:
+            raise Refusal("Bad resource requirement syntax. Job not submitted.", 255)
         queue = options.get("-q", "")
         if queue and queue not in self.store["queues"]:
             raise Refusal(f"{queue}: No such queue. Job not submitted.", 255)
@@ -363,6 +367,7 @@ class Volclava(Family):
     """An open descendant with ``bjobs -o ... -json`` and few columns; a bad array is a plain job to it."""
 
     version = "volclava project 2.2, Jul 1 2026"
+    commas = False
     columns = ("jobid", "user", "stat", "queue", "exec_host", "job_name", "mem")
 
     def bad_array(self, name, problem):

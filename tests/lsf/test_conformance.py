@@ -19,6 +19,7 @@ from fakes.store import Store
 class Conformance(BatchConformance):
     version = ""
     unit = ""
+    limit = ""
     reserve = "MB"
     bad_backend_args = MappingProxyType({"queue": "nosuch"})
     refusal = r"nosuch: No such queue.*normal, short"
@@ -46,8 +47,11 @@ class Conformance(BatchConformance):
 
     def asked_for(self, backend, identity):
         options = backend_options(backend, identity)
-        limit, reserved = float(options["-M"]), re.search(r"mem=(\d+),tmp=(\d+)", options["-R"])
-        assert limit * UNITS[self.unit or "KB"] / 1024 == 100
+        reserved = re.search(r"mem=(\d+):tmp=(\d+)", options["-R"])
+        if self.limit:
+            assert float(options["-M"]) * UNITS[self.limit] / 1024 == 100
+        else:
+            assert "-M" not in options
         hours, _, minutes = options["-W"].rpartition(":")
         return Resources(
             int(options.get("-n", 1)),
@@ -69,12 +73,12 @@ class TestVolclava(Conformance):
 
 
 class TestIBM(Conformance):
-    version, unit, reserve = "IBM", "MB", "MB"
+    version, unit, limit = "IBM", "MB", "MB"
 
 
 class TestOpenLava(Conformance):
-    version = "OpenLava"
+    version, limit = "OpenLava", "KB"
 
 
 class TestIBM91(Conformance):
-    version, unit, reserve = "IBM91", "MB", "MB"
+    version, limit = "IBM91", "KB"

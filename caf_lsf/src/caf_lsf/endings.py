@@ -75,23 +75,21 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 def _history(block: str) -> History:
     # Long lines are broken, and some versions do it in the middle of words.
-    head, _, events = re.sub(r"\n\s+", " ", block).partition("\n")
-    tight = re.sub(r"\n\s+", "", block)
-    name = _NAME.search(tight)
+    events = re.sub(r"\n\s+", " ", block).partition("\n")[2]
+    tight_head, _, tight = re.sub(r"\n\s+", "", block).partition("\n")
+    name = _NAME.search(tight_head)
     called = name[1] if name else ""
     hosts = _HOST.findall(events)
     host = hosts[-1].rpartition("*")[2] if hosts else ""
     exits, done = list(_EXIT.finditer(events)), list(_DONE.finditer(events))
     last = max((match.end() for match in (*exits, *done)), default=-1)
-    starts = [match.end() for match in _START.finditer(events)]
-    if last < 0 or any(start > last for start in starts):
+    if last < 0 or _START.search(events, last):
         return History(called, host=host)
     if not exits or exits[-1].end() < last:
         return History(called, True, 0, host=host)
-    begin = max(starts, default=0)
-    failure, words = _why(events[begin:])
+    failure, words = _why(events)
     if not words:
-        failure, words = _why(tight[len(head) :])
+        failure, words = _why(tight)
     code, signal = _exit_of(exits)
     failure = failure or LIMIT_SIGNALS.get(signal or (code or 0) - 128)
     if not words:
@@ -108,9 +106,10 @@ def _exit_of(exits: Sequence[re.Match[str]]) -> tuple[int | None, int | None]:
 
 
 def _why(events: str) -> tuple[FailureKind | None, str]:
-    """The kind and the words of the last reason for an end."""
+    """The kind and the words of the last reason for an end, after the job was started last."""
     kind, words = None, ""
-    for match in _WHY.finditer(events):
+    begin = max((match.end() for match in _START.finditer(events)), default=0)
+    for match in _WHY.finditer(events, begin):
         if match["user"] and words:
             continue  # what the daemons do after a limit may be noted as signals too
         words = match[0].strip()

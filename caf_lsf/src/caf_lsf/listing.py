@@ -180,9 +180,7 @@ def _read_delimited(text: str) -> list[Job] | None:
 
 
 def _read_table(text: str) -> list[Job] | None:
-    """``JOBID USER STAT QUEUE FROM_HOST EXEC_HOST JOB_NAME SUBMIT_TIME``, the last of three words; the names
-    of our jobs have no spaces.
-    """
+    """``JOBID USER STAT QUEUE FROM_HOST EXEC_HOST JOB_NAME SUBMIT_TIME``, the last of three words."""
     lines = text.splitlines()
     heads = [number for number, line in enumerate(lines) if line.split()[:3] == ["JOBID", "USER", "STAT"]]
     if not heads:
@@ -191,7 +189,7 @@ def _read_table(text: str) -> list[Job] | None:
     for line in lines[heads[0] + 1 :]:
         words = line.split()
         if len(words) >= 8 and words[0].isdecimal():
-            jobs.append(_job(words[0], words[2], words[-4], "", words[-5], "", "", ""))
+            jobs.append(_job(words[0], words[2], " ".join(words[6:-3]), "", words[5], "", "", ""))
     return jobs
 
 

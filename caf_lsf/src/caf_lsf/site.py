@@ -4,6 +4,8 @@ import re
 
 from attrs import frozen
 
+from caf_core.jobs.findings import Finding, Level
+
 DEFAULT_ARRAY_LIMIT = 1000
 """What LSF sets when ``MAX_JOB_ARRAY_SIZE`` is not configured."""
 
@@ -34,7 +36,7 @@ class Site:
         version: What it says it is, such as ``IBM Spectrum LSF 10.1.0.11``.
         ibm: Whether it is IBM's, which has options that the open ones misread.
         array_limit: The largest array; ``None`` if it did not say.
-        limit_unit: The unit of ``-M``; ``None`` if it could not be found out.
+        limit_unit: The unit of ``-M``; ``None`` if it is not known.
         reserve_unit: The unit of ``rusage[mem]``, likewise.
         disk_unit: The unit of ``rusage[tmp]``, likewise.
         per_task: Whether memory is reserved for each processor and not for the whole job.
@@ -58,17 +60,20 @@ def site_of(version: str, parameters: str, conf: str | None) -> Site:
         conf: Lines of lsf.conf, or what ``badmin showconf`` prints; ``None`` if neither could be had.
     """
     name = next((line.strip() for line in version.splitlines() if line.strip()), "")
-    openly = re.search("volclava|openlava", version, re.IGNORECASE)
-    ibm = not openly and re.search(r"\b(IBM|Platform) .*LSF|Spectrum LSF", version) is not None
+    openly = re.search("(volclava)|openlava", version, re.IGNORECASE)
+    volclava = openly is not None and openly[1] is not None
+    ibm = openly is None and re.search(r"\b(IBM|Platform) .*LSF|Spectrum LSF", version) is not None
     array = re.search(r"\bMAX_JOB_ARRAY_SIZE\s*=\s*(\d+)", parameters)
     per_task = re.search(r"\bRESOURCE_RESERVE_PER_(?:TASK|SLOT)\s*=\s*[Yy]", parameters)
     limit = reserve = disk = None
     if conf is not None:
         unit = _setting(conf, "LSF_UNIT_FOR_LIMITS")
         unit = unit and unit.upper()[:1] + "B"
-        # Where the site sets no unit, limits are in KB and reservations in MB.
-        limit, reserve = (unit, unit) if unit in UNITS else ("KB", "MB")
-        disk = reserve if _setting(conf, "LSF_ENABLE_TMP_UNIT")[:1] in ("Y", "y") else "MB"
+        # Where the site sets no unit, reservations are in MB, and limits in KB; but of Volclava the manual
+        # says KB and the sources MB.
+        limit, reserve = (unit, unit) if unit in UNITS else (None if volclava else "KB", "MB")
+        scaled = volclava or _setting(conf, "LSF_ENABLE_TMP_UNIT")[:1] in ("Y", "y")
+        disk = reserve if scaled else "MB"
     return Site(name, ibm, int(array[1]) if array else None, limit, reserve, disk, per_task is not None)
 
 
@@ -76,6 +81,30 @@ def _setting(conf: str, name: str) -> str:
     """The last value of a setting; empty if there is none."""
     values = re.findall(rf"^\s*{name}\s*=\s*\"?([^\s#\"]*)", conf, re.MULTILINE)
     return values[-1] if values else ""
+
+
+def findings_of(site: Site) -> list[Finding]:
+    """What people should know of an installation."""
+    told = [Finding(Level.OK, f"it says that it is {site.version or 'some LSF'}", section="version")]
+    if site.array_limit is None:
+        text = (
+            f"bparams -l does not tell MAX_JOB_ARRAY_SIZE, so arrays have at most {DEFAULT_ARRAY_LIMIT} tasks"
+        )
+        told.append(Finding(Level.NOTE, text))
+    if site.reserve_unit is None:
+        text = "neither lsf.conf nor badmin tells the unit of memory, so tasks that ask for some are refused"
+        remedy = "ask the site for LSF_UNIT_FOR_LIMITS, and set memory_unit"
+        told.append(Finding(Level.WARNING, text, remedy))
+    elif site.limit_unit is None:
+        text = "the unit of memory limits is not clear here, so memory is reserved but not limited"
+        remedy = "set memory_unit if tasks should be ended that take more"
+        told.append(Finding(Level.NOTE, text, remedy))
+    else:
+        text = f"memory limits are given in {site.limit_unit}, reservations in {site.reserve_unit}"
+        told.append(Finding(Level.OK, text))
+    if site.per_task:
+        told.append(Finding(Level.OK, "memory is reserved for each processor; caf divides what a task needs"))
+    return told
 
 
 def amount(megabytes: float, unit: str) -> int:

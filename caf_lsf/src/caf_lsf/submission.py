@@ -74,14 +74,16 @@ def _resources(submission: Submission, site: Site) -> list[str]:
         requirements.append("span[hosts=1]")
     memory = max(asked.memory_mb or 0, args.get("request_memory") or 0)
     if memory:
-        if args.get("memory_limit", True):
-            words += ["-M", str(amount(memory, _unit(args, site.limit_unit)))]
-        unit = _unit(args, site.reserve_unit)
-        usage.append(f"mem={amount(memory / (cpus if site.per_task else 1), unit)}")
+        reserve = _unit(args, site.reserve_unit)
+        # A limit in a doubtful unit may kill what it should not; the reservation stands in any case.
+        limit = args.get("memory_unit") or site.limit_unit
+        if limit and args.get("memory_limit", True):
+            words += ["-M", str(amount(memory, limit))]
+        usage.append(f"mem={amount(memory / (cpus if site.per_task else 1), reserve)}")
     if asked.disk_mb:
         usage.append(f"tmp={amount(asked.disk_mb, site.disk_unit or 'MB')}")
     if usage:
-        requirements.append(f"rusage[{','.join(usage)}]")
+        requirements.append(f"rusage[{':'.join(usage)}]")  # the open versions know no comma
     if extra := args.get("resource_requirement"):
         requirements.insert(0, str(extra))
     return [*words, "-R", " ".join(requirements)] if requirements else words

@@ -16,7 +16,7 @@ from caf_slurm.following import Following
 
 ARGUMENT_LIMIT = 100_000
 """Length of the arguments of one command: Linux takes 128 kB in one word, and more in all."""
-LIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
+LIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING"
 _HARMLESS = ("invalid job id", "already completing or completed", "job/step already")
 
 
@@ -66,8 +66,9 @@ class Slurm(Batch):
     def submitting(self, submission: Submission) -> Dialogue[Sequence[str]]:
         """One ``sbatch``; its working directory spares Slurm the path of the script."""
         args = request.merged(submission.backend_args, self.backend_args)
+        disk = submission.resources.disk_mb is None or (yield from self._asked_site()).disk
         answer = yield Command(
-            (self.tool("sbatch"), *request.options(submission, args), f"./{request.SCRIPT}"),
+            (self.tool("sbatch"), *request.options(submission, args, disk=disk), f"./{request.SCRIPT}"),
             cwd=submission.directory,
             submits=True,
         )

@@ -15,7 +15,7 @@ from caf_core.processes.command import OUTPUT_LIMIT, CommandResult
 from caf_slurm import accounting, ids, listing
 from caf_slurm.request import LOG
 from caf_slurm.site import Memory, Site
-from caf_slurm.states import Row, report
+from caf_slurm.states import STARTED_AND_HELD, Row, is_launch_hold, report
 
 LIST_LIMIT = 300
 """For more jobs than this, all jobs of the user are listed."""
@@ -81,6 +81,9 @@ class Following:
         failed = {identity: lines[identity] for identity in reports if lines[identity].row.state == "FAILED"}
         if failed:
             reports.update((yield from self._explain(failed)))
+        stuck = {identity: lines[identity] for identity in reports if is_launch_hold(lines[identity].row)}
+        if stuck:
+            reports.update((yield from self._stuck(stuck)))
         if missing:
             reports.update((yield from self._missing(missing, listed, site, now)))
         self._remember(asked, reports, now)
@@ -158,6 +161,24 @@ class Following:
         named = set(_MEMORY.findall(answer.stdout))
         return [identity for identity, line in killed.items() if {line.raw, identity} & named]
 
+    def _stuck(self, stuck: Mapping[str, listing.Line]) -> Dialogue[Mapping[str, Report]]:
+        """Tasks that are held because a node could not start them, although they have started.
+
+        A controller that was killed may have forgotten that it started them: it tries again, and their node
+        refuses, for they execute. Their claims tell.
+        """
+        reports = {}
+        tokens = dict.fromkeys(line.name for line in stuck.values() if line.name in self._directories)
+        for token in list(tokens)[:LOG_LIMIT]:
+            answer = yield Command(
+                ("find", str(self._directories[token] / "claims"), "-type", "f", "-printf", "%f\\n")
+            )
+            claimed = set(answer.stdout.split())
+            for identity, line in stuck.items():
+                if line.name == token and str(ids.position(identity)) in claimed:
+                    reports[identity] = STARTED_AND_HELD
+        return reports
+
     # What squeue does not list
 
     def _missing(
@@ -182,9 +203,11 @@ class Following:
         ended = (yield from self._remembered(rest, site)) if rest else {}
         for identity in rest:
             waited = self._waiting.get(identity)
-            if identity not in ended and waited is not None and now - waited < site.min_job_age:
-                # It waited a moment ago. Whatever starts and ends is listed for longer than that, but of a
-                # task of an array that is cancelled before it starts nothing is left.
+            if identity in ended or waited is None or identity.partition("_")[0] not in present:
+                continue
+            if now - waited < site.min_job_age:
+                # It waited a moment ago, and its array is known. What starts and ends is listed for longer
+                # than that, but of a task that is cancelled before it starts nothing is left.
                 ended[identity] = _CANCELLED_EARLY
         self._endings.update(ended)
         reports.update(ended)

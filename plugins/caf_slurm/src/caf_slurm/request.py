@@ -56,12 +56,13 @@ _PLAIN = (
 _UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 
-def options(submission: Submission, args: Mapping[str, Any]) -> list[str]:
+def options(submission: Submission, args: Mapping[str, Any], *, disk: bool = True) -> list[str]:
     """The options of ``sbatch``.
 
     Args:
         submission: The submission.
         args: Its arguments, as ``merged`` gives them.
+        disk: Whether the site knows how large its local disks are; if not, only an argument asks for some.
     """
     words = ["--parsable", f"--job-name={submission.token}", f"--comment={_comment(submission.name)}"]
     if submission.size > 1:
@@ -72,7 +73,7 @@ def options(submission: Submission, args: Mapping[str, Any]) -> list[str]:
     words += [f"--chdir={folder}", f"--output={folder / log}", "--open-mode=append"]
     words.append("--requeue" if args.get("requeue") else "--no-requeue")
     words += [f"--{name.replace('_', '-')}={args[name]}" for name in _PLAIN if args.get(name) is not None]
-    words += _resources(submission, args)
+    words += _resources(submission, args, disk)
     words += [str(word) for word in args.get("extra_args") or ()]
     return words
 
@@ -140,7 +141,7 @@ def merged(job: Mapping[str, Any], instance: Mapping[str, Any]) -> dict[str, Any
     return args
 
 
-def _resources(submission: Submission, args: Mapping[str, Any]) -> Iterator[str]:
+def _resources(submission: Submission, args: Mapping[str, Any], has_disk: bool) -> Iterator[str]:
     """What a task needs: the larger one of what the job says and of what its arguments say, because a further
     attempt may ask for more.
     """
@@ -154,7 +155,9 @@ def _resources(submission: Submission, args: Mapping[str, Any]) -> Iterator[str]
     time = _larger(_minutes_of(need.walltime), minutes(args["time"]) if "time" in args else None)
     if time is not None:
         yield f"--time={ceil(time)}"
-    disk = _larger(need.disk_mb, megabytes(args["disk"], "disk") if "disk" in args else None)
+    disk = _larger(
+        need.disk_mb if has_disk else None, megabytes(args["disk"], "disk") if "disk" in args else None
+    )
     if disk is not None:
         yield f"--tmp={ceil(disk)}M"
 

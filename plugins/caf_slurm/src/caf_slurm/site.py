@@ -35,6 +35,7 @@ class Site:
         accounting: The kind of accounting.
         completion: The kind of completion record.
         completion_path: Where it lies.
+        disk: Whether the site says how large local disks are; where it does not, Slurm refuses any demand.
         memory: Who remembers jobs that the controller has forgotten, as was tried.
     """
 
@@ -47,6 +48,7 @@ class Site:
     accounting: str = ""
     completion: str = ""
     completion_path: str = ""
+    disk: bool = True
     memory: Memory = Memory.NOBODY
 
     @property
@@ -108,12 +110,15 @@ def _default_memory(values: Mapping[str, str]) -> str:
 
 
 def completing(site: Site, tool: Callable[[str], str]) -> Dialogue[Site]:
-    """Find out who remembers jobs that the controller has forgotten.
+    """Find out what the configuration does not say: what nodes offer, and who remembers forgotten jobs.
 
     Args:
         site: What the configuration says.
         tool: Gives the path of a command of Slurm.
     """
+    answer = yield Command((tool("sinfo"), "-a", "-h", "-o", "%d"))
+    sizes = answer.stdout.split()
+    site = evolve(site, disk=not answer.ok or not sizes or any(size.strip("+") != "0" for size in sizes))
     if site.has_sacct:
         answer = yield Command((tool("sacct"), "-n", "-P", "-X", "-o", "JobID", "-j", "1"))
         if answer.returncode != NOT_FOUND and "disabled" not in answer.stderr:

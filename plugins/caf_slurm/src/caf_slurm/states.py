@@ -184,6 +184,18 @@ def _pending(word: str) -> Report:
     return Report(QUEUED, reason=f"waits ({word})")
 
 
+STARTED_AND_HELD = Report(
+    HELD,
+    reason="held by Slurm, which could not start it again; it has started before and may still execute: "
+    "if not, `scontrol release` lets it go on",
+)
+
+
+def is_launch_hold(row: Row) -> bool:
+    """Whether Slurm holds a job because its node did not start it."""
+    return row.state == "PENDING" and row.reason in _BROKEN_HOLDS
+
+
 def _failed(row: Row) -> Report:
     kind: FailureKind | None = FailureKind.EXIT_CODE
     code, signal = row.exit_code, row.signal

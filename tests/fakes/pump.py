@@ -193,10 +193,10 @@ class Pump:
         # A quoted path, or a bare one.
         for form in (shlex.quote(task), task):
             text = text.replace(form, shlex.quote(f"{shadow}/task.sh"))
-        with open(f"{shadow}/job.sh", "w", encoding="utf-8") as stream:
+        with open(f"{shadow}.sh", "w", encoding="utf-8") as stream:
             stream.write(text)
         plan = {"shadow": shadow, "real": real, "after": late["after"]}
-        return f"{shadow}/job.sh", json.dumps(plan)
+        return f"{shadow}.sh", json.dumps(plan)
 
     # Ending
 

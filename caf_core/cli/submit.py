@@ -84,7 +84,8 @@ if TYPE_CHECKING:
 def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **options: Any) -> int:
     """Execute COMMAND many times, and wait: caf submit -n 10 -- prog --seed {index}
 
-    In the words of the command {index} is the task's number, from 0; {file} its input file; {files}, as a
+    A program that is named by its path, such as ./my.sh, is taken from here. In the words of the command
+    {index} is the task's number, from 0; {file} its input file; {files}, as a
     word of its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr
     are too. The same command with the same output directory again goes on where it was, executes what failed
     once more, and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p
@@ -124,6 +125,7 @@ def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]
     from caf_core.jobs.config.typed import pairs
     from caf_core.jobs.task import TaskSpec
 
+    words = [_program(words[0]), *words[1:]]
     env = pairs(options["env"], "--env")
     files = find_inputs(options["inputs"])
     if files and options["array"]:
@@ -174,6 +176,12 @@ def _shared_out(files: list[str], options: Mapping[str, Any]) -> list[list[str]]
     job = Job("job", cmd=["true"], input_files=files, splitter=splitter)
     splitter.create_subjobs(job)
     return [list(subjob.input_files) for subjob in job.subjobs.values()]
+
+
+def _program(word: str) -> str:
+    """The program as tasks find it, which work elsewhere: ``./my.sh`` is the one that lies here."""
+    here = Path(word).absolute()
+    return str(here) if "/" in word and not Path(word).is_absolute() and here.is_file() else word
 
 
 def _words(words: Sequence[str], index: int, files: list[str]) -> list[str]:

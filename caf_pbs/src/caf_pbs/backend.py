@@ -13,6 +13,7 @@ from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submissi
 from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, unanswered, words
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call
+from caf_core.jobs.findings import Finding
 from caf_core.processes.command import CommandResult
 from caf_pbs import answers, listing
 from caf_pbs.answers import Trouble
@@ -20,7 +21,15 @@ from caf_pbs.ids import JobId, bundled, first_in, parse
 from caf_pbs.meaning import SHORT
 from caf_pbs.options import resource_options
 from caf_pbs.questions import Questions
-from caf_pbs.site import DEFAULT_ARRAY_LIMIT, Site, array_limit, attributes, identify
+from caf_pbs.site import (
+    DEFAULT_ARRAY_LIMIT,
+    Site,
+    array_limit,
+    attributes,
+    findings_of,
+    identify,
+    with_queue,
+)
 
 SCRIPT = "pbs.sh"
 
@@ -79,22 +88,27 @@ class PBS(Batch):
         if name := self.backend_args.get("queue") or server.get("default_queue"):
             answer = yield Command((self.tool("qstat"), "-Q", "-f", name))
             queue = attributes(answer.stdout) if answer.ok else {}
-        history = False
-        if not site.torque:
-            # Trying is certain, while not every user is told the server's settings. Nobody has that name.
-            answer = yield Command((self.tool("qselect"), "-x", "-N", "cafNoSuchName"))
-            if not answer.ok and answer.returncode != answers.USAGE:
-                raise unanswered(answer)
-            history = answer.ok and not answers.without_history(answer)
-        return Site(
-            site.torque,
-            site.version,
-            site.format,
-            history,
-            array_limit(server, queue),
-            site.arrays,
-            server.get("default_queue", ""),
-        )
+            unknown = not answer.ok and answers.trouble(answer, torque=site.torque) is Trouble.QUEUE
+            site = with_queue(site, name, None if unknown else queue)
+        site = evolve(site, array_limit=array_limit(server, queue))
+        if site.torque:
+            return site
+        # Trying is certain, while not every user is told the server's settings. Nobody has that name.
+        answer = yield Command((self.tool("qselect"), "-x", "-N", "cafNoSuchName"))
+        if not answer.ok and answer.returncode != answers.USAGE:
+            raise unanswered(answer)
+        return evolve(site, history=answer.ok and not answers.without_history(answer))
+
+    def _facts(self) -> Dialogue[Site]:
+        """The site, asked for within a dialogue if need be."""
+        if self._site is None:
+            self._site = yield from self.surveying()
+        site: Site = self._site
+        return site
+
+    def findings(self, site: Site) -> Sequence[Finding]:
+        """Version, queue, history."""
+        return findings_of(site)
 
     def limits(self, site: Site | None) -> Capabilities:
         """The site's array limit; PBS has no arrays of one task."""
@@ -103,7 +117,7 @@ class PBS(Batch):
 
     def counting(self) -> Dialogue[int]:
         """The user's tasks that have not ended, those of arrays one by one."""
-        letters = yield from self._questions.states(self.site)
+        letters = yield from self._questions.states((yield from self._facts()))
         ended = (SchedulerState.ENDED, SchedulerState.UNKNOWN)
         return sum(
             not key.endswith("[]") and letter in SHORT and SHORT[letter].state not in ended
@@ -136,7 +150,7 @@ class PBS(Batch):
 
     def submitting(self, submission: Submission) -> Dialogue[Sequence[str]]:
         """One ``qsub``; an array if there is more than one task."""
-        site: Site = self.site
+        site = yield from self._facts()
         # Without history nobody would tell that PBS ended a task for its time. The task itself can, if it is
         # first; where a queue does not allow that, it is done without.
         spare = not (site.history or site.torque)
@@ -212,11 +226,11 @@ class PBS(Batch):
 
     def finding(self, token: str) -> Dialogue[Mapping[int, str]]:
         """Search by name."""
-        return (yield from self._questions.find(token, self.site))
+        return (yield from self._questions.find(token, (yield from self._facts())))
 
     def polling(self, ids: Sequence[str]) -> Dialogue[Mapping[str, Report]]:
         """One short listing, and full records where it does not tell enough."""
-        return (yield from self._questions.poll(ids, self.site))
+        return (yield from self._questions.poll(ids, (yield from self._facts())))
 
     def cancelling(self, ids: Sequence[str]) -> Dialogue[None]:
         """``qdel``, for whole arrays where all of one is meant."""

@@ -3,7 +3,9 @@
 import re
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+from caf_core.jobs.findings import Finding, Level
 
 DEFAULT_ARRAY_LIMIT = 10_000
 """``max_array_size`` of PBS where nobody has set it; a polite limit for Torque, which has none."""
@@ -34,7 +36,10 @@ class Site:
         history: Whether it still knows jobs that have ended.
         array_limit: Largest number of tasks in an array; ``None`` if it did not say.
         arrays: Whether arrays can be used at all.
-        default_queue: The queue that takes what names none; empty if it did not say.
+        queue: The queue that will be used; empty if it is not known.
+        queue_trouble: Why that queue takes nothing; empty if it does.
+        longest: The longest time that the queue allows; empty if it sets none.
+        largest: The most memory, likewise.
     """
 
     torque: bool = False
@@ -43,7 +48,10 @@ class Site:
     history: bool = False
     array_limit: int | None = None
     arrays: bool = True
-    default_queue: str = ""
+    queue: str = ""
+    queue_trouble: str = ""
+    longest: str = ""
+    largest: str = ""
 
 
 def identify(words: str) -> Site:
@@ -85,3 +93,36 @@ def array_limit(*levels: dict[str, str]) -> int | None:
         if attributes.get(name, "").isdigit()
     ]
     return min((size for size in sizes if size > 0), default=None)
+
+
+def with_queue(site: Site, name: str, queue: dict[str, str] | None) -> Site:
+    """The site with what ``qstat -Q -f NAME`` said of a queue; ``None`` if there is no such queue."""
+    if queue is None:
+        return evolve(site, queue=name, queue_trouble="does not exist")
+    trouble = ""
+    if queue.get("enabled") == "False":
+        trouble = "takes no jobs now"
+    elif queue.get("started") == "False":
+        trouble = "starts no jobs now"
+    return evolve(
+        site,
+        queue=name,
+        queue_trouble=trouble,
+        longest=queue.get("resources_max.walltime", ""),
+        largest=queue.get("resources_max.mem", ""),
+    )
+
+
+def findings_of(site: Site) -> list[Finding]:
+    """What people should know of a site."""
+    family = "Torque" if site.torque else "OpenPBS or PBS Professional"
+    told = [Finding(Level.OK, f"it is {family}, version {site.version or 'unknown'}", section="version")]
+    if site.queue_trouble:
+        level = Level.WARNING if "now" in site.queue_trouble else Level.PROBLEM
+        told.append(Finding(level, f"the queue {site.queue} {site.queue_trouble}", "choose another 'queue'"))
+    if not (site.torque or site.history):
+        text = "jobs that have ended are forgotten at once: only tasks themselves can tell what ended them"
+        told.append(Finding(Level.NOTE, text, "ask the site for job_history_enable"))
+    if not site.arrays:
+        told.append(Finding(Level.WARNING, "this Torque is too old for arrays: every task is a submission"))
+    return told

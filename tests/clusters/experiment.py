@@ -14,7 +14,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 SUBMITS = {"htcondor": "condor_submit", "slurm": "sbatch"}
 IMPATIENT = {"command_timeout": 8, "poll_interval": 2, "grace": 10}
 """Arguments of the backends that let a test go on soon; the defaults are those of a patient user [s]."""
-PATIENCE = 180
+PATIENCE = 300
 """After this long a program hangs [s]."""
 
 

@@ -197,6 +197,20 @@ def test_every_state_is_something(word):
         assert report.reason
 
 
+def test_values_that_are_no_words_spoil_nothing():
+    odd = {"JOBID": "5", "STAT": "EXIT", "JOB_NAME": 7, "JOBINDEX": 0, "EXIT_CODE": 3, "EXEC_HOST": ["n1"]}
+    lsf = backend()
+    lsf._listing = Listing()
+    told = Replay({"stdout": records(odd, {"JOBID": "6", "STAT": 1}, {"JOBID": 7, "STAT": "RUN"}).stdout})(
+        lsf.polling(["5", "6"])
+    )
+    assert (told["5"].state, told["5"].exit_code) == (SchedulerState.ENDED, 3)
+    assert told["6"].state is SchedulerState.UNKNOWN
+    row = {"JOBID": "5", "STAT": "RUN", "JOB_NAME": 7, "JOBINDEX": "0"}
+    searched = Replay({"stdout": records(row).stdout}, {"command": "bhist", "rc": 255})
+    assert searched(lsf.finding("cTok")) == {}
+
+
 def test_ends_as_ibm_tells_them():
     done = reported(stat="DONE", exec_host="2*n1:n2", max_mem="2 Gbytes")
     assert (done.exit_code, done.host, done.peak_memory_mb, done.failure) == (0, "n1", 2048, None)

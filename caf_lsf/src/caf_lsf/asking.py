@@ -44,11 +44,12 @@ class Asking(Batch):
         known = {one: found[one] for one in wanted if one in found}
         told: dict[str, Report] = {}
         absent: list[str] = []
-        for one, (number, index) in wanted.items():
+        for one in wanted.keys() - known.keys():
+            number, index = wanted[one]
             if index and number in found:
                 self._plain.add(number)
                 told[one] = reports.no_array()
-            elif one not in known:
+            else:
                 absent.append(one)
         strange = [one for one, job in known.items() if self._is_strange(one, job)]
         yield from self._hearing(strange, absent)
@@ -65,16 +66,18 @@ class Asking(Batch):
                 continue
             one = f"{number}[{index}]" if index else number
             found[one] = job
-            alive = live.setdefault(number, set())
+            if number not in live:
+                live[number] = set()
             if state not in ENDED:
-                alive.add(one)
+                live[number].add(one)
         self._live.update(live)
         return found
 
     def _is_strange(self, one: str, job: Job) -> bool:
         """Whether a job ended in a way that the listing does not explain."""
         if job.state != "EXIT":
-            self._ends.pop(one, None)  # it may have been queued again
+            if self._ends:
+                self._ends.pop(one, None)  # it may have been queued again
             return False
         if self._listing.tells_reasons or one in self._cancelled:
             return False
@@ -83,21 +86,25 @@ class Asking(Batch):
     def _reports(self, known: Mapping[str, Job]) -> dict[str, Report]:
         """Most of thousands of jobs are in one of a few situations."""
         told: dict[str, Report] = {}
-        same: dict[tuple[str, ...], Report] = {}
+        same: dict[tuple[Any, ...], Report] = {}
         for one, job in known.items():
-            situation = (job.state, job.host, job.exit_code, job.reason, job.memory)
             if job.state == "EXIT" and (one in self._cancelled or one in self._ends):
                 mine = one in self._cancelled
                 told[one] = reports.cancelled(job) if mine else reports.report_of(job, self._ends[one])
                 continue
-            if situation not in same:
-                same[situation] = reports.report_of(job)
-            told[one] = same[situation]
+            situation = job[2:3] + job[4:]  # all but the number and the name
+            try:
+                told[one] = same[situation]
+            except KeyError:
+                told[one] = same[situation] = reports.report_of(job)
+            except TypeError:  # something in it is not even a word
+                told[one] = reports.report_of(job)
         return told
 
     def _hearing(self, strange: Sequence[str], absent: Sequence[str]) -> Dialogue[None]:
         """Ask bhist, and bjobs -l where it knows nothing; neither has to answer, a poll is not worth less."""
-        asked = [one for one in (*strange, *absent) if one not in self._unheard]
+        known = {one for one in absent if one in self._ends and self._ends[one].ended}
+        asked = [one for one in (*strange, *absent) if one not in self._unheard and one not in known]
         if asked:
             answer = yield self._ask("bhist", "-l", *reports.arguments(asked))
             if answer.returncode is None:
@@ -139,7 +146,7 @@ class Asking(Batch):
         jobs.sort(key=lambda job: (job.state != "RUN", job.state in ENDED, int(job.number)))
         found: dict[int, str] = {}
         for job in jobs:
-            if named.fullmatch(job.name):
+            if named.fullmatch(str(job.name)):
                 found.setdefault(max(job.element - 1, 0), join_id(job.number, job.element))
         if not found:
             answer = yield self._ask("bhist", "-a", "-l", "-J", token)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _ID = re.compile(r"(\d+)(?:\[(\d+)\])?")
 
@@ -9,6 +10,7 @@ ARGUMENT = 400
 """How long one list of indices may be; the open versions copy it into 512 bytes without looking."""
 
 
+@lru_cache(maxsize=1 << 17)
 def split_id(one: str) -> tuple[str, int] | None:
     """The number and the index of an id, 0 for a plain job; ``None`` for what is no id of LSF."""
     match = _ID.fullmatch(one)

@@ -7,7 +7,7 @@ know only when there is a job to show, so that nothing can be tried in advance: 
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from attrs import evolve, frozen
@@ -24,7 +24,6 @@ WANTED = (*NEEDED, "exec_host", "jobindex", "exit_code", "exit_reason", "max_mem
 
 _DELIMITER = "^"
 _USAGE = re.compile(r"usage|illegal option|invalid option|unrecognized option|bad option", re.IGNORECASE)
-_INDEX = re.compile(r"\[(\d+)\]$")
 _MEMORY = re.compile(r"([\d.]+)\s*([KMGT])", re.IGNORECASE)
 _MEGABYTES = {"K": 2**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}
 _RECORD = re.compile(r"\{[^{}]*\}")
@@ -136,36 +135,30 @@ def _salvage(text: str) -> list[Job] | None:
     return list(_jobs(records))
 
 
-def _jobs(records: list[Any]) -> Iterator[Job]:
+def _jobs(records: Iterable[Any]) -> Iterator[Job]:
+    """The jobs of records; this is done ten thousand times a poll."""
     for record in records:
         try:
-            number, state = record["JOBID"], record["STAT"]
-        except (KeyError, TypeError):
+            state, get = record["STAT"], record.get
+            name = get("JOB_NAME", "")
+            number, element = _place(record["JOBID"], name, get("JOBINDEX"))
+        except (KeyError, TypeError, AttributeError):
             continue  # {"JOBID": "99", "ERROR": "Job <99> is not found"}, or worse
-        get = record.get
-        yield _job(
-            str(number),
-            str(state),
-            str(get("JOB_NAME", "")),
-            str(get("JOBINDEX", "")),
-            str(get("EXEC_HOST", "")),
-            str(get("EXIT_CODE", "")),
-            str(get("EXIT_REASON", "")),
-            str(get("MAX_MEM", "")),
-        )
+        host, code = get("EXEC_HOST", ""), get("EXIT_CODE", "")
+        yield Job(number, element, state, name, host, code, get("EXIT_REASON", ""), get("MAX_MEM", ""))
 
 
-def _job(
-    number: str, state: str, name: str, index: str, host: str, exit_code: str, reason: str, memory: str
-) -> Job:
-    """A job; its index stands in its own column, in its name or in its number."""
-    if index.isdecimal() and index != "0":
-        return Job(number.partition("[")[0], int(index), state, name, host, exit_code, reason, memory)
-    if number.isdecimal():
-        match = _INDEX.search(name) if not index and name.endswith("]") else None
-        return Job(number, int(match[1]) if match else 0, state, name, host, exit_code, reason, memory)
-    parts = split_id(number) or (number, 0)
-    return Job(*parts, state, name, host, exit_code, reason, memory)
+def _place(number: str, name: str, index: object) -> tuple[str, int]:
+    """The number and the index of a job; the index stands in its own column, in its name or in its number."""
+    if not number.isdecimal():
+        return split_id(number) or (number, 0)
+    text = index
+    if text is None:
+        text = name[name.rfind("[") + 1 : -1] if name[-1:] == "]" else "0"
+    try:
+        return number, int(text)  # type: ignore[call-overload]  # whatever it is, it is tried
+    except (TypeError, ValueError):
+        return number, 0
 
 
 def _read_delimited(text: str) -> list[Job] | None:
@@ -189,7 +182,8 @@ def _read_table(text: str) -> list[Job] | None:
     for line in lines[heads[0] + 1 :]:
         words = line.split()
         if len(words) >= 8 and words[0].isdecimal():
-            jobs.append(_job(words[0], words[2], " ".join(words[6:-3]), "", words[5], "", "", ""))
+            name = " ".join(words[6:-3])
+            jobs.append(Job(*_place(words[0], name, None), words[2], name, words[5], "", "", ""))
     return jobs
 
 

@@ -24,6 +24,8 @@ def report_of(job: Job, history: History | None = None) -> Report:
         job: The line.
         history: What is known beyond it, if LSF was asked why the job ended.
     """
+    # JSON may hold anything.
+    job = Job(job.number, job.element, *(str(one) for one in job[2:]))
     state, host = words.STATES.get(job.state, SchedulerState.UNKNOWN), host_of(job.host)
     if state is not SchedulerState.ENDED:
         strange = "" if job.state in words.STATES else f"LSF says {job.state!r}, which is no known state"

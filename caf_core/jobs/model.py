@@ -43,7 +43,7 @@ def _refuse_unknown(cls: J) -> J:
     """Let a class refuse attributes that it does not have: a misspelt setting would do nothing. Subclasses
     may have what they like.
     """
-    assign = cls.__setattr__
+    assign: Any = cls.__setattr__
     names = {one.name for one in fields(cls)} | {name for name in vars(cls) if name[0] != "_"}
 
     def refuse_or_assign(self: Any, name: str, value: Any) -> None:

@@ -81,8 +81,8 @@ class Faults(Protocol):
     def crash(self, identity: str) -> None:
         """The node of a running task dies."""
 
-    def exhaust(self, identity: str) -> None:
-        """A running task is killed because it took too much memory."""
+    def exhaust(self, identity: str, *, whole: bool = True) -> None:
+        """A running task is killed because it took too much memory, with what executes it or without."""
 
 
 Poll = Callable[[Faults], None]
@@ -267,26 +267,28 @@ class FaultConformance:
     @pytest.mark.parametrize(
         ("fault", "kind"),
         [
-            ("crash", FailureKind.NODE_LOST),
-            ("exhaust", FailureKind.OUT_OF_MEMORY),
+            (lambda faults, one: faults.crash(one), FailureKind.NODE_LOST),
+            (lambda faults, one: faults.exhaust(one), FailureKind.OUT_OF_MEMORY),
+            (lambda faults, one: faults.exhaust(one, whole=False), FailureKind.OUT_OF_MEMORY),
         ],
+        ids=["the node died", "too much memory, record and all", "too much memory, but for the record"],
     )
     def test_what_killed_a_task_is_told(
         self,
         make_bench: Callable[..., JobBench],
         faulty: Faults,
         tmp_path: Path,
-        fault: str,
+        fault: Callable[[Faults, str], None],
         kind: FailureKind,
     ) -> None:
-        """A task that was killed leaves no record; the scheduler's words tell why."""
+        """Whether it leaves no record, or one that knows of a signal only: the scheduler's words tell why."""
         bench = make_bench(grace=1.0)
         started = tmp_path / "started"
         bench.submit(
             "job", [shell(tmp_path / "out", f"touch {quote(str(started))}; {until(tmp_path / 'go')}")]
         )
         bench.pump(started.exists, "the task executes")
-        getattr(faulty, fault)(bench.tasks("job")[0].scheduler_id)
+        fault(faulty, bench.tasks("job")[0].scheduler_id)
         bench.wait("job")
         (task,) = bench.tasks("job")
         assert (task.state, task.failure) == (TaskState.FAILED, kind), task.reason

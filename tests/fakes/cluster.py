@@ -128,9 +128,12 @@ class Cluster:
         """Somebody ends a job."""
         self._do(self.store.cancel, job, CANCELLED)
 
-    def exhaust(self, job):
-        """A running job is killed because it took too much memory."""
-        self._do(self.store.cancel, job, MEMORY)
+    def exhaust(self, job, *, whole=True):
+        """A running job is killed because it took too much memory, as a whole or but for its first process.
+
+        The kernel takes one process of a control group, and some schedulers then the rest of the job.
+        """
+        self._do(self.store.cancel, job, MEMORY if whole else "offspring")
 
     def crash(self, job):
         """The node of a running job dies."""
@@ -309,9 +312,9 @@ class Faults:
         """The node of a running task dies."""
         self._cluster.crash(self._cluster.job(identity))
 
-    def exhaust(self, identity):
-        """A running task is killed because it took too much memory."""
-        self._cluster.exhaust(self._cluster.job(identity))
+    def exhaust(self, identity, *, whole=True):
+        """A running task is killed because it took too much memory, with what executes it or without."""
+        self._cluster.exhaust(self._cluster.job(identity), whole=whole)
 
     def questions(self):
         """How many questions for states were begun."""

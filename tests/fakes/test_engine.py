@@ -138,31 +138,51 @@ def test_faults_of_answers(cluster, submit):
     assert answer().stdout == ""
 
 
-def test_hanging_commands_hang_until_they_are_killed(cluster, tmp_path):
+@pytest.fixture
+def hanging(cluster):
+    """Calls a command that hangs, waits until it was called, and gives it back."""
+    called = []
+
+    def call(*argv):
+        before = len(cluster.calls())
+        process = subprocess.Popen([f"{cluster.path_prefix}/{argv[0]}", *argv[1:]], stdout=subprocess.PIPE)
+        called.append(process)
+        wait_until(lambda: len(cluster.calls()) > before, 20, "the command was called")
+        return process
+
+    yield call
+    for process in called:
+        process.kill()
+        assert process.communicate()[0] == b""
+        assert process.returncode == -9, "it did not hang"
+
+
+def test_hanging_commands_hang_until_they_are_killed(cluster, hanging, tmp_path):
     job = tmp_path / "job.sh"
     job.write_text("true")
     cluster.faults.hang("tstat")
-    assert execute([f"{cluster.path_prefix}/tstat"], timeout=0.2).returncode is None
+    hanging("tstat")
     cluster.faults.lose_answer()
-    lost = execute([f"{cluster.path_prefix}/tsub", str(job)], timeout=0.5)
-    assert (lost.returncode, lost.stdout) == (None, "")
-    ended(cluster)  # accepted, and executed though the command was killed
+    lost = hanging("tsub", str(job))
+    ended(cluster)  # accepted, and executed though the command has not answered
+    lost.kill()
     cluster.faults.down()
-    assert execute([f"{cluster.path_prefix}/tsub", str(job)], timeout=0.2).returncode is None
+    hanging("tsub", str(job))
     cluster.faults.up()
     assert len(cluster.jobs()) == 1
     assert cluster.faults.submissions() == 2
 
 
-def test_late_and_double_acceptance(cluster, tmp_path):
+def test_late_and_double_acceptance(cluster, hanging, tmp_path):
     job = tmp_path / "job.sh"
     job.write_text("true")
-    cluster.faults.accept_late(1.0)
-    begin = time.time()
-    assert execute([f"{cluster.path_prefix}/tsub", str(job)], timeout=0.2).returncode is None
+    cluster.faults.accept_late(2.0)
+    late = hanging("tsub", str(job))
+    wait_until(cluster.jobs, 20, "the scheduler knows by itself")
     assert cluster.run("tstat") == ""
-    (late,) = ended(cluster)
-    assert late.started >= begin + 1.0
+    late.kill()
+    (accepted,) = ended(cluster)
+    assert accepted.started >= accepted.submitted + 2.0
     cluster.faults.accept_twice()
     assert cluster.run("tsub", str(job)) == "3\n"
     ended(cluster, 3)

@@ -19,6 +19,17 @@ from caf_core.plugins.markers import hookimpl
 @hookimpl
 def caf_register_backends(register):
     register("tiny", "fakes.tiny_backend:TinyBackend")
+    register("locked", "locked:Locked")
+"""
+LOCKED = """
+from caf_core.jobs.batch.dialogue import Command, refused
+from fakes.tiny_backend import TinyBackend
+
+
+class Locked(TinyBackend):
+    def submitting(self, submission):
+        answer = yield Command(["sh", "-c", "echo the token has expired >&2; exit 1"])
+        raise refused(answer, remedy="get a new one", credentials=True)
 """
 
 
@@ -31,6 +42,7 @@ def site(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[caf]\ntiny = tiny_plugin\n")
     (packages / "tiny_plugin.py").write_text(PLUGIN)
+    (packages / "locked.py").write_text(LOCKED)
     monkeypatch.setenv("PYTHONPATH", f"{packages}:{Path(__file__).parents[1]}")
     monkeypatch.delenv("CAF_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
@@ -153,3 +165,23 @@ def test_what_waits_says_why(site, run_caf, caf_words):
         site.set(slots=2)
         controller.kill()
         controller.communicate()
+
+
+def test_an_expired_credential_pauses_and_says_so(site, run_caf, caf_words):
+    words = caf_words(["submit", "-b", "locked", "-n", 2, "--", "true"])
+    controller = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+
+        def status():
+            return run_caf("status", "-p", "caf_job").stdout
+
+        wait_until(lambda: "expired" in status(), 30, "the pause is known")
+        assert "job: 2 not submitted: sh: the token has expired; get a new one" in status()
+        assert "0/2" in status() and "failed" not in status()
+        said = run_caf("why", "job", "tasks/1", "-p", "caf_job").stdout
+        assert "the token has expired; get a new one" in said
+        assert "caf submits it as soon as" in said
+    finally:
+        controller.kill()
+        stderr = controller.communicate()[1]
+    assert "tasks wait: sh: the token has expired; get a new one" in stderr

@@ -351,12 +351,6 @@ def test_what_is_asked_of_slurm(backend, tmp_path, request):
     backend.poll(ids)
     backend.poll(ids)
     backend.cancel(ids)
-    assert [command.argv[0] for command in commands] == [
-        "sbatch",
-        "scontrol",
-        "grep",
-        "squeue",
-        "squeue",
-        "scancel",
-    ]
+    survey = ["scontrol", "sinfo", "grep"]
+    assert [command.argv[0] for command in commands] == ["sbatch", *survey, "squeue", "squeue", "scancel"]
     request.node.user_properties.append(("milliseconds to submit", round(1000 * submitted)))

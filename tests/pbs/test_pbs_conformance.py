@@ -54,6 +54,7 @@ class TestOpenPBSWithHistory(PBSConformance):
         return Resources(int(chunk["ncpus"]), int(megabytes(chunk["mem"])), time)
 
 
+@pytest.mark.slow
 class TestOpenPBSWithoutHistory(PBSConformance):
     """What such a server forgets at once, it cannot explain: only the task's own word is left."""
 
@@ -68,6 +69,7 @@ class TestOpenPBSWithoutHistory(PBSConformance):
             super().test_a_task_cancelled_by_somebody_else_is_explained(make_backend, bench, tmp_path)
 
 
+@pytest.mark.slow
 class TestTorque(PBSConformance):
     dialect = "fakes.torque:Torque"
 

@@ -227,5 +227,5 @@ def test_what_doctor_tells():
         site, "q", {"enabled": "True", "started": "False", "resources_max.walltime": "01:00:00"}
     )
     assert findings_of(stopped)[1].level == "warning"
-    assert stopped.longest == "01:00:00"
+    assert stopped.longest_time == "01:00:00"
     assert findings_of(identify("version: 2.4.16"))[-1].level == "warning"

@@ -207,17 +207,17 @@ class PBS(Batch):
             case Trouble.DOWN | Trouble.FULL:
                 return doubtful(answer)  # tried again later, when it is certain that it was not taken
             case Trouble.CREDENTIALS:
-                return refused(answer, remedy="renew it.", credentials=True)
+                return refused(answer, remedy="renew it", credentials=True)
             case Trouble.QUEUE:
                 names = listing.queues((yield Command((self.tool("qstat"), "-Q"))).stdout)
                 known = f"; there are: {', '.join(names)}" if names else ""
-                remedy = f"choose a queue by the backend argument 'queue'{known}."
+                remedy = f"choose a queue by the backend argument 'queue'{known}"
             case Trouble.LIMITS:
-                remedy = "ask for less (memory, time, processors), or choose another 'queue'."
+                remedy = "ask for less (memory, time, processors), or choose another 'queue'"
             case Trouble.RESOURCE:
-                remedy = "see the backend argument 'resource_list'."
+                remedy = "see the backend argument 'resource_list'"
             case Trouble.ARRAY:
-                remedy = "set the backend argument 'array_limit' to what the queue takes."
+                remedy = "set the backend argument 'array_limit' to what the queue takes"
             case _:
                 pass
         return refused(answer, remedy=remedy)

@@ -17,6 +17,9 @@ _FIRST_WITH_ARRAYS = (2, 5)
 """The version of Torque whose arrays are called ``1[]`` and their tasks ``1[0]``."""
 
 
+_ABSENT = "does not exist"
+
+
 class Format(StrEnum):
     """How full records of jobs are printed."""
 
@@ -37,9 +40,9 @@ class Site:
         array_limit: Largest number of tasks in an array; ``None`` if it did not say.
         arrays: Whether arrays can be used at all.
         queue: The queue that will be used; empty if it is not known.
-        queue_trouble: Why that queue takes nothing; empty if it does.
-        longest: The longest time that the queue allows; empty if it sets none.
-        largest: The most memory, likewise.
+        queue_state: Whether that queue takes and starts jobs, in words; empty if it is not known.
+        longest_time: The longest time that the queue allows, as it says.
+        most_memory: The most memory, likewise.
     """
 
     torque: bool = False
@@ -49,9 +52,9 @@ class Site:
     array_limit: int | None = None
     arrays: bool = True
     queue: str = ""
-    queue_trouble: str = ""
-    longest: str = ""
-    largest: str = ""
+    queue_state: str = ""
+    longest_time: str = ""
+    most_memory: str = ""
 
 
 def identify(words: str) -> Site:
@@ -98,18 +101,19 @@ def array_limit(*levels: dict[str, str]) -> int | None:
 def with_queue(site: Site, name: str, queue: dict[str, str] | None) -> Site:
     """The site with what ``qstat -Q -f NAME`` said of a queue; ``None`` if there is no such queue."""
     if queue is None:
-        return evolve(site, queue=name, queue_trouble="does not exist")
-    trouble = ""
+        return evolve(site, queue=name, queue_state=_ABSENT)
+    state = "open"
     if queue.get("enabled") == "False":
-        trouble = "takes no jobs now"
+        state = "takes no jobs now"
     elif queue.get("started") == "False":
-        trouble = "starts no jobs now"
+        state = "starts no jobs now"
+    unlimited = "not limited by the queue"
     return evolve(
         site,
         queue=name,
-        queue_trouble=trouble,
-        longest=queue.get("resources_max.walltime", ""),
-        largest=queue.get("resources_max.mem", ""),
+        queue_state=state,
+        longest_time=queue.get("resources_max.walltime", unlimited),
+        most_memory=queue.get("resources_max.mem", unlimited),
     )
 
 
@@ -117,9 +121,9 @@ def findings_of(site: Site) -> list[Finding]:
     """What people should know of a site."""
     family = "Torque" if site.torque else "OpenPBS or PBS Professional"
     told = [Finding(Level.OK, f"it is {family}, version {site.version or 'unknown'}", section="version")]
-    if site.queue_trouble:
-        level = Level.WARNING if "now" in site.queue_trouble else Level.PROBLEM
-        told.append(Finding(level, f"the queue {site.queue} {site.queue_trouble}", "choose another 'queue'"))
+    if site.queue_state not in ("", "open"):
+        level = Level.PROBLEM if site.queue_state == _ABSENT else Level.WARNING
+        told.append(Finding(level, f"the queue {site.queue} {site.queue_state}", "choose another 'queue'"))
     if not (site.torque or site.history):
         text = "jobs that have ended are forgotten at once: only tasks themselves can tell what ended them"
         told.append(Finding(Level.NOTE, text, "ask the site for job_history_enable"))

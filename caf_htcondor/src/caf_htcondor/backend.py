@@ -8,29 +8,30 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+from attrs import evolve
+
 from caf_core.errors import BackendError, ConfigurationError, PollError, SubmissionError
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, doubtful, refused, unanswered
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch
+from caf_core.jobs.findings import Finding
 from caf_core.jobs.task import Resources
 from caf_core.processes.command import CommandResult
 from caf_htcondor import answers
 from caf_htcondor.follow import LOG, Followed, size_of
 from caf_htcondor.places import accepted_name
 from caf_htcondor.request import seconds_of
-from caf_htcondor.site import Site, site_of
+from caf_htcondor.site import Site, findings, site_of
 from caf_htcondor.submit_file import SUBMIT_FILE, Shape, extra_lines, submit_file
 from caf_htcondor.transfer import Courier, shape_of_transfer
 
 log = logging.getLogger("caf.jobs")
 
+_CONFIG = "^(MAX_JOBS_(SUBMITTED|PER_.*)|FILESYSTEM_DOMAIN)$"
 _ID = re.compile(r"\d+\.\d+")
 _AT_ONCE = 2_000
 """So many jobs are named in one command."""
-
-ASK_EVERY = 60.0
-"""HTCondor's manual asks programs not to query the schedd more often [s]."""
 
 
 class HTCondor(Batch):
@@ -64,6 +65,11 @@ class HTCondor(Batch):
         "max_materialize": Setting((int,), "HTCondor makes at most so many jobs of a submission at a time"),
         "extra_lines": Setting((str, list, tuple), "further lines of the submit file"),
         "transfer": Setting((bool,), "whether files travel, because the nodes do not see yours"),
+        "quiet_interval": Setting(
+            (int, float),
+            "the schedd is asked about a task of which its event log says nothing for so long [s]",
+        ),
+        "schedd_interval": Setting((int, float), "the schedd is not asked more often about tasks [s]"),
         "schedd": Setting((str,), "the name of the schedd, if not the one of this machine"),
         "pool": Setting((str,), "the central manager of another pool"),
     }
@@ -73,6 +79,9 @@ class HTCondor(Batch):
         "getenv": False,
         "transfer": False,
         "global_job_limit": 10_000,
+        "quiet_interval": 600,
+        # HTCondor's manual asks programs not to query the schedd more often.
+        "schedd_interval": 60,
     }
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
@@ -101,11 +110,16 @@ class HTCondor(Batch):
     def surveying(self) -> Dialogue[Site]:
         """Ask for the version, the schedd's limits, and whether it answers."""
         version = yield Command((self.tool("condor_version"),))
-        limits = yield Command((self.tool("condor_config_val"), "-dump", "^MAX_JOBS_(SUBMITTED|PER_.*)$"))
+        config = yield Command((self.tool("condor_config_val"), "-expanded", "-dump", _CONFIG))
+        machines = yield self._ask_pool("condor_status", "-limit", "200", "-af", "FileSystemDomain")
         totals = yield self._ask("condor_q", "-totals")
         if not totals.ok:
             raise unanswered(totals)
-        return site_of(version.stdout, limits.stdout)
+        return site_of(version.stdout, config.stdout, machines.stdout)
+
+    def findings(self, site: Site) -> Sequence[Finding]:
+        """What matters about the pool."""
+        return tuple(findings(site, bool(self.backend_args.get("transfer"))))
 
     # Submitting
 
@@ -173,16 +187,19 @@ class HTCondor(Batch):
         jobs = [one for one in ids if _ID.fullmatch(one)]
         clusters = {_cluster(one) for one in jobs}
         self._followed.read(clusters, now)
-        reports, unclear = self._followed.told(jobs, now)
+        reports, unclear = self._told(jobs, now)
         if unclear:
             reports = self._clarify(jobs, reports, unclear, now)
         return self._courier.home(reports, self._followed)
+
+    def _told(self, jobs: Sequence[str], now: float) -> tuple[dict[str, Report], list[str]]:
+        return self._followed.told(jobs, now, self.backend_args["quiet_interval"])
 
     def _clarify(
         self, jobs: Sequence[str], reports: dict[str, Report], unclear: Sequence[str], now: float
     ) -> dict[str, Report]:
         if now >= self._ask_at:
-            self._ask_at = now + ASK_EVERY
+            self._ask_at = now + self.backend_args["schedd_interval"]
             try:
                 heard = self._converse(self.polling(unclear))
             except PollError as error:
@@ -191,7 +208,7 @@ class HTCondor(Batch):
                 log.warning("%s; the event logs are followed meanwhile", error)
             else:
                 self._followed.hear(unclear, heard, now)
-                reports, _ = self._followed.told(jobs, now)
+                reports, _ = self._told(jobs, now)
         waiting = Report(SchedulerState.UNKNOWN, reason="HTCondor did not tell yet; it is asked again soon")
         return {**{one: waiting for one in unclear if not self._followed.is_absent(one)}, **reports}
 
@@ -308,11 +325,13 @@ class HTCondor(Batch):
             raise unanswered(answer)
 
     def _ask(self, tool: str, *words: str, cwd: Path | None = None, submits: bool = False) -> Command:
-        where: list[str] = []
-        for option, name in (("-name", "schedd"), ("-pool", "pool")):
-            if self.backend_args.get(name):
-                where += [option, str(self.backend_args[name])]
-        return Command((self.tool(tool), *where, *words), cwd=cwd, submits=submits)
+        name = self.backend_args.get("schedd")
+        words = ("-name", str(name), *words) if name else words
+        return evolve(self._ask_pool(tool, *words), cwd=cwd, submits=submits)
+
+    def _ask_pool(self, tool: str, *words: str) -> Command:
+        pool = self.backend_args.get("pool")
+        return Command((self.tool(tool), *(("-pool", str(pool)) if pool else ()), *words))
 
 
 def _cluster(identity: str) -> int:

@@ -85,13 +85,8 @@ class _Cluster:
 
 @define
 class Followed:
-    """What is known of the tasks, by id (``CLUSTER.PROC``).
+    """What is known of the tasks, by id (``CLUSTER.PROC``)."""
 
-    Args:
-        quiet: A task of which the log says nothing for so long is worth a question [s].
-    """
-
-    quiet: float = 600.0
     _clusters: dict[int, _Cluster] = field(factory=dict)
     _paths: dict[int, Path] = field(factory=dict)
     _logs: dict[Path, LogFile] = field(factory=dict)
@@ -163,9 +158,13 @@ class Followed:
         ]:
             self._forget(path)
 
-    def told(self, ids: Sequence[str], now: float) -> tuple[dict[str, Report], list[str]]:
+    def told(self, ids: Sequence[str], now: float, quiet: float) -> tuple[dict[str, Report], list[str]]:
         """What is known of tasks.
 
+        Args:
+            ids: The tasks.
+            now: The time.
+            quiet: A task of which the log says nothing for so long is worth a question [s].
         Returns:
             The reports, and the ids about which the schedd should be asked. Those that HTCondor no longer
             has, as it said itself, are in the second only.
@@ -186,9 +185,7 @@ class Followed:
                 ask.append(one)
                 continue
             reports[one] = report
-            if report.state is not SchedulerState.ENDED and (
-                cluster is None or now - heard[one] > self.quiet
-            ):
+            if report.state is not SchedulerState.ENDED and (cluster is None or now - heard[one] > quiet):
                 ask.append(one)
         return reports, ask
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from attrs import evolve
 
 from caf_core.jobs.backend import Report, SchedulerState
+from caf_core.jobs.ledger import FailureKind
 from caf_htcondor.events import Event
-from caf_htcondor.holds import failure_of_hold, failure_of_removal, hold_in_words
+from caf_htcondor.holds import failure_in_words, failure_of_hold, failure_of_removal, hold_in_words
 
 SUBMITTED, CLUSTER_SUBMITTED, CLUSTER_REMOVED = 0, 35, 36
 
@@ -19,6 +20,7 @@ QUEUED = Report(SchedulerState.QUEUED)
 """A task of which nothing is known but that HTCondor has it."""
 
 _USED = re.compile(r"Memory \(MB\)\s*:\s*(\d+)\s+\d+\s+\d+|^\s*(\d+)  -  MemoryUsage of job", re.M)
+_ASKED = re.compile(r"Memory \(MB\)\s*:\s*(?:\d+\s+)?(\d+)\s+\d+\s*$", re.M)
 _SLOT = re.compile(r"SlotName: \S*?@(\S+)")
 _ADDRESS = re.compile(r"on host: <?(?:[^>]*[?&]alias=([^&>]+)|([^:>?\s]+))")
 _RETURNED = re.compile(r"\((?:\d)\) \w+ termination \((return value|signal) (-?\d+)\)")
@@ -61,7 +63,12 @@ def _back_in_queue(report: Report, event: Event) -> Report:
     said = [line for line in event.lines if line and not _NO_REASON.search(line)]
     title = event.text.split("\n", 1)[0].split(" ", 4)[-1].rstrip(".")
     reason = ": ".join([title, *said[:1]])
-    return Report(SchedulerState.QUEUED, reason=reason, host=report.host, peak_memory_mb=_peak(report, event))
+    peak = _peak(report, event)
+    asked = _ASKED.search(event.text)
+    if asked and failure_in_words(" ".join(said)) is FailureKind.OUT_OF_MEMORY:
+        # It was measured from time to time only; it had more than it asked for.
+        peak = max(peak or 0.0, float(asked[1]))
+    return Report(SchedulerState.QUEUED, reason=reason, host=report.host, peak_memory_mb=peak)
 
 
 def _ended(report: Report, event: Event) -> Report:

@@ -47,6 +47,7 @@ class Family(Dialect):
     settings = {  # noqa: RUF012 - read only
         "keep": 3600.0,  # CLEAN_PERIOD
         "array_max": 1000,  # MAX_JOB_ARRAY_SIZE
+        "array_told": None,  # what bparams says it is, if it is wrong
         "queues": ["normal", "short"],
         "unit": "",  # LSF_UNIT_FOR_LIMITS
         "per_task": False,  # RESOURCE_RESERVE_PER_TASK
@@ -344,10 +345,11 @@ class Family(Dialect):
     def bparams(self, call):
         call.options("Vhl")
         per_task = "Y" if self.store["per_task"] else "N"
+        most = self.store["array_told"] or self.store["array_max"]
         return Answer(
             "\nSystem default queues for automatic queue selection:\n    DEFAULT_QUEUE = normal\n\n"
             "The maximum number of jobs in a job array.\n"
-            f"    MAX_JOB_ARRAY_SIZE = {self.store['array_max']}\n\n"
+            f"    MAX_JOB_ARRAY_SIZE = {most}\n\n"
             "Mbatchd reserves resources based on job tasks:\n"
             f"    RESOURCE_RESERVE_PER_TASK = {per_task}\n\n"
         )

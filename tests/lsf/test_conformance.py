@@ -76,9 +76,11 @@ class TestIBM(Conformance):
     version, unit, limit = "IBM", "MB", "MB"
 
 
+@pytest.mark.slow
 class TestOpenLava(Conformance):
     version, limit = "OpenLava", "KB"
 
 
+@pytest.mark.slow
 class TestIBM91(Conformance):
     version, limit = "IBM91", "KB"

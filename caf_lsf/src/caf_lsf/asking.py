@@ -61,7 +61,7 @@ class Asking(Batch):
         found: dict[str, Job] = {}
         live: dict[str, set[str]] = {}
         for job in jobs:
-            number, index, state = job[:3]
+            number, index, _, state, _, _, _, _ = job
             if number not in numbers:
                 continue
             one = f"{number}[{index}]" if index else number
@@ -92,7 +92,7 @@ class Asking(Batch):
                 mine = one in self._cancelled
                 told[one] = reports.cancelled(job) if mine else reports.report_of(job, self._ends[one])
                 continue
-            situation = job[2:3] + job[4:]  # all but the number and the name
+            situation = job[3:]  # all but the number and the name
             try:
                 told[one] = same[situation]
             except KeyError:

@@ -35,8 +35,8 @@ class Job(NamedTuple):
     Attributes:
         number: LSF's number; the elements of an array share it.
         element: The index in the array; 0 for a plain job.
-        state: LSF's word.
         name: The job's name, with the index of an element.
+        state: LSF's word.
         host: Where it executes or executed, as LSF writes it.
         exit_code: As LSF writes it.
         reason: Why it ended, such as ``TERM_RUNLIMIT: job killed after ...``.
@@ -45,8 +45,8 @@ class Job(NamedTuple):
 
     number: str
     element: int
-    state: str
     name: str
+    state: str
     host: str
     exit_code: str
     reason: str
@@ -145,7 +145,7 @@ def _jobs(records: Iterable[Any]) -> Iterator[Job]:
         except (KeyError, TypeError, AttributeError):
             continue  # {"JOBID": "99", "ERROR": "Job <99> is not found"}, or worse
         host, code = get("EXEC_HOST", ""), get("EXIT_CODE", "")
-        yield Job(number, element, state, name, host, code, get("EXIT_REASON", ""), get("MAX_MEM", ""))
+        yield Job(number, element, name, state, host, code, get("EXIT_REASON", ""), get("MAX_MEM", ""))
 
 
 def _place(number: str, name: str, index: object) -> tuple[str, int]:
@@ -183,7 +183,7 @@ def _read_table(text: str) -> list[Job] | None:
         words = line.split()
         if len(words) >= 8 and words[0].isdecimal():
             name = " ".join(words[6:-3])
-            jobs.append(Job(*_place(words[0], name, None), words[2], name, words[5], "", "", ""))
+            jobs.append(Job(*_place(words[0], name, None), name, words[2], words[5], "", "", ""))
     return jobs
 
 

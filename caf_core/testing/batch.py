@@ -242,6 +242,7 @@ class BatchConformance(FaultConformance, BackendConformance):
             )
             told = backend.poll([held.ids[0], held.ids[3]])
             assert set(told) == {held.ids[0], held.ids[3]}
+            assert all(report.state not in OVER for report in told.values()), "they were cancelled too"
             held.release()
             wait_until(
                 lambda: {0, 3} <= set(records(held.submission)), self.timeout, "the others were recorded"

@@ -11,7 +11,6 @@ from caf_core.testing.bench import JobBench, records, shell, submission, wait_un
 from caf_lsf import LSF
 from fakes.cluster import Cluster
 
-
 OLDER = [pytest.param(name, marks=pytest.mark.slow) for name in ("OpenLava", "IBM91")]
 
 

@@ -232,7 +232,7 @@ def test_an_array_may_end_between_two_questions():
         [DOWN],
         [{"stdout": "garbage\n"}],
         [{"stdout": "9[].v"}],
-        [{"stderr": "qselect: PBS is not configured to maintain job history\n"}],
+        [{"stderr": "qselect: PBS is not configured to maintain job history\n"}, SILENCE],
         [{"stdout": "9[].vm\n"}, SILENCE],
         [{"stdout": "9[].vm\n"}, {"stdout": "garbage\n"}],
         [{"stdout": "9[].vm\n"}, {"stdout": "Job id\n------\n9[].vm a\n9[0].v\ufffdm a\n"}],

@@ -1,14 +1,15 @@
 """What happens to tasks on a server that does what a PBS does, through the core."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from caf_core.errors import BackendError
 from caf_core.jobs.backend import SchedulerState
 from caf_core.jobs.ledger import FailureKind, TaskState
 from caf_core.jobs.task import Resources
-from caf_core.testing.bench import JobBench, shell, submission, wait_until
+from caf_core.testing.bench import JobBench, records, shell, submission, wait_until
 from caf_core.testing.faulty import AGAIN, until
 from caf_pbs import PBS
 from fakes.cluster import Cluster
@@ -124,8 +125,17 @@ def test_history_that_is_switched_off_meanwhile_loses_nothing(make_cluster, make
     go.touch()
     (status,) = bench.wait("job")
     assert status.success
-    with pytest.raises(BackendError, match="history"):
-        bench.service._lines["bench"].backend.find("cNosuchtoken99")
+    assert bench.service._lines["bench"].backend.find("cNosuchtoken99") == {}
+
+
+def test_a_folder_without_a_text_name(make_cluster, tmp_path):
+    cluster = make_cluster()
+    backend = PBS(backend_args={"path_prefix": cluster.path_prefix})
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9 job"))
+    one = submission(folder, [shell(tmp_path / str(i), "true") for i in range(2)], backend)
+    backend.start(one)
+    wait_until(lambda: len(records(one)) == 2, 30.0, "both tasks were recorded")
+    backend.close()
 
 
 def test_the_log_of_the_server_is_one_file(make_cluster, tmp_path):

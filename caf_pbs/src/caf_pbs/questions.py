@@ -207,7 +207,10 @@ class Questions:
             return (yield from self._find_in_torque(token, site))
         history = ("-x",) if site.history else ()
         answer = yield Command((self._tool("qselect"), *history, "-N", token))
-        if not answer.ok or answers.without_history(answer) or not listing.is_whole(answer.stdout, ids=True):
+        if answers.without_history(answer):  # not any more
+            history = ()
+            answer = yield Command((self._tool("qselect"), "-N", token))
+        if not answer.ok or not listing.is_whole(answer.stdout, ids=True):
             raise unanswered(answer)
         jobs = sorted(all_in(answer.stdout), key=lambda one: int(one.number))
         if not jobs or not jobs[0].index:

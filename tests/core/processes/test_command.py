@@ -1,5 +1,6 @@
 """Commands that are waited for."""
 
+import os
 import shlex
 import sys
 import threading

@@ -10,7 +10,7 @@ from caf_core.errors import BackendError, PollError, SubmissionError
 from caf_core.jobs.backend import SchedulerState, Submission
 from caf_core.processes.command import OUTPUT_LIMIT
 from caf_core.testing.replay import Replay
-from caf_slurm import Slurm, accounting, ids, listing, site
+from caf_slurm import Slurm, accounting, ids, site
 from caf_slurm.site import Memory, Site
 
 HERE = Path(__file__).parent / "transcripts"
@@ -133,8 +133,8 @@ def test_credentials(backend):
 
 
 def test_polling_a_mixture(backend):
-    listed = listing.read(text("squeue_all"))
-    asked = {line.name: next(line.expression.ids()) for line in listed.lines}
+    lines = [line.split("|") for line in text("squeue_all").splitlines()]
+    asked = {line[2]: next(ids.read(line[0]).ids()) for line in lines}
     array = [f"917038_{index}" for index in range(8)]
     told = Replay(recorded("squeue_all"), recorded("squeue_exit_codes"))(
         backend.polling([*array, *asked.values(), "917040_4", "no-such-id"])

@@ -15,7 +15,7 @@ from caf_core.processes.command import OUTPUT_LIMIT, CommandResult
 from caf_slurm import accounting, ids, listing
 from caf_slurm.request import LOG
 from caf_slurm.site import Memory, Site
-from caf_slurm.states import STARTED_AND_HELD, Row, is_launch_hold, report
+from caf_slurm.states import STARTED_AND_HELD, Row, report
 
 LIST_LIMIT = 300
 """For more jobs than this, all jobs of the user are listed."""
@@ -59,29 +59,29 @@ class Following:
 
     def polling(self, asked: Sequence[str], site: Site) -> Dialogue[Mapping[str, Report]]:
         """See ``Batch.polling``."""
-        asked = [identity for identity in asked if ids.split(identity)]
-        if not asked:
+        bases = [base for base in {one.partition("_")[0] for one in asked} if ids.split(base)]
+        if not bases:
             return {}
-        bases = list(dict.fromkeys(identity.partition("_")[0] for identity in asked))
         now = self._clock()
-        listed = yield from self._listing(bases)
-        lines = {identity: line for line in listed.lines for identity in line.expression.ids()}
+        listed = yield from self._listing(sorted(bases))
         meanings: dict[int, Report] = {}
         reports: dict[str, Report] = {}
         missing = []
         for identity in asked:
-            line = lines.get(identity)
-            if line is None:
-                missing.append(identity)
+            row = listed.rows.get(identity)
+            if row is None:
+                if ids.split(identity):
+                    missing.append(identity)
                 continue
-            meaning = meanings.get(id(line.row))
+            meaning = meanings.get(id(row))
             if meaning is None:
-                meaning = meanings[id(line.row)] = report(line.row)
+                meaning = meanings[id(row)] = report(row)
             reports[identity] = meaning
-        failed = {identity: lines[identity] for identity in reports if lines[identity].row.state == "FAILED"}
+        special = listed.origins.keys() & reports.keys()
+        failed = {one: listed.origins[one] for one in special if listed.rows[one].state == "FAILED"}
         if failed:
-            reports.update((yield from self._explain(failed)))
-        stuck = {identity: lines[identity] for identity in reports if is_launch_hold(lines[identity].row)}
+            reports.update((yield from self._explain(failed, listed)))
+        stuck = {one: listed.origins[one] for one in special - failed.keys()}
         if stuck:
             reports.update((yield from self._stuck(stuck)))
         if missing:
@@ -92,7 +92,7 @@ class Following:
     def finding(self, token: str, site: Site) -> Dialogue[Mapping[int, str]]:
         """See ``Batch.finding``."""
         answer = yield self._squeue("-n", token)
-        listed = self._read(answer)
+        listed = self._read(answer, token)
         found: dict[int, str] = {}
         older = yield from self._remembered_by_name(token, site)
         for record in older:
@@ -101,7 +101,7 @@ class Following:
         if any(identity.partition("_")[1] for identity in found.values()):
             # A record of an array without an index is about tasks that never started, whichever they were.
             found = {place: identity for place, identity in found.items() if "_" in identity}
-        found.update(listing.positions(listed.lines, token))
+        found.update((ids.position(identity), identity) for identity in listed.rows)
         if listed.garbled:
             raise PollError(f"squeue: {len(listed.garbled)} jobs could not be read", transient=True)
         return found
@@ -121,16 +121,18 @@ class Following:
         words = (self._tool("squeue"), "-a", "-h", "-t", "all", "-o", listing.FORMAT, *which)
         return Command(words, env=listing.WHOLE)
 
-    def _read(self, answer: CommandResult) -> listing.Listing:
+    def _read(self, answer: CommandResult, name: str | None = None) -> listing.Listing:
         if not answer.ok:
             raise unanswered(answer)
         if len(answer.stdout) >= OUTPUT_LIMIT:
             raise PollError("squeue: the answer is too long to be kept", transient=True)
-        return listing.read(answer.stdout)
+        return listing.read(answer.stdout, name)
 
-    def _explain(self, failed: Mapping[str, listing.Line]) -> Dialogue[Mapping[str, Report]]:
+    def _explain(
+        self, failed: Mapping[str, listing.Origin], listed: listing.Listing
+    ) -> Dialogue[Mapping[str, Report]]:
         """How tasks failed: the exit codes, and for killed ones whether their log speaks of memory."""
-        bases = list(dict.fromkeys(line.expression.base for line in failed.values()))
+        bases = sorted({identity.partition("_")[0] for identity in failed})
         which = ["-j", ",".join(bases)] if len(bases) <= LIST_LIMIT else ["-u", str(os.getuid())]
         answer = yield Command(
             (self._tool("squeue"), "-a", "-h", "-t", "FAILED", "-O", listing.STATUS_FORMAT, *which),
@@ -138,15 +140,15 @@ class Following:
         )
         statuses = listing.statuses(answer.stdout) if answer.ok else {}
         rows: dict[str, Row] = {}
-        for identity, line in failed.items():
+        for identity in failed:
             code, signal = statuses.get(identity, (None, None))
-            rows[identity] = evolve(line.row, exit_code=code, signal=signal)
+            rows[identity] = evolve(listed.rows[identity], exit_code=code, signal=signal)
         killed = {identity: failed[identity] for identity, row in rows.items() if row.signal == 9}
         for identity in (yield from self._out_of_memory(killed)):
             rows[identity] = evolve(rows[identity], state="OUT_OF_MEMORY")
         return {identity: report(row) for identity, row in rows.items()}
 
-    def _out_of_memory(self, killed: Mapping[str, listing.Line]) -> Dialogue[Sequence[str]]:
+    def _out_of_memory(self, killed: Mapping[str, listing.Origin]) -> Dialogue[Sequence[str]]:
         """Where ``JobAcctGatherParams=OverMemoryKill`` is set, only the log tells why a task was killed."""
         logs = dict.fromkeys(
             str(self._directories[line.name] / LOG)
@@ -161,7 +163,7 @@ class Following:
         named = set(_MEMORY.findall(answer.stdout))
         return [identity for identity, line in killed.items() if {line.raw, identity} & named]
 
-    def _stuck(self, stuck: Mapping[str, listing.Line]) -> Dialogue[Mapping[str, Report]]:
+    def _stuck(self, stuck: Mapping[str, listing.Origin]) -> Dialogue[Mapping[str, Report]]:
         """Tasks that are held because a node could not start them, although they have started.
 
         A controller that was killed may have forgotten that it started them: it tries again, and their node
@@ -187,7 +189,7 @@ class Following:
         reports = {identity: self._endings[identity] for identity in missing if identity in self._endings}
         rest = [identity for identity in missing if identity not in reports]
         unclear = set(listed.garbled)
-        present = {line.expression.base for line in listed.lines}
+        present = listed.bases
         absent = dict.fromkeys(identity.partition("_")[0] for identity in rest)
         checks = [base for base in absent if base not in present | self._forgotten | unclear]
         for number, base in enumerate(checks):

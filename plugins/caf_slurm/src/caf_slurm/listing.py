@@ -1,11 +1,11 @@
 """What ``squeue`` prints: one line a job, one line for all tasks of an array that wait."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
 from caf_slurm import ids
-from caf_slurm.states import Row
+from caf_slurm.states import Row, is_launch_hold
 
 FORMAT = "%i|%A|%j|%T|%r|%B"
 """Id, Slurm's inner id, name, state, reason, host; the reason is free text, so it is found from both ends."""
@@ -19,20 +19,16 @@ STATUS_FORMAT = f"jobarrayid:{STATUS_WIDTH},exit_code:{STATUS_WIDTH}"
 
 
 @frozen
-class Line:
-    """One line.
+class Origin:
+    """Where a task of interest comes from.
 
     Args:
-        expression: The tasks that it is about.
         raw: Slurm's inner id, which its messages use.
-        name: The name of the job: a token.
-        row: What it says.
+        name: The name of its job: a token.
     """
 
-    expression: ids.Expression
     raw: str
     name: str
-    row: Row
 
 
 @frozen
@@ -40,35 +36,54 @@ class Listing:
     """What ``squeue`` knows.
 
     Args:
-        lines: What could be read.
-        garbled: Bases of which something could not be read; their tasks are not gone when not listed.
+        rows: What it says of each task, by id.
+        origins: The origin of those tasks of which somebody may ask more.
+        bases: The jobs and arrays that are listed.
+        garbled: Those of which something could not be read; their tasks are not gone when not listed.
     """
 
-    lines: list[Line] = field(factory=list)
+    rows: dict[str, Row] = field(factory=dict)
+    origins: dict[str, Origin] = field(factory=dict)
+    bases: set[str] = field(factory=set)
     garbled: set[str] = field(factory=set)
 
 
-def read(text: str) -> Listing:
-    """Read the answer for ``FORMAT``; a line that cannot be read spoils no other."""
+def read(text: str, name: str | None = None) -> Listing:
+    """Read the answer for ``FORMAT``; a line that cannot be read spoils no other.
+
+    Args:
+        text: The answer.
+        name: Only jobs of this name; all of them by default.
+    """
     listing = Listing()
-    rows: dict[str, Row] = {}
-    for text_line in text.splitlines():
-        parts = text_line.split("|", 3)
-        expression = ids.read(parts[0].strip())
-        if expression is None:
+    rows: dict[str, Row | None] = {}
+    for line in text.splitlines():
+        try:
+            identity, raw, job, tail = line.split("|", 3)
+        except ValueError:
+            base = line.partition("|")[0].partition("_")[0]
+            if ids.split(base):
+                listing.garbled.add(base)
             continue
-        if not expression.whole:
-            listing.garbled.add(expression.base)
-        row = None
-        if len(parts) == 4:
-            tail = parts[3]
-            # Thousands of lines have the same end; it is read once.
-            row = rows.get(tail) or _row(tail)
+        if name is not None and job != name:
+            continue
+        # Thousands of lines have the same end; it is read once.
+        row = rows[tail] if tail in rows else rows.setdefault(tail, _row(tail))
+        base = identity.partition("_")[0]
         if row is None:
-            listing.garbled.add(expression.base)
+            listing.garbled.add(base)
             continue
-        rows[parts[3]] = row
-        listing.lines.append(Line(expression, parts[1].strip(), parts[2].strip(), row))
+        listing.bases.add(base)
+        if "[" not in identity:
+            listing.rows[identity] = row
+            if row.state == "FAILED" or is_launch_hold(row):
+                listing.origins[identity] = Origin(raw, job)
+            continue
+        expression = ids.read(identity)
+        if expression is None or not expression.whole:
+            listing.garbled.add(base)
+        if expression is not None:
+            listing.rows.update(dict.fromkeys(expression.ids(), row))
     return listing
 
 
@@ -106,11 +121,3 @@ def _size(text: str) -> int:
     if expression is None or expression.indices is None:
         return 1
     return len(expression.indices)
-
-
-def positions(lines: Iterable[Line], token: str) -> Iterator[tuple[int, str]]:
-    """Position and id of each task of the submission with this token."""
-    for line in lines:
-        if line.name == token:
-            for identity in line.expression.ids():
-                yield ids.position(identity), identity

@@ -368,9 +368,11 @@ def test_a_survey(tmp_path):
     assert (site.ibm, site.array_limit, site.limit_unit) == (True, 5000, "MB")
     assert lsf.limits(site).array_limit == 5000
     assert lsf.limits(None).array_limit == 1000
-    assert [one.level for one in lsf.findings(site)] == ["ok", "ok"]
+    assert not lsf.findings(site)
     levels = [one.level for one in lsf.findings(site_of("", "", None))]
-    assert levels == ["ok", "note", "warning"]
+    assert levels == ["note", "warning"]
+    (unclear,) = lsf.findings(site_of("volclava project 2.2", BPARAMS, ""))
+    assert "reserved but not limited" in unclear.text
     silent = {"command": "bjobs -V", "rc": None}
     with pytest.raises(PollError, match="no answer"):
         Replay(silent)(lsf.surveying())

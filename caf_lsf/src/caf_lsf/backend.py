@@ -73,7 +73,7 @@ class LSF(Asking):
         return Capabilities(array_limit=(site and site.array_limit) or DEFAULT_ARRAY_LIMIT)
 
     def findings(self, site: Site) -> Sequence[Finding]:
-        """The version, the units of memory."""
+        """What cannot be found out here."""
         return findings_of(site)
 
     def _facts(self) -> Dialogue[Site]:

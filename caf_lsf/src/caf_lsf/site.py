@@ -84,8 +84,8 @@ def _setting(conf: str, name: str) -> str:
 
 
 def findings_of(site: Site) -> list[Finding]:
-    """What people should know of an installation."""
-    told = [Finding(Level.OK, f"it says that it is {site.version or 'some LSF'}", section="version")]
+    """What people should know of an installation beyond its facts."""
+    told = []
     if site.array_limit is None:
         text = (
             f"bparams -l does not tell MAX_JOB_ARRAY_SIZE, so arrays have at most {DEFAULT_ARRAY_LIMIT} tasks"
@@ -99,11 +99,6 @@ def findings_of(site: Site) -> list[Finding]:
         text = "the unit of memory limits is not clear here, so memory is reserved but not limited"
         remedy = "set memory_unit if tasks should be ended that take more"
         told.append(Finding(Level.NOTE, text, remedy))
-    else:
-        text = f"memory limits are given in {site.limit_unit}, reservations in {site.reserve_unit}"
-        told.append(Finding(Level.OK, text))
-    if site.per_task:
-        told.append(Finding(Level.OK, "memory is reserved for each processor; caf divides what a task needs"))
     return told
 
 

@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 
 import scale
+import schedulers
 import tasks
 import whole
 from rich.console import Console
 from sizes import FULL, QUICK
 from table import Row, machine, show, write
 
-SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale}
+SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "schedulers": schedulers}
 
 
 def main() -> None:

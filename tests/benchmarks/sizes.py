@@ -20,6 +20,8 @@ class Sizes:
         polled: States of one poll.
         runs: Runs a strategy decides about.
         submitted: Numbers of tasks that are submitted to a scheduler.
+        followed: Tasks of the job whose end is awaited on a real scheduler.
+        whole: Subjobs of the calibration there.
     """
 
     rounds: int = 7
@@ -34,6 +36,8 @@ class Sizes:
     polled: int = 10_000
     runs: int = 10_000
     submitted: tuple[int, ...] = (1_000, 10_000)
+    followed: int = 20
+    whole: int = 200
 
 
 FULL = Sizes()
@@ -50,4 +54,6 @@ QUICK = Sizes(
     polled=100,
     runs=50,
     submitted=(20, 40),
+    followed=2,
+    whole=4,
 )

@@ -7,66 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from clusters.experiment import Experiment
+from clusters.starting import PORTS, Cluster, NotHere, start, stop_all
 
 HERE = Path(__file__).parent
-PATIENCE = 900
-"""The first start fetches packages; this long may it take [s]."""
-PORTS = {"htcondor": ("CAF_HTCONDOR_PORT", 21618), "slurm": ("CAF_SLURM_PORT", 21817)}
-"""The variable with the port of each, and the scripts' default."""
-
-
-@frozen
-class Cluster:
-    """A batch system that is up.
-
-    Args:
-        name: Its name as a backend.
-        instance: Which of several; see the scripts.
-        environment: The variables with which its commands find it, ``PATH`` among them.
-    """
-
-    name: str
-    instance: str
-    environment: dict[str, str]
-
-    @property
-    def place(self) -> Path:
-        """The folder with its configuration, state and logs."""
-        variable = "CONDOR_CONFIG" if self.name == "htcondor" else "SLURM_CONF"
-        return Path(self.environment[variable]).parents[1]
-
-
-class NotHere(Exception):
-    """A cluster cannot be started on this machine."""
-
-
-def start(name: str, instance: str = "main", **settings: str) -> Cluster:
-    """Start a cluster, if it is not up already.
-
-    Args:
-        name: ``htcondor`` or ``slurm``.
-        instance: Tests that disturb a cluster use one of their own.
-        settings: Variables for the script.
-    Raises:
-        NotHere: With the script's own words.
-    """
-    done = subprocess.run(
-        [HERE / f"{name}-up", instance],
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise NotHere(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{name}-up failed")
-    exports = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
-    path = os.environ["PATH"]
-    return Cluster(name, instance, {key: value.replace("$PATH", path) for key, _, value in exports})
 
 
 def cluster_or_skip(name: str, instance: str = "main", **settings: str) -> Cluster:
@@ -160,8 +105,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop all that runs, if asked to; in the process that is the last to go."""
     if os.environ.get("CAF_CLUSTERS_DOWN") == "1" and not hasattr(session.config, "workerinput"):
-        for name in PORTS:
-            for instance in ("main", "second"):
-                subprocess.run(
-                    [HERE / f"{name}-down", instance], capture_output=True, timeout=120, check=False
-                )
+        stop_all()

@@ -2,6 +2,8 @@
 again, it ends with the payloads of an undisturbed run on this machine, and every attempt has worked once.
 """
 
+import fcntl
+import os
 import random
 import signal
 import subprocess
@@ -27,10 +29,15 @@ SEEDS = range(8)
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """What comes out on this machine, undisturbed."""
-    place = tmp_path_factory.mktemp("undisturbed")
+    """What comes out on this machine, undisturbed; the processes of the tests share it."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+    place.mkdir(exist_ok=True)
     experiment = Experiment("local", place)
-    experiment.finish(PROGRAM)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not experiment.output.exists():
+            experiment.finish(PROGRAM)
     assert set(experiment.work().values()) == {1}
     return experiment
 

@@ -166,8 +166,8 @@ def test_a_task_that_needs_more_memory_is_released_with_more(bench, tmp_path):
     (task,) = bench.tasks("hungry")
     assert status.success, task.reason
     assert task.attempt == 1
-    (ad,) = json.loads(call("condor_history", "-json", task.scheduler_id))
-    assert ad["RequestMemory"] == 121
+    wait_until(lambda: not queue(task.scheduler_id), PATIENCE, "it left the queue")
+    assert call("condor_history", task.scheduler_id, "-af", "RequestMemory") == "121\n"
     (log,) = tmp_path.glob("jobs/hungry/submissions/*/events.log")
     assert log.read_text().count("Job was held") == 1
 

@@ -91,16 +91,14 @@ def _requests(needs: Request, args: Mapping[str, Any]) -> list[str]:
     lines = [f"request_cpus = {needs.cpus}", f"request_memory = {needs.memory_mb}"]
     if needs.disk_mb is not None:
         lines.append(f"request_disk = {needs.disk_mb} MB")
+    attribute = str(args.get("runtime_attribute") or "").lstrip("+").removeprefix("MY.")
+    if attribute and not attribute.isidentifier():
+        raise ConfigurationError(
+            f"runtime_attribute of HTCondor is {attribute!r}; give an attribute's name, such as MaxRuntime."
+        )
     if needs.seconds is not None:
         lines.append(f"allowed_execute_duration = {needs.seconds}")
-        if args.get("runtime_attribute"):
-            name = str(args["runtime_attribute"]).lstrip("+").removeprefix("MY.")
-            if not name.isidentifier():
-                raise ConfigurationError(
-                    f"runtime_attribute of HTCondor is {name!r}; "
-                    "give the name of an attribute, such as MaxRuntime."
-                )
-            lines.append(f"+{name} = {needs.seconds}")
+        lines += [f"+{attribute} = {needs.seconds}"] if attribute else []
     return lines
 
 

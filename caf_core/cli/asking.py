@@ -103,11 +103,13 @@ def make_backend(
     Raises:
         ConfigurationError: If there is none of that name, or it does not know an argument.
     """
-    from caf_core.control.backends import backend_class
+    from caf_core.control.backends import backend_class, refuse_misspelt
     from caf_core.jobs.config.typed import pairs, typed
     from caf_core.plugins.registry import Registry
 
-    kind = backend_class(Registry.load(), config, name)
+    registry = Registry.load()
+    kind = backend_class(registry, config, name)
+    refuse_misspelt(registry, config, name)
     wanted: dict[str, Any] = {}
     if processes is not None:
         if "max_processes" not in inspect.signature(kind).parameters:

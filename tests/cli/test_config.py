@@ -70,3 +70,11 @@ def test_no_file_is_read_if_that_is_wished(project, caf, monkeypatch):
     done = caf("config")
     assert done.code == 0
     assert "no file is read" in done.out
+
+
+def test_a_table_that_is_misspelt_is_refused_where_it_would_hold(project, caf, run_caf):
+    (project / "caf.toml").write_text("[backends.locla]\nmax_processes = 3\n[backends.slurmy]\nx = 1\n")
+    for words in (("config", "local"), ("submit", "--", "true"), ("doctor", "local")):
+        done = caf(*words)
+        assert done.code == 2
+        assert "there is no backend 'locla'; write [backends.local] if that is meant" in done.err

@@ -138,6 +138,16 @@ def test_faults_of_answers(cluster, submit):
     assert answer().stdout == ""
 
 
+def test_commands_at_the_same_time_do_not_disturb_each_other(cluster, tmp_path):
+    job = tmp_path / "job.sh"
+    job.write_text("true")
+    argv = [f"{cluster.path_prefix}/tsub", "-a", "3", str(job)]
+    processes = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    numbers = sorted(int(process.communicate(timeout=60)[0]) for process in processes)
+    assert numbers == list(range(1, 9))
+    assert all(job.exit_code == 0 and job.runs == 1 for job in ended(cluster, 24))
+
+
 @pytest.fixture
 def hanging(cluster):
     """Calls a command that hangs, waits until it was called, and gives it back."""

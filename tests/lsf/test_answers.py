@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caf_core.errors import PollError, SubmissionError
+from caf_core.errors import ConfigurationError, PollError, SubmissionError
 from caf_core.jobs.backend import SchedulerState, Submission
 from caf_core.jobs.batch.dialogue import words as said_words
 from caf_core.jobs.ledger import FailureKind
@@ -629,6 +629,48 @@ def test_kills_are_few_and_bounded():
     assert all(len(word) < 512 for command in sent.commands for word in command.argv)
 
 
+def test_a_whole_array_is_killed_only_if_nothing_else_of_it_is_left(tmp_path):
+    lsf = backend()
+    summary = {"stdout": "23  arr[1-6]  cal  6 6 0 0 0 0 0 0\n"}
+    ids = Replay(RECORDED / "bsub_array.json", summary)(lsf.submitting(submission(tmp_path, 6)))
+    ended = {"command": "bhist", "stdout": BHIST.format(id="23[3]", name="arr[3]", rest="x: Exited.\n")}
+    Replay(RECORDED / "bjobs_array_json.json", ended)(lsf.polling(ids))
+    said = {"command": "bkill", "stdout": "Job <23> is being terminated\n"}
+    sent = Replay(said)
+    sent(lsf.cancelling(["23[2]", "23[4]"]))
+    assert sent.commands[0].argv == ("bkill", "23[2,4]")
+    sent = Replay(said)
+    sent(lsf.cancelling(["23[2]", "23[4]", "23[5]", "23[6]"]))
+    assert sent.commands[0].argv == ("bkill", "23")
+    # A listing that leaves elements out tells nothing about them.
+    row = {"JOBID": "23", "STAT": "RUN", "JOB_NAME": "arr[2]"}
+    other = backend()
+    Replay(RECORDED / "bsub_array.json", summary)(other.submitting(submission(tmp_path, 6)))
+    Replay({"stdout": records(row).stdout})(other.polling(["23[2]"]))
+    sent = Replay(said)
+    sent(other.cancelling(["23[2]"]))
+    assert sent.commands[0].argv == ("bkill", "23[2]")
+
+
+def test_a_missing_bsub_is_no_doubt(tmp_path):
+    lsf = LSF()
+    with pytest.raises(SubmissionError, match="path_prefix") as raised:
+        Replay({"command": "bjobs -V", "rc": 127, "stderr": "or must path_prefix be set?"})(
+            lsf.submitting(submission(tmp_path))
+        )
+    assert not raised.value.transient
+
+
+def test_arguments_are_checked(tmp_path):
+    with pytest.raises(ConfigurationError, match="one of KB, MB"):
+        LSF(backend_args={"memory_unit": "mb"})
+    with pytest.raises(ConfigurationError, match="did you mean 'queue'"):
+        LSF(backend_args={"que": "s"})
+    text = submission(tmp_path, 1, extra_args="-x -m 'a b'", extra_lines="#BSUB -r\nmodule load x")
+    assert options(text, Site())[4:] == ["-x", "-m", "a b"]
+    assert script(text).startswith("#!/bin/sh\n#BSUB -r\nmodule load x\n")
+
+
 def test_what_was_cancelled_by_us_needs_no_explanation():
     lsf = backend()
     Replay({"command": "bkill", "stdout": "Job <24> is being terminated\n"})(lsf.cancelling(["24"]))
@@ -654,6 +696,14 @@ def test_searches():
     assert Replay(nothing, {"command": "bhist", "rc": None})(backend().finding("cTok")) == {}
     with pytest.raises(PollError):
         Replay({"command": "bjobs", "rc": None})(backend().finding("cTok"))
+
+
+def test_a_search_where_arrays_lose_their_names():
+    rows = [{"JOBID": "8", "STAT": "RUN", "JOB_NAME": f"[{i}]"} for i in (1, 2)]
+    both = [*rows, {"JOBID": "9", "STAT": "RUN", "JOB_NAME": "[1]"}]
+    sent = Replay({"stdout": records(*both).stdout}, {"stdout": records(*rows).stdout})
+    assert sent(backend().finding("cTok")) == {0: "8[1]", 1: "8[2]"}
+    assert sent.commands[1].argv[-2:] == ("-J", "cTok")
 
 
 def test_counting():

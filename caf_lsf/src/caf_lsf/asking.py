@@ -15,6 +15,8 @@ from caf_lsf.listing import Job, Listing
 
 ENDED = ("DONE", "EXIT")
 
+_NAMELESS = re.compile(r"\[\d+\]")
+
 
 class Asking(Batch):
     """The part of ``LSF`` that asks; it remembers what a version of bjobs lacks, and what it was told."""
@@ -22,6 +24,8 @@ class Asking(Batch):
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         super().__init__(backend_args=backend_args)
         self._listing = Listing()
+        self._sizes: dict[str, int] = {}
+        """Number of a job -> how many elements it was submitted with, by us."""
         self._live: dict[str, set[str]] = {}
         """Number of a job -> its ids that had not ended when it was last seen whole."""
         self._plain: set[str] = set()
@@ -57,20 +61,17 @@ class Asking(Batch):
         return told | self._reports(known)
 
     def _sorted(self, jobs: Iterable[Job], numbers: set[str]) -> dict[str, Job]:
-        """The jobs by id; what is seen of each number is remembered."""
-        found: dict[str, Job] = {}
-        live: dict[str, set[str]] = {}
+        """The jobs by id; which of an array have not ended is remembered, if all of it was listed."""
+        arrays: dict[str, dict[str, Job]] = {number: {} for number in numbers}
         for job in jobs:
-            number, index, _, state, _, _, _, _ = job
-            if number not in numbers:
-                continue
-            one = f"{number}[{index}]" if index else number
-            found[one] = job
-            if number not in live:
-                live[number] = set()
-            if state not in ENDED:
-                live[number].add(one)
-        self._live.update(live)
+            number, element = job[:2]
+            if number in arrays:
+                arrays[number][f"{number}[{element}]" if element else number] = job
+        found: dict[str, Job] = {}
+        for number, listed in arrays.items():
+            if len(listed) == self._sizes.get(number):
+                self._live[number] = {one for one, job in listed.items() if job.state not in ENDED}
+            found = found | listed if found else listed
         return found
 
     def _is_strange(self, one: str, job: Job) -> bool:
@@ -122,13 +123,12 @@ class Asking(Batch):
             else:
                 self._ends.pop(one, None)
 
-    def _list(self, *arguments: str) -> Dialogue[list[Job]]:
+    def _list(self, *selection: str) -> Dialogue[list[Job]]:
         """A bjobs, asked for less if its version does not know so much."""
         listing = self._listing
-        states = [word for word in arguments if word.startswith("-")]
-        numbers = [word for word in arguments if not word.startswith("-")]
+        begin = selection[:1] if selection[:1] == ("-a",) else ()
         while True:
-            answer = yield self._ask("bjobs", *states, *listing.options, *numbers)
+            answer = yield self._ask("bjobs", *begin, *listing.options, *selection[len(begin) :])
             jobs = listing.read(answer)
             if jobs is not None:
                 self._listing = listing
@@ -140,20 +140,24 @@ class Asking(Batch):
 
     def finding(self, token: str) -> Dialogue[Mapping[int, str]]:
         """The user's jobs of that name, from bhist those that bjobs has forgotten."""
-        jobs = yield from self._list("-a")
         named = re.compile(rf"{re.escape(token)}(?:\[(\d+)\])?")
+        jobs = yield from self._list("-a")
+        ours = [job for job in jobs if named.fullmatch(str(job.name))]
+        if not ours and any(_NAMELESS.fullmatch(str(job.name)) for job in jobs):
+            # An open version that was built with a checking C library loses the name and keeps the index.
+            ours = yield from self._list("-a", "-J", token)
         # Of two jobs for one task, which a killed bsub may leave behind, the one that executes counts.
-        jobs.sort(key=lambda job: (job.state != "RUN", job.state in ENDED, int(job.number)))
+        ours.sort(key=lambda job: (job.state != "RUN", job.state in ENDED, len(job.number), job.number))
         found: dict[int, str] = {}
-        for job in jobs:
-            if named.fullmatch(str(job.name)):
-                found.setdefault(max(job.element - 1, 0), join_id(job.number, job.element))
+        for job in ours:
+            found.setdefault(max(job.element - 1, 0), join_id(job.number, job.element))
         if not found:
             answer = yield self._ask("bhist", "-a", "-l", "-J", token)
             for one, history in histories(answer.stdout).items():
                 parts = split_id(one)
                 if parts and (match := named.fullmatch(history.name)):
-                    found.setdefault(max(int(match[1] or 0) - 1, 0), join_id(parts[0], int(match[1] or 0)))
+                    index = int(match[1] or 0)
+                    found.setdefault(max(index - 1, 0), join_id(parts[0], index))
         return found
 
     def counting(self) -> Dialogue[int | None]:

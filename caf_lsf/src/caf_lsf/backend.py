@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from caf_core.errors import BackendError, SubmissionError
+from caf_core.errors import BackendError, ConfigurationError, SubmissionError
 from caf_core.jobs.backend import Capabilities, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, doubtful, refused, unanswered
 from caf_core.jobs.batch.settings import Setting
@@ -16,7 +16,7 @@ from caf_lsf import submission as handing_over
 from caf_lsf import words
 from caf_lsf.asking import Asking
 from caf_lsf.ids import element_lists, join_id, split_id
-from caf_lsf.site import CONF, DEFAULT_ARRAY_LIMIT, Site, findings_of, queue_names, site_of
+from caf_lsf.site import CONF, DEFAULT_ARRAY_LIMIT, UNITS, Site, findings_of, queue_names, site_of
 
 log = logging.getLogger("caf.jobs")
 
@@ -47,16 +47,29 @@ class LSF(Asking):
         "memory_unit": Setting((str,), "the site's unit of memory (KB, MB, GB, TB), if it cannot be asked"),
         "resource_requirement": Setting((str,), "further requirements (-R), such as select[type==any]"),
         "max_running": Setting((int,), "so many tasks of an array execute at once"),
-        "extra_args": Setting((list, tuple), "further arguments of bsub, a list of words"),
-        "extra_lines": Setting((list, tuple), "lines at the top of the script: #BSUB directives or shell"),
+        "extra_args": Setting((list, tuple, str), "further arguments of bsub, a list of words"),
+        "extra_lines": Setting(
+            (list, tuple, str), "lines at the top of the script: #BSUB directives or shell"
+        ),
     }
+
+    def check_args(self, backend_args: Mapping[str, Any]) -> None:
+        """Refuse what is not known, and units that do not exist."""
+        super().check_args(backend_args)
+        unit = backend_args.get("memory_unit")
+        if unit is not None and unit not in UNITS:
+            raise ConfigurationError(
+                f"backend argument 'memory_unit' of LSF is {unit!r}; give one of {', '.join(UNITS)}."
+            )
 
     # What the site is like
 
     def surveying(self) -> Dialogue[Site]:
         """Ask for the version, the largest array and the units."""
         version = yield self._ask("bjobs", "-V")
-        if not version.stdout + version.stderr.strip() or version.returncode in (None, NOT_FOUND):
+        if version.returncode == NOT_FOUND:
+            raise refused(version)
+        if version.returncode is None or not (version.stdout + version.stderr).strip():
             raise unanswered(version)
         parameters = yield self._ask("bparams", "-l")
         if parameters.returncode is None:
@@ -107,7 +120,7 @@ class LSF(Asking):
         else:
             yield from self._verifying(submission, number, site)
             ids = [join_id(number, index) for index in range(1, submission.size + 1)]
-        self._live[number] = set(ids)
+        self._sizes[number], self._live[number] = len(ids), set(ids)
         return ids
 
     def _refusal(self, answer: CommandResult) -> Dialogue[SubmissionError]:

@@ -8,7 +8,7 @@ goes nowhere; what the script prints goes to one file beside it.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from shlex import quote
+from shlex import quote, split
 from string import ascii_letters, digits
 from typing import Any
 
@@ -58,8 +58,8 @@ def options(submission: Submission, site: Site) -> list[str]:
             )
         words += [option, str(value)]
     words += _resources(submission, site)
-    words += [str(word) for word in args.get("extra_args") or ()]
-    return words
+    extra = args.get("extra_args") or ()
+    return words + (split(extra) if isinstance(extra, str) else [str(word) for word in extra])
 
 
 def _resources(submission: Submission, site: Site) -> list[str]:
@@ -111,7 +111,8 @@ def script(submission: Submission) -> str:
         guard, position, identity = "", "0", number
     else:
         guard, position, identity = _ELEMENT, "$((LSB_JOBINDEX - 1))", number + "[${LSB_JOBINDEX}]"
-    lines = ["#!/bin/sh", *map(str, submission.backend_args.get("extra_lines") or ())]
+    extra = submission.backend_args.get("extra_lines") or ()
+    lines = ["#!/bin/sh", *(extra.splitlines() if isinstance(extra, str) else map(str, extra))]
     # LSF announces the end of the time by SIGUSR2, minutes before it kills: the task can still be recorded.
     lines.append("trap '' USR2")
     lines += _calling(submission, position, identity)

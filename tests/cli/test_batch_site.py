@@ -133,9 +133,9 @@ def test_the_doctor_sees_that_the_folder_is_not_shared(site, run_caf, tmp_path):
     assert "left nothing in" in done.stdout and "choose one on a shared file system" in done.stdout
 
 
-def test_a_thousand_tasks_are_one_command(site, run_caf):
+def test_many_tasks_are_one_command(site, run_caf):
     site.set(slots=50)
-    done = run_caf("submit", "-q", "--array", 200, "--", "sh", "-c", 'test "$1" -lt 1000', "sh", "{index}")
+    done = run_caf("submit", "-q", "--array", 60, "--", "sh", "-c", 'test "$1" -lt 60', "sh", "{index}")
     assert done.returncode == 0, done.stderr
     assert len(site.calls("tsub")) == 1
 

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from grid_engine import GridEngine
 
 from caf_core.jobs.task import Resources
 from caf_core.testing import BatchConformance
 from fakes.cluster import Cluster
-from fakes.gridengine_backend import GridEngine
 
 
 class TestGridEngine(BatchConformance):

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 HERE = Path(__file__).parent
 PATIENCE = 900
@@ -21,11 +21,13 @@ class Cluster:
         name: Its name as a backend.
         instance: Which of several; see the scripts.
         environment: The variables with which its commands find it, ``PATH`` among them.
+        settings: The variables that its script was given.
     """
 
     name: str
     instance: str
     environment: dict[str, str]
+    settings: dict[str, str] = field(factory=dict)
 
     @property
     def place(self) -> Path:
@@ -61,7 +63,8 @@ def start(name: str, instance: str = "main", **settings: str) -> Cluster:
         raise NotHere(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{name}-up failed")
     exports = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
     path = os.environ["PATH"]
-    return Cluster(name, instance, {key: value.replace("$PATH", path) for key, _, value in exports})
+    found = {key: value.replace("$PATH", path) for key, _, value in exports}
+    return Cluster(name, instance, found, settings)
 
 
 def stop_all() -> None:

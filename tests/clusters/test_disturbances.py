@@ -10,6 +10,7 @@ import pytest
 
 from caf_core.testing.bench import wait_until
 from clusters.experiment import ended_well
+from clusters.starting import start
 
 MINUTE = 60.0
 SLOW = 'echo x >> "$0/counts/{index}"; sleep "$1"'
@@ -25,12 +26,6 @@ def call(*words: object) -> None:
     subprocess.run([str(word) for word in words], check=True, capture_output=True, timeout=60)
 
 
-def restart(cluster) -> None:
-    """Start what does not run."""
-    script = Path(__file__).with_name(f"{cluster.name}-up")
-    subprocess.run([script, cluster.instance], check=True, capture_output=True, timeout=120, env=os.environ)
-
-
 class Slurm:
     """How Slurm's daemons are stopped and started."""
 
@@ -41,13 +36,13 @@ class Slurm:
         os.kill(pid_of(self.cluster.place / "run" / "slurmd.pid"), signal.SIGTERM)
 
     def start_node(self) -> None:
-        restart(self.cluster)
+        start(self.cluster.name, self.cluster.instance, **self.cluster.settings)
 
     def stop_controller(self) -> None:
         os.kill(pid_of(self.cluster.place / "run" / "slurmctld.pid"), signal.SIGKILL)
 
     def start_controller(self) -> None:
-        restart(self.cluster)
+        start(self.cluster.name, self.cluster.instance, **self.cluster.settings)
 
 
 class HTCondor:

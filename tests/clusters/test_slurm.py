@@ -189,7 +189,12 @@ def test_a_requeued_task_is_waited_for(bench, tmp_path):
     bench.pump(log.exists, "it executes")
     identity = bench.tasks("job")[0].scheduler_id
     call("scontrol", "requeue", identity)
-    bench.pump(lambda: len(log.read_text()) == 4, "it executes again")
+
+    def is_over():
+        return len(log.read_text()) == 4 or bench.service.status("job").ended
+
+    bench.pump(is_over, "it executes again")
+    assert len(log.read_text()) == 4, bench.tasks("job")[0]
     go.touch()
     (status,) = bench.wait("job")
     (task,) = bench.tasks("job")
@@ -226,7 +231,7 @@ def test_a_held_task_is_held(backend, tmp_path):
     ("request_", "word"),
     [
         ({"cpus": 1000}, "PartitionConfig"),
-        ({"partition": "short", "time": 60}, "PartitionTimeLimit"),
+        ({"partition": "short", "time": 60}, "PartitionTimeLimit|PartitionConfig"),
     ],
 )
 def test_what_can_never_start_fails_with_the_reason(bench, tmp_path, request_, word):
@@ -234,7 +239,7 @@ def test_what_can_never_start_fails_with_the_reason(bench, tmp_path, request_, w
     bench.wait("never")
     (task,) = bench.tasks("never")
     assert (task.state, task.failure) == (TaskState.FAILED, FailureKind.SUBMISSION)
-    assert word in task.reason
+    assert re.search(word, task.reason)
     ask = ("squeue", "-h", "-t", "all", "-j", task.scheduler_id, "-o", "%T")
     wait_until(lambda: call(*ask).strip() != "PENDING", 10, "it was taken out of the queue")
 

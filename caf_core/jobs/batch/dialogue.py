@@ -23,10 +23,6 @@ def _words(argv: Iterable[str]) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def _words(argv: Iterable[str]) -> tuple[str, ...]:
-    return tuple(argv)
-
-
 @frozen
 class Command:
     """A command of a scheduler.

@@ -235,6 +235,18 @@ class Batch(Backend):
         """Let held tasks go on with other resources."""
         self._converse(self.releasing(ids, resources))
 
+    def can_submit(self, tasks: int = 1) -> bool:
+        """Whether so many further tasks fit under ``global_job_limit`` now, all of the user's counted.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+        limit = self.capabilities().job_limit
+        if limit is None:
+            return True
+        number = self.count()
+        return super().can_submit(tasks) if number is None else number + tasks <= limit
+
     # Help for subclasses
 
     def check_args(self, backend_args: Mapping[str, Any]) -> None:

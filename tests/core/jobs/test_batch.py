@@ -14,7 +14,7 @@ from caf_core.jobs.backend import Capabilities, SchedulerState
 from caf_core.jobs.batch.dialogue import Command, converse, doubtful, refused, unanswered, words
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call, write_atomically
-from caf_core.jobs.task import Resources
+from caf_core.jobs.task import Resources, TaskSpec
 from caf_core.processes.command import CommandResult
 from caf_core.processes.tree import start_time
 from caf_core.testing.bench import HOSTILE, records, shell, submission, wait_until
@@ -291,6 +291,17 @@ def test_nothing_is_no_question(backend, cluster):
     assert backend.poll([]) == {}
     backend.cancel([])
     assert cluster.calls() == []
+
+
+def test_all_jobs_of_the_user_count_against_the_limit(cluster, one):
+    args = {"path_prefix": cluster.path_prefix, "command_timeout": 5.0, "global_job_limit": 4}
+    backend = TinyBackend(backend_args=args)
+    assert backend.can_submit(4) and not backend.can_submit(5)
+    held = TaskSpec(one.directory / "held", argv=("sh", "-c", "read line < /dev/null; exec sleep 1000"))
+    waiting = submission(one.directory.parent / "held", [held] * 3, backend)
+    ids = backend.start(waiting)
+    assert backend.can_submit(1) and not backend.can_submit(2)
+    backend.cancel(ids)
 
 
 def test_a_submission_that_is_not_answered_is_in_doubt(backend, cluster, one):

@@ -60,9 +60,16 @@ class TestOpenPBSWithoutHistory(PBSConformance):
 
     settings = {"job_history": False}  # noqa: RUF012 - a constant
 
-    @pytest.mark.parametrize(("fault", "kind"), [("crash", "node_lost"), ("exhaust", "node_lost")])
+    @pytest.mark.parametrize(
+        ("fault", "kind"),
+        [
+            (lambda faults, one: faults.crash(one), FailureKind.NODE_LOST),
+            (lambda faults, one: faults.exhaust(one), FailureKind.NODE_LOST),
+            (lambda faults, one: faults.exhaust(one, whole=False), FailureKind.EXIT_CODE),
+        ],
+    )
     def test_what_killed_a_task_is_told(self, make_bench, faulty, tmp_path, fault, kind):
-        super().test_what_killed_a_task_is_told(make_bench, faulty, tmp_path, fault, FailureKind(kind))
+        super().test_what_killed_a_task_is_told(make_bench, faulty, tmp_path, fault, kind)
 
     def test_a_task_cancelled_by_somebody_else_is_explained(self, make_backend, bench, tmp_path):
         with pytest.raises(AssertionError, match="ended from outside"):

@@ -386,35 +386,40 @@ def test_sites_are_read_tolerantly():
     assert Slurm().limits(site.read("MinJobAge = 20 sec")).poll_interval == timedelta(seconds=10)
 
 
-SACCT = """\
-12_0|tabc|COMPLETED|0:0|n1|
-12_0.batch|batch|COMPLETED|0:0|n1|2048K
-12_0.extern|extern|COMPLETED|0:0|n1|1K
-12_1|tabc|FAILED|7:0|n1|
-12_1.batch|batch|FAILED|7:0|n1|1.50M
-12_2|tabc|FAILED|0:9|n1|
-12_2.batch|batch|OUT_OF_MEMORY|0:125|n1|512M
-12_[3-5%2]|tabc|CANCELLED by 1000|0:0|None assigned|
+ODD = """\
 13|a|b|TIMEOUT|0:0|n2|
-14|tabc|NODE_FAIL|1:0|n2|
+14|tabc|FAILED|0:9|n2|
+14.extern|extern|COMPLETED|0:0|n2|9G
+14.batch|batch|OUT_OF_MEMORY|0:125|n2|1.5G
 nonsense
 15|tabc||0:0|n2|
 """
 
 
 def test_sacct(backend):
-    """In the words of its manual; this cluster has none."""
     backend._site = Site(memory=Memory.SACCT)
-    asked = [f"12_{index}" for index in range(6)] + ["13", "14", "15"]
-    told = Replay(NOTHING, *[UNKNOWN_JOB] * 4, {"command": "sacct", "stdout": SACCT})(backend.polling(asked))
+    asked = [*(f"937001_{index}" for index in range(8)), "937002", "937003_2", "937003_3"]
+    told = Replay(NOTHING, *[UNKNOWN_JOB] * 3, recorded("sacct"))(backend.polling(asked))
     assert [told[identity].failure for identity in asked[:-1]] == [
-        *(None, "exit_code", "out_of_memory", "cancelled", "cancelled", "cancelled"),
-        *("walltime", "node_lost"),
+        *(None, "exit_code", None, "cancelled", "cancelled", "out_of_memory", None, None),
+        *(None, "cancelled"),
     ]
-    assert (told["12_0"].peak_memory_mb, told["12_1"].peak_memory_mb) == (2.0, 1.5)
+    assert "937003_3" not in told
+    assert (told["937001_1"].exit_code, told["937001_2"].signal, told["937001_5"].signal) == (7, 11, None)
+    assert round(told["937001_5"].peak_memory_mb) == 26
+    found = Replay(NOTHING, recorded("sacct_by_name"))(backend.finding("tacctabcdefghij"))
+    assert found == {index: f"937001_{index}" for index in range(8)}
+    assert Replay(NOTHING, recorded("sacct_no_name"))(backend.finding("tnosuch")) == {}
+    assert dict(Replay(NOTHING, UNKNOWN_JOB, recorded("sacct_nothing"))(backend.polling(["999999"]))) == {}
+
+
+def test_odd_answers_of_sacct(backend):
+    records = list(accounting.records_of_sacct(ODD))
+    told = accounting.told(records, ["13", "14", "15"])
+    assert told["13"].state == "TIMEOUT"
+    assert (told["14"].state, told["14"].peak_memory_mb) == ("OUT_OF_MEMORY", 1536)
     assert "15" not in told
-    found = Replay(NOTHING, {"command": "sacct", "stdout": SACCT})(backend.finding("tabc"))
-    assert found[3] == "12_3"
+    backend._site = Site(memory=Memory.SACCT)
     with pytest.raises(BackendError):
         Replay(NOTHING, {"command": "sacct", "rc": 1, "stderr": "Connection refused"})(
             backend.finding("tabc")

@@ -17,6 +17,9 @@ SUSPENDED, ENDED, UNKNOWN = SchedulerState.SUSPENDED, SchedulerState.ENDED, Sche
 LAUNCH_SIGNAL = 53
 """Slurm's mark, in place of a signal, on a job whose script could not be started at all."""
 
+LAST_SIGNAL = 64
+"""Slurm's own marks, such as 125 for memory, are larger."""
+
 _GOING = {
     "CONFIGURING": (QUEUED, "the node is being prepared"),
     "COMPLETING": (RUNNING, ""),  # it may come back: a requeued job passes this state as well
@@ -157,7 +160,7 @@ def report(row: Row) -> Report:
         return Report(
             ENDED,
             exit_code=row.exit_code or None,
-            signal=row.signal or None,
+            signal=row.signal if row.signal and row.signal <= LAST_SIGNAL else None,
             reason=meaning,
             failure=kind.value,
             host=row.host,

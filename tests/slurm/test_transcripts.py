@@ -366,6 +366,13 @@ def test_surveying(clock):
         Replay(recorded("scontrol_config_silent"))(backend.surveying())
 
 
+def test_what_the_doctor_tells(backend):
+    told = backend.findings(Site(min_job_age=60.0, message_timeout=200.0, disk=False))
+    assert [finding.level for finding in told] == ["note", "note", "note", "warning"]
+    assert told[-1].settings == {"command_timeout": 220}
+    assert len(backend.findings(Site(memory=Memory.SACCT, default_memory="2000 MB a cpu"))) == 1
+
+
 def test_a_site_with_accounting():
     config = "AccountingStorageType = accounting_storage/slurmdbd\nJobCompType = jobcomp/none\n"
     tool = "{}".format

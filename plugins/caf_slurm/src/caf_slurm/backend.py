@@ -10,8 +10,10 @@ from caf_core.jobs.backend import Capabilities, Report, Submission
 from caf_core.jobs.batch.dialogue import Command, Dialogue, unanswered
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch
+from caf_core.jobs.findings import Finding
 from caf_core.processes.command import CommandResult
-from caf_slurm import ids, listing, refusals, request, site
+from caf_slurm import ids, listing, refusals, request
+from caf_slurm import site as site_of
 from caf_slurm.following import Following
 
 ARGUMENT_LIMIT = 100_000
@@ -43,14 +45,14 @@ class Slurm(Batch):
         super().check_args(backend_args)
         request.validate(backend_args)
 
-    def surveying(self) -> Dialogue[site.Site]:
+    def surveying(self) -> Dialogue[site_of.Site]:
         """Ask for the configuration, and try who remembers finished jobs."""
         answer = yield Command((self.tool("scontrol"), "show", "config"))
         if not answer.ok:
             raise unanswered(answer)
-        return (yield from site.completing(site.read(answer.stdout), self.tool))
+        return (yield from site_of.completing(site_of.read(answer.stdout), self.tool))
 
-    def limits(self, site: site.Site | None) -> Capabilities:
+    def limits(self, site: site_of.Site | None) -> Capabilities:
         """Arrays as large as the site takes them; asked often enough to see endings before they are
         forgotten.
         """
@@ -58,6 +60,10 @@ class Slurm(Batch):
             return Capabilities(array_limit=1000)
         seconds = min(60.0, max(5.0, site.min_job_age / 2))
         return Capabilities(array_limit=site.array_limit, poll_interval=timedelta(seconds=seconds))
+
+    def findings(self, site: site_of.Site) -> Sequence[Finding]:
+        """What matters about a site."""
+        return tuple(site_of.findings(site, self.command_timeout))
 
     def files(self, submission: Submission) -> Mapping[str, str]:
         """The script."""
@@ -107,11 +113,11 @@ class Slurm(Batch):
             raise unanswered(answer)
         return listing.count(answer.stdout.splitlines())
 
-    def _asked_site(self) -> Dialogue[site.Site]:
+    def _asked_site(self) -> Dialogue[site_of.Site]:
         """The site; if it did not answer before, it is asked again."""
         if self._site is None:
             self._site = yield from self.surveying()
-        known: site.Site = self._site
+        known: site_of.Site = self._site
         return known
 
 

@@ -1,15 +1,19 @@
 """What a Slurm installation is like, as far as it matters to its users."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
 from attrs import evolve, frozen
 
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue
+from caf_core.jobs.findings import Finding, Level
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """Slurm's own default, for a site that did not answer."""
+
+BRIEF = 120.0
+"""A site that forgets finished jobs sooner than this may forget them between two questions [s]."""
 
 
 class Memory(StrEnum):
@@ -128,3 +132,36 @@ def completing(site: Site, tool: Callable[[str], str]) -> Dialogue[Site]:
         if answer.returncode in (0, 1):
             return evolve(site, memory=Memory.FILETXT)
     return site
+
+
+def findings(site: Site, command_timeout: float) -> Iterator[Finding]:
+    """What should be known about a site.
+
+    Args:
+        site: The site.
+        command_timeout: How long our commands may take [s].
+    """
+    if site.memory is Memory.NOBODY:
+        yield Finding(
+            Level.NOTE,
+            f"nobody remembers jobs for longer than {site.min_job_age:g} s after their end; what ended a task "
+            "from outside must be asked until then",
+            remedy="ask the site for accounting (sacct)" if site.min_job_age < BRIEF else "",
+        )
+    if site.default_memory:
+        text = f"a task that does not say how much memory it needs gets {site.default_memory}"
+    else:
+        text = "a task that does not say how much memory it needs may get that of a whole node"
+    yield Finding(Level.NOTE, text)
+    if not site.disk:
+        yield Finding(
+            Level.NOTE, "no size of local disks is known here, so disk_mb of tasks is not asked for"
+        )
+    if site.message_timeout >= command_timeout:
+        yield Finding(
+            Level.WARNING,
+            f"commands wait {site.message_timeout:g} s for the controller, "
+            f"but are ended after {command_timeout:g} s",
+            remedy="let them wait longer",
+            settings={"command_timeout": round(site.message_timeout) + 20},
+        )

@@ -144,7 +144,7 @@ def findings(site: Site, command_timeout: float) -> Iterator[Finding]:
     if site.memory is Memory.NOBODY:
         yield Finding(
             Level.NOTE,
-            f"nobody remembers jobs for longer than {site.min_job_age:g} s after their end; what ended a task "
+            f"nobody remembers a job for longer than {site.min_job_age:g} s after its end; what ended a task "
             "from outside must be asked until then",
             remedy="ask the site for accounting (sacct)" if site.min_job_age < BRIEF else "",
         )
@@ -155,7 +155,7 @@ def findings(site: Site, command_timeout: float) -> Iterator[Finding]:
     yield Finding(Level.NOTE, text)
     if not site.disk:
         yield Finding(
-            Level.NOTE, "no size of local disks is known here, so disk_mb of tasks is not asked for"
+            Level.NOTE, "the sizes of local disks are not known, so disk_mb of tasks is not asked for"
         )
     if site.message_timeout >= command_timeout:
         yield Finding(

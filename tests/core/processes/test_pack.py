@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.jobs import pack
+from caf_core.testing.bench import wait_until
 
 
 @pytest.fixture
@@ -78,6 +79,19 @@ def test_a_cancelled_job_ends_its_task_and_writes_the_record(submission, fifo) -
     line.read()
     job.terminate()
     assert job.wait(30) == 128 + signal.SIGTERM  # a scheduler shall not take it for a success
+    assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
+
+
+def test_a_task_that_is_told_to_end_before_its_job_was_cancelled(submission, fifo) -> None:
+    """Schedulers signal the processes of a job one after the other."""
+    line = fifo("line")
+    directory = submission(argv=["sh", "-c", f"echo $$ > '{line.path}'; sleep 1000"], grace_s=0.2)
+    job = subprocess.Popen(["/bin/sh", str(directory / "task.sh"), "1"])
+    task = int(line.read())
+    os.kill(task, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{task}").exists(), 30, "the task is gone")
+    job.terminate()
+    assert job.wait(30) == 128 + signal.SIGTERM
     assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
 
 

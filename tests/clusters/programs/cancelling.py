@@ -11,8 +11,9 @@ BACKEND, FOLDER, TASKS = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 SHELL = 'echo $$ > "$0/counts/$1"; exec sleep 300'
 
 
-def all_execute():
+def all_execute(job):
     """Whether every task has told its process."""
+    job.update_status()
     return sum(path.stat().st_size > 0 for path in (FOLDER / "counts").iterdir()) == TASKS
 
 
@@ -22,7 +23,7 @@ def main():
     job.splitter = ArgumentsSplitter(arguments_generator=ArgumentsGenerator(range_arguments, 0, TASKS, 1))
     backend = Registry.load().backend(BACKEND)()
     backend.submit(job)
-    wait_until(all_execute, 100, "all tasks execute")
+    wait_until(lambda: all_execute(job), 100, "all tasks execute")
     job.cancel()
     if not backend.join(100):
         sys.exit("the cancelled job does not end")

@@ -18,6 +18,7 @@ from caf_core.testing.bench import JobBench, records, shell, submission, wait_un
 from caf_core.testing.faulty import until
 from caf_htcondor import HTCondor
 from clusters.conftest import PORTS, cluster_or_skip, in_environment
+from clusters.experiment import Experiment
 
 # Its jobs are counted, and its schedd is stopped: the instance is ours, and tests follow one another.
 pytestmark = [pytest.mark.htcondor, pytest.mark.xdist_group("htcondor-plugin")]
@@ -349,6 +350,14 @@ def test_what_a_task_needs_travels_and_what_it_made_comes_home(tmp_path):
     inputs = json.loads((attempt / "inputs").read_text())
     assert inputs[0].endswith("/data, $(one).txt") and str(tmp_path) not in inputs[0]
     assert inputs[1] == "root://host//file"
+
+
+def test_a_calibration_in_python_needs_no_shared_files(tmp_path):
+    experiment = Experiment("htcondor", tmp_path)
+    experiment.finish("travelling.py")
+    # Three runs, then the same with the first iteration's sum added to each.
+    payloads = [text for name, text in experiment.result().items() if name.endswith(".json")]
+    assert [json.loads(text) for text in payloads] == [3 * 6 + 6]
 
 
 # What it costs

@@ -124,6 +124,27 @@ def test_a_cluster_that_was_removed_has_ended_as_a_whole(log):
     assert followed.told(IDS, 1.0, QUIET)[0]["1.2"].failure == "cancelled"
 
 
+def test_what_was_released_is_not_held_until_the_log_says_so(followed, log):
+    append(
+        log,
+        event(0, 0),
+        event(1, 0, EXECUTES),
+        event(12, 0, "Job was held.\n\tmemory\n\tCode 34 Subcode 102"),
+    )
+    assert states(followed)[0] == [HELD, QUEUED, QUEUED]
+    followed.released(["1.0", "5.5"])
+    assert states(followed)[0] == [QUEUED] * 3
+    append(
+        log,
+        event(13, 0),
+        event(1, 0, EXECUTES),
+        event(12, 0, "Job was held.\n\tmemory\n\tCode 34 Subcode 102"),
+    )
+    report = followed.told(IDS, 1.0, QUIET)[0]["1.0"]
+    assert (report.state, report.failure, report.host) == (QUEUED, None, "node7.site")
+    assert states(followed)[0] == [HELD, QUEUED, QUEUED]
+
+
 def test_two_clusters_in_one_log(followed, log):
     followed.expect(2, log, ["2.0"], 0.0)
     append(log, event(0, 0), event(0, 0, cluster=2), event(1, 0, EXECUTES, cluster=2))

@@ -301,6 +301,11 @@ class HTCondor(Batch):
         for begin in range(0, len(names), _AT_ONCE):
             yield from self._telling(self._ask("condor_rm", *names[begin : begin + _AT_ONCE]))
 
+    def release(self, ids: Sequence[str], resources: Resources) -> None:
+        """Let held tasks go on with other resources."""
+        super().release(ids, resources)
+        self._followed.released(ids)
+
     def releasing(self, ids: Sequence[str], resources: Resources) -> Dialogue[None]:
         """Edit what held tasks ask for, and release them."""
         edits = ["RequestCpus", str(resources.cpus)]

@@ -205,6 +205,14 @@ class Followed:
                 peak_memory_mb=max(answer.peak_memory_mb or 0.0, old.peak_memory_mb or 0.0) or None,
             )
 
+    def released(self, ids: Iterable[str]) -> None:
+        """HTCondor has released these tasks; the log tells it a moment later."""
+        for one in ids:
+            if one in self._reports:
+                self._reports[one] = evolve(
+                    self._reports[one], state=SchedulerState.QUEUED, reason="", failure=None
+                )
+
     def _take_events(self, log: LogFile, now: float) -> None:
         reports, heard, clusters = self._reports, self._heard, self._clusters
         for event in log.new_events():

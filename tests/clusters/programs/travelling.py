@@ -9,22 +9,42 @@ from pathlib import Path
 from caf_core import CAF, Algorithm, Calibration, Metric, Outcome
 
 BACKEND, FOLDER = sys.argv[1], Path(sys.argv[2])
+HERE = str(FOLDER)
 
 
-class Collector:
-    """Writes down what it read, and where."""
-
-    def collect(self, context):
-        before = context.conditions.get("number", context.selection.runs[0], 0) if context.iteration else 0
-        total = 0
-        for file in context.input_files:
-            run = int(Path(file).read_text())
-            total += run
-            context.add_run(1, run, 1)
-        (context.output_dir / "sum.txt").write_text(f"{total + before} {Path.cwd()}")
+def collect(context):
+    """Reads what came along, and nothing else."""
+    assert HERE not in str(Path.cwd())
+    for file in context.input_files:
+        assert HERE not in file
+        run = (1, int(Path(file).read_text()))
+        context.put(run, context.conditions.get("number", run, 0) + run[1], entries=1)
 
 
 def fit(context):
     """Needs a second iteration."""
-    numbers = [int(Path(path).read_text().split()[0]) for path in context.data().files("sum.txt")]
-    return Outcome("iterate" if context.iteration == 0 else "ok", {"number": sum(numbers)}, {"x": Metric(1.0, 2.0)})
+    total = sum(value for _, value in context.data().chunks())
+    print(f"iteration {context.iteration}: {total}")
+    return Outcome(
+        "iterate" if context.iteration == 0 else "ok", {"number": total}, {"sum": Metric(total, 1.0)}
+    )
+
+
+def main():
+    """One task a file."""
+    (FOLDER / "input").mkdir()
+    files = [FOLDER / "input" / f"run{number}" for number in (1, 2, 3)]
+    for number, file in enumerate(files, 1):
+        file.write_text(str(number))
+    calibration = Calibration("travelling", collect, [Algorithm(fit, "fit")], files)
+    calibration.max_iterations = 1
+    collection = calibration.collections["default"]
+    collection.max_files_per_collector_job = 1
+    collection.backend_args = {"transfer": True}
+    caf = CAF(FOLDER / "out", backend=BACKEND)
+    caf.add_calibration(calibration)
+    caf.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -127,6 +127,7 @@ class Out:
         broken: Records that cannot be read.
         unexplained: Records of tasks that were ended for a reason that only the scheduler knows.
         kind: Why the next command has to wait, if it has: ``submission`` or ``credentials``.
+        full: Whether it waits for room, however long that takes.
     """
 
     number: int
@@ -152,6 +153,7 @@ class Out:
     broken: dict[int, str] = field(factory=dict)
     unexplained: dict[int, Mapping[str, Any]] = field(factory=dict)
     kind: FailureKind = FailureKind.SUBMISSION
+    full: bool = False
 
     def id_of(self, position: int) -> str:
         """The scheduler's id of a task; empty if it is not known."""

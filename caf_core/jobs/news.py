@@ -50,4 +50,4 @@ def _start(entry: JobEntry, event: Started, now: float) -> None:
         entry.tracker.refused(event.token, event.problem, now)
     else:
         kind = FailureKind.CREDENTIALS if event.credentials else FailureKind.SUBMISSION
-        entry.tracker.doubtful(event.token, event.problem, now, again=event.again, kind=kind)
+        entry.tracker.doubtful(event.token, event.problem, now, again=event.again, kind=kind, full=event.full)

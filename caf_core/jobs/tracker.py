@@ -33,6 +33,9 @@ __all__ = ["Terms", "Tracker"]
 _LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 
 
+FULL_DELAY = 60.0
+"""How long a submission for which there was no room waits [s]."""
+
 FAILED_SCAN = 2.0
 """How long a folder of records that could not be read is left alone [s]."""
 
@@ -121,6 +124,7 @@ class Tracker(JudgedBook):
         *,
         again: bool = True,
         kind: FailureKind = FailureKind.SUBMISSION,
+        full: bool = False,
     ) -> None:
         """Nobody answered: the scheduler is asked for the token before anything else is done.
 
@@ -130,12 +134,13 @@ class Tracker(JudgedBook):
             now: The time.
             again: Whether it makes sense to issue it again when it is not there.
             kind: Whose rule says how often and when: ``submission``, or ``credentials`` if one has expired.
+            full: Whether there was no room: it is tried until there is.
         """
         out = self.open.get(token)
         if out is None or out.phase is not Phase.INTENDED:
             return
         out.phase, out.problem, out.certain, out.misses = Phase.DOUBTFUL, problem, again, 0
-        out.kind = kind
+        out.kind, out.full = kind, full
         self._say(out, problem)
         # Records may prove what the scheduler does not say.
         out.scan_at = now
@@ -174,11 +179,12 @@ class Tracker(JudgedBook):
             # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is
             # lost.
             self.issued(out.token, {}, now)
-        elif out.cancelling or not out.certain or out.issues >= rule.attempts:
+        elif out.cancelling or not out.certain or (out.issues >= rule.attempts and not out.full):
             problem = out.problem or "the scheduler does not have the submission"
             self.refused(out.token, problem, now, out.kind)
         else:
-            out.issue_at = now + (rule.delay.total_seconds() if out.issues else 0.0)
+            delay = FULL_DELAY if out.full else rule.delay.total_seconds()
+            out.issue_at = now + (delay if out.issues else 0.0)
 
     def _say(self, out: Out, reason: str) -> None:
         """Let everybody know why the tasks of a submission wait."""

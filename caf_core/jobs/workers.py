@@ -67,7 +67,9 @@ def start(backend: Backend, submission: Submission) -> Started:
         ids = tuple(backend.start(submission))
     except SubmissionError as error:
         refused = not error.transient
-        return Started(token, problem=str(error), refused=refused, credentials=error.credentials)
+        return Started(
+            token, problem=str(error), refused=refused, credentials=error.credentials, full=error.full
+        )
     except BackendError as error:
         return Started(token, problem=str(error), again=error.transient)
     except (

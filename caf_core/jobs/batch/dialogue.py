@@ -78,7 +78,9 @@ def words(answer: CommandResult, limit: int = 500) -> str:
     return said or f"exit code {answer.returncode}"
 
 
-def refused(answer: CommandResult, *, remedy: str = "", credentials: bool = False) -> SubmissionError:
+def refused(
+    answer: CommandResult, *, remedy: str = "", credentials: bool = False, full: bool = False
+) -> SubmissionError:
     """The error for a submission that the scheduler certainly did not take.
 
     Args:
@@ -86,8 +88,10 @@ def refused(answer: CommandResult, *, remedy: str = "", credentials: bool = Fals
         remedy: What the user can do about it.
         credentials: Whether a credential has expired or is missing: it is tried again later, and costs no
             attempt for a long time.
+        full: Whether there is no room for more jobs of the user now: it is tried again until there is.
     """
-    return _submission_error(answer, remedy, transient=credentials, credentials=credentials)
+    later = credentials or full
+    return _submission_error(answer, remedy, transient=later, credentials=credentials, full=full)
 
 
 def doubtful(answer: CommandResult) -> SubmissionError:
@@ -103,7 +107,7 @@ def unanswered(answer: CommandResult) -> PollError:
 
 
 def _submission_error(
-    answer: CommandResult, remedy: str, *, transient: bool, credentials: bool = False
+    answer: CommandResult, remedy: str, *, transient: bool, credentials: bool = False, full: bool = False
 ) -> SubmissionError:
     message = f"{answer.argv[0]}: {words(answer)}"
     return SubmissionError(
@@ -113,4 +117,5 @@ def _submission_error(
         output=answer.stdout + answer.stderr,
         transient=transient,
         credentials=credentials,
+        full=full,
     )

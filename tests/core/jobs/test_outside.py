@@ -155,6 +155,28 @@ def test_a_held_task_that_cannot_be_released_is_submitted_again(make, tokens):
     assert tracker.next_submission(None, tokens).resources.memory_mb > 151
 
 
+def test_a_full_queue_is_waited_for_however_long_it_takes(tokens):
+    tracker = Tracker(1, TERMS)
+    tracker.begin()
+    tracker.next_submission(None, tokens)
+    now = 0.0
+    for _ in range(50):
+        tracker.doubtful("t0", "the queue is full", now, full=True)
+        for _ in range(2):
+            tracker.tick(now)
+            tracker.found("t0", {}, now)
+            now += 120.0
+        tracker.tick(now + 60.0)
+        now += 60.0
+        assert Reissue("t0") in tracker.take_effects()
+    tracker.doubtful("t0", "no answer", now)  # and after it, as ever
+    for _ in range(2):
+        tracker.tick(now)
+        tracker.found("t0", {}, now)
+        now += 120.0
+    assert told(tracker) == ("failed", FailureKind.SUBMISSION)
+
+
 def test_an_expired_credential_pauses_and_does_not_fail(tokens):
     tracker = Tracker(1, TERMS)
     tracker.begin()

@@ -222,3 +222,14 @@ def test_a_silent_schedd_is_an_error_only_where_nothing_is_known(tmp_path, caplo
     told = backend.poll(["1.0", "5.0"])
     assert (told["1.0"].state, told["5.0"].state) == (RUNNING, UNKNOWN)
     assert "the event logs are followed meanwhile" in caplog.text
+
+
+def test_the_cluster_of_a_log(log):
+    followed = Followed()
+    assert followed.cluster_of(log) is None
+    append(log, event(1, 0, EXECUTES))
+    assert followed.cluster_of(log) is None
+    append(log, event(35, -1, cluster=7), event(0, 0, cluster=7))
+    assert (followed.cluster_of(log), followed.directory(7)) == (7, log.parent)
+    append(log, event(0, 0, cluster=12))
+    assert followed.cluster_of(log) == 12

@@ -116,12 +116,16 @@ class Followed:
         return None if path is None else path.parent
 
     def cluster_of(self, log: Path) -> int | None:
-        """The cluster whose submission a log tells, if it tells one."""
+        """The cluster whose submission a log tells, if it tells one; of several the last, as there was a
+        reason to submit again.
+        """
+        found = None
         for event in LogFile(log).new_events():
             if event.number in (SUBMITTED, CLUSTER_SUBMITTED):
-                self._paths[event.cluster] = log
-                return event.cluster
-        return None
+                found = event.cluster
+        if found is not None:
+            self._paths[found] = log
+        return found
 
     def is_absent(self, identity: str) -> bool:
         """Whether HTCondor said that it neither has a task nor remembers it."""

@@ -112,6 +112,7 @@ def test_what_is_not_certain_is_in_doubt(backend, tmp_path, answer):
         replay(answer)(backend.submitting(one))
     assert doubt.value.transient
     assert not doubt.value.credentials
+    assert doubt.value.full == ("MAX_JOBS_PER_OWNER" in doubt.value.output)
 
 
 @pytest.mark.parametrize("name", ["condor_submit_no_token", "condor_submit_no_kerberos"])

@@ -516,7 +516,9 @@ def test_refusals(tmp_path):
     ],
 )
 def test_what_may_pass_is_tried_again(tmp_path, stderr):
-    assert refusal(tmp_path, stderr).transient
+    error = refusal(tmp_path, stderr)
+    assert error.transient
+    assert error.full == ("threshold" in stderr or "limit" in stderr)
 
 
 def test_doubts(tmp_path):

@@ -117,6 +117,7 @@ def test_what_may_be_tried_again(answer):
     with pytest.raises(SubmissionError) as caught:
         sent(made(HISTORY), submission(2), answer)
     assert caught.value.transient
+    assert caught.value.full == (answer.get("rc") in (198, 38))
 
 
 @pytest.mark.parametrize(

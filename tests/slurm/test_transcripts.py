@@ -99,6 +99,14 @@ def test_refusals_are_certain(backend, name, remedy):
     assert not refusal.value.transient
 
 
+def test_no_room_for_more_jobs_is_waited_for(backend):
+    said = "QOSMaxSubmitJobPerUserLimit\nsbatch: error: Job violates accounting/QOS policy"
+    answer = {"command": "sbatch", "rc": 1, "stdout": "", "stderr": f"sbatch: error: {said}"}
+    with pytest.raises(SubmissionError) as full:
+        Replay(answer)(backend.submitting(submission(1, backend)))
+    assert full.value.transient and full.value.full
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -30,7 +30,7 @@ class Command:
     Args:
         argv: The command and its arguments; no shell reads them.
         stdin: Text for its standard input; nothing by default.
-        env: Variables added to the environment.
+        env: Variables added to the environment, or taken away where they are ``None``.
         cwd: Its working directory; ours by default.
         timeout: After this long it is ended [s]; the backend's ``command_timeout`` by default.
         submits: Whether it hands tasks over. Such a command holds the lock of its submission, so that one
@@ -39,7 +39,7 @@ class Command:
 
     argv: tuple[str, ...] = field(converter=_words)
     stdin: str | None = None
-    env: Mapping[str, str] = field(factory=dict)
+    env: Mapping[str, str | None] = field(factory=dict)
     cwd: Path | None = None
     timeout: float | None = None
     submits: bool = False

@@ -274,7 +274,7 @@ class Batch(Backend):
                 timeout=timeout,
                 stdin=command.stdin,
                 cwd=command.cwd,
-                env={**os.environ, **command.env} if command.env else None,
+                env=_environment(command.env) if command.env else None,
                 inherit=(lock,) if command.submits and lock is not None else (),
             )
         except OSError as error:
@@ -294,6 +294,10 @@ def write_atomically(path: Path, text: str) -> None:
     # Names of folders may hold bytes that are no text; Python stands surrogates in for them.
     scratch.write_text(text, encoding="utf-8", errors="surrogateescape")
     scratch.replace(path)
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def task_call(submission: Submission, position: str, identity: str) -> str:

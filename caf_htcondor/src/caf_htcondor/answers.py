@@ -39,9 +39,10 @@ _TOTALS = re.compile(
 )
 _NOT_SUBMITTED = re.compile(
     r"find address|connect|communicat|timed? ?out|queue manager|not respond|unreachable|network|SECMAN|socket"
-    r"|MAX_JOBS_SUBMITTED|MAX_JOBS_PER_OWNER|disk.?full|no space",
+    r"|disk.?full|no space",
     re.I,
 )
+_FULL = re.compile(r"MAX_JOBS_SUBMITTED|MAX_JOBS_PER_OWNER", re.I)
 _CREDENTIALS = re.compile(
     r"authenticat|credential|kerberos|GSS|\bproxy\b|\b(sci)?tokens?\b.*(expired|invalid|missing)|credmon",
     re.I,
@@ -70,10 +71,12 @@ class Refusal:
     Args:
         certain: Whether the jobs are certainly not in the queue, and would not be at the next try.
         credentials: Whether a credential is missing or has expired.
+        full: Whether there is no room in the queue.
     """
 
     certain: bool
-    credentials: bool
+    credentials: bool = False
+    full: bool = False
 
 
 def refusal(answer: CommandResult) -> Refusal:
@@ -83,6 +86,8 @@ def refusal(answer: CommandResult) -> Refusal:
     said = answer.stderr + answer.stdout
     if _CREDENTIALS.search(said):
         return Refusal(certain=True, credentials=True)
+    if _FULL.search(said):
+        return Refusal(certain=True, full=True)
     rest = _COMMIT.sub("", said)
     if _NOT_SUBMITTED.search(rest) or not rest.strip():
         # Without a reason, a failed commit may be one whose answer got lost.

@@ -360,4 +360,4 @@ def _not_submitted(answer: CommandResult) -> SubmissionError:
     why = answers.refusal(answer)
     if why.credentials:
         return refused(answer, remedy="renew the credential; it is tried again", credentials=True)
-    return refused(answer) if why.certain else doubtful(answer)
+    return refused(answer, full=why.full) if why.certain else doubtful(answer)

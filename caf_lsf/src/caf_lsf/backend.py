@@ -131,6 +131,8 @@ class LSF(Asking):
             return doubtful(answer)
         if words.CREDENTIALS.search(said):
             return refused(answer, remedy="renew your credentials", credentials=True)
+        if words.FULL.search(said):
+            return refused(answer, full=True)
         if words.BUSY.search(said):
             return doubtful(answer)
         remedy = ""

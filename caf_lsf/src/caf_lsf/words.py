@@ -66,8 +66,11 @@ NOT_SUBMITTED = re.compile(
 )
 """Where this stands, a job was certainly not accepted."""
 
+FULL = re.compile(r"threshold reached|job limit|too many jobs", re.IGNORECASE)
+"""How bsub says that the user has as many jobs as allowed."""
+
 BUSY = re.compile(
-    r"threshold reached|job limit|too many jobs|not responding|timeout|timed out|refused by server"
+    r"not responding|timeout|timed out|refused by server"
     r"|not connected|try again|please wait|internal error|cannot fork|allocate memory|in progress"
     r"|no job id can be used|licen[sc]e|communication|is down|protocol error",
     re.IGNORECASE,

@@ -204,8 +204,10 @@ class PBS(Batch):
         kind = answers.trouble(answer, torque=site.torque)
         remedy = ""
         match kind:
-            case Trouble.DOWN | Trouble.FULL:
+            case Trouble.DOWN:
                 return doubtful(answer)  # tried again later, when it is certain that it was not taken
+            case Trouble.FULL:
+                return refused(answer, full=True)
             case Trouble.CREDENTIALS:
                 return refused(answer, remedy="renew it", credentials=True)
             case Trouble.QUEUE:

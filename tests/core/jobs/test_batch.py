@@ -129,6 +129,13 @@ def test_commands_get_words_stdin_environment_and_folder(tmp_path):
     assert said.stderr == f"x {os.environ['HOME']}\n"
 
 
+def test_variables_can_be_taken_away_from_a_command(monkeypatch):
+    monkeypatch.setenv("CAF_X", "x")
+    script = 'echo "${CAF_X-none}"'
+    assert Asking(sh(script)).execute().stdout == "x\n"
+    assert Asking(sh(script, env={"CAF_X": None})).execute().stdout == "none\n"
+
+
 def test_no_shell_reads_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = Asking(Command(("echo", "$(touch injected)", "; touch injected"))).execute()

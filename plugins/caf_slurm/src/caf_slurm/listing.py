@@ -10,8 +10,14 @@ from caf_slurm.states import Row, is_launch_hold
 FORMAT = "%i|%A|%j|%T|%r|%B"
 """Id, Slurm's inner id, name, state, reason, host; the reason is free text, so it is found from both ends."""
 
-WHOLE = {"SLURM_BITSTR_LEN": "0"}
-"""Keeps Slurm from shortening long expressions such as ``123_[1,3,5,...]``."""
+_HIDING = ("ACCOUNT", "NAMES", "PARTITION", "QOS", "STATES", "USERS", "LICENSES", "FORMAT", "FORMAT2", "SORT")
+WHOLE: Mapping[str, str | None] = {
+    # Keeps Slurm from shortening long expressions such as ``123_[1,3,5,...]``.
+    "SLURM_BITSTR_LEN": "0",
+    # What a user has set for ``squeue`` would hide jobs.
+    **{f"SQUEUE_{name}": None for name in _HIDING},
+}
+"""The environment in which ``squeue`` tells everything."""
 
 STATUS_WIDTH = 24
 STATUS_FORMAT = f"jobarrayid:{STATUS_WIDTH},exit_code:{STATUS_WIDTH}"

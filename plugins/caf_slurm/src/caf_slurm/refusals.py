@@ -22,6 +22,9 @@ _CREDENTIALS = re.compile(
 )
 """It does not believe who we are."""
 
+_FULL = re.compile(r"maxsubmit", re.IGNORECASE)
+"""The user has as many jobs as a limit allows; a job that asks for too much fails other limits."""
+
 _REMEDIES = tuple(
     (re.compile(pattern, re.IGNORECASE), remedy)
     for pattern, remedy in (
@@ -43,7 +46,7 @@ _REMEDIES = tuple(
         ("reservation", "`scontrol show reservation` lists reservations"),
         ("license", "`scontrol show licenses` lists licences"),
         (
-            "accounting/qos policy|submit limit|maxsubmit",
+            "accounting/qos policy|submit limit",
             "you have as many jobs as you may have, or ask for more than one may get; set global_job_limit",
         ),
         ("unrecognized option|invalid option|unknown option|ambiguous", "look at extra_args and extra_lines"),
@@ -61,6 +64,8 @@ def problem(answer: CommandResult) -> SubmissionError:
         return refused(answer)
     if _CREDENTIALS.search(said):
         return refused(answer, credentials=True)
+    if _FULL.search(said):
+        return refused(answer, full=True)
     if _SILENCE.search(said):
         return doubtful(answer)
     for pattern, remedy in _REMEDIES:

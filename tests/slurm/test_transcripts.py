@@ -180,7 +180,8 @@ def test_one_command_in_steady_state(backend):
     sent = Replay(recorded("squeue_all"))
     assert set(sent(backend.polling(asked))) == set(asked)
     (command,) = sent.commands
-    assert command.env == {"SLURM_BITSTR_LEN": "0"}
+    assert command.env["SLURM_BITSTR_LEN"] == "0"
+    assert command.env["SQUEUE_PARTITION"] is None  # a user's choice for squeue hides no job from us
     assert command.argv[-2:] == ("-j", "917040")
     many = [str(number) for number in range(1000, 1500)]
     lines = "".join(f"{number}|{number}|t|RUNNING|None|n1\n" for number in many)

@@ -1,6 +1,7 @@
 """What is asked of HTCondor and how its answers are read: dialogues with recorded answers."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,9 @@ def test_held_tasks_are_given_more_and_released(backend):
     assert edit[1:3] == ("-constraint", where)
     assert edit[3:] == ("RequestCpus", "2", "RequestMemory", "128", "RequestDisk", "10240")
     assert release == ("condor_release", "24.0", "24.1", "25.3")
+    sent = replay("condor_qedit", "condor_release")
+    sent(backend.releasing(["24.0"], Resources(1, walltime=timedelta(minutes=2))))
+    assert sent.commands[0].argv[-2:] == ("AllowedJobDuration", "240")
     for answer in ("condor_qedit_nothing", "condor_qedit_schedd_down"):
         with pytest.raises(BackendError, match="could not be given more"):
             replay(answer)(backend.releasing(["24.0"], Resources(1, 128)))

@@ -35,7 +35,7 @@ def test_one_cluster_with_one_log():
     assert (found["request_memory"], found["request_cpus"]) == ("4096", "1")
     assert (found["universe"], found["getenv"]) == ("vanilla", "false")
     assert "request_disk" not in found
-    assert "allowed_execute_duration" not in found
+    assert "allowed_job_duration" not in found
 
 
 def test_nothing_of_a_name_reaches_the_scheduler_as_its_language():
@@ -50,13 +50,14 @@ def test_resources_are_translated():
     )
     assert (found["request_cpus"], found["request_memory"], found["request_disk"]) == ("4", "2000", "500 MB")
     # It ends by itself before.
-    assert found["allowed_execute_duration"] == found["+MaxRuntime"] == "720"
+    assert found["allowed_job_duration"] == found["+MaxRuntime"] == "720"
 
 
 def test_an_argument_wins_until_more_is_needed():
     assert values(resources=Resources(memory_mb=1000), request_memory="2 GB")[0]["request_memory"] == "2048"
     assert values(resources=Resources(memory_mb=3073), request_memory=2048)[0]["request_memory"] == "3073"
-    assert values(max_runtime=60)[0]["allowed_execute_duration"] == "60"
+    assert values(max_runtime=60)[0]["allowed_job_duration"] == "60"
+    assert values(max_runtime=60, transfer=True)[0]["allowed_execute_duration"] == "60"
 
 
 @pytest.mark.parametrize(

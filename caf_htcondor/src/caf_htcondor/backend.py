@@ -314,7 +314,9 @@ class HTCondor(Batch):
         if resources.disk_mb is not None:
             edits += ["RequestDisk", str(resources.disk_mb * 1024)]
         if resources.walltime is not None:
-            edits += ["AllowedExecuteDuration", str(seconds_of(resources.walltime))]
+            travels = self._courier.travels(self._followed.directory(_cluster(ids[0])))
+            name = "AllowedExecuteDuration" if travels else "AllowedJobDuration"
+            edits += [name, str(seconds_of(resources.walltime))]
         for begin in range(0, len(ids), _AT_ONCE):
             some = ids[begin : begin + _AT_ONCE]
             edited = yield self._ask("condor_qedit", "-constraint", answers.constraint(some), *edits)

@@ -97,7 +97,10 @@ def _requests(needs: Request, args: Mapping[str, Any]) -> list[str]:
             f"runtime_attribute of HTCondor is {attribute!r}; give an attribute's name, such as MaxRuntime."
         )
     if needs.seconds is not None:
-        lines.append(f"allowed_execute_duration = {needs.seconds}")
+        # A limit of the execution is not kept where that began in the same second as the job (seen in 23.9);
+        # one of the whole job would count the transfers too.
+        which = "execute" if args.get("transfer") else "job"
+        lines.append(f"allowed_{which}_duration = {needs.seconds}")
         lines += [f"+{attribute} = {needs.seconds}"] if attribute else []
     return lines
 

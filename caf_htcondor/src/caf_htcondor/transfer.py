@@ -207,7 +207,7 @@ class Courier:
                 continue
             cluster, _, proc = one.partition(".")
             directory = followed.directory(int(cluster))
-            if directory is None or not self._is_abroad(directory):
+            if directory is None or not self.travels(directory):
                 continue
             try:
                 there = bring_home(directory, int(proc))
@@ -220,7 +220,10 @@ class Courier:
                     changed[one] = evolve(report, reason=words, failure="submission")
         return {**reports, **changed} if changed else reports
 
-    def _is_abroad(self, directory: Path) -> bool:
+    def travels(self, directory: Path | None) -> bool:
+        """Whether the files of a submission travel."""
+        if directory is None:
+            return False
         if directory not in self._travels:
             self._travels[directory] = (directory / BACK).is_dir()
         return self._travels[directory]

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
+from caf_core.errors import BackendError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.ledger import FailureKind, TaskState
 from caf_core.jobs.retry import Remedy, RetryPolicy, Rule
 from caf_core.jobs.task import TaskSpec
-from caf_core.testing.bench import JobBench, shell
+from caf_core.testing.bench import JobBench, records, shell, submission, wait_until
 
 AGAIN = RetryPolicy.never()
 for _kind in (FailureKind.NODE_LOST, FailureKind.SUBMISSION):
@@ -194,6 +195,30 @@ class FaultConformance:
         bench.pump(lambda: faulty.questions() >= before + 3, "the scheduler was asked again and again")
         go.touch()
         self._check(bench, tmp_path)
+
+    @pytest.mark.parametrize("kind", ["failing", "garbage", "cut short", "no UTF-8", "duplicates"])
+    def test_odd_answers_to_searches_find_nothing_wrong(
+        self, make_backend: Callable[..., Backend], faulty: Faults, tmp_path: Path, kind: str
+    ) -> None:
+        """What is found is there; and what cannot be read is not the answer that nothing is there."""
+        backend, go = make_backend(), tmp_path / "go"
+        tasks = [shell(tmp_path / "out" / str(i), until(go)) for i in range(3)]
+        one = submission(tmp_path / "job", tasks, backend)
+        known = dict(enumerate(backend.start(one)))
+        for token, truth in ((one.token, known), ("cNosuchtoken99", {})):
+            POLLS[kind](faulty)
+            try:
+                found = dict(backend.find(token))
+            except BackendError:
+                continue  # it is asked again
+            finally:
+                faulty.clear()
+            assert found.items() <= truth.items()
+            assert kind not in ("failing", "garbage"), "this was no answer"
+        go.touch()
+        assert dict(backend.find(one.token)).items() <= known.items()
+        wait_until(lambda: len(records(one)) == 3, self.timeout, "all tasks were recorded")
+        backend.close()
 
     def test_a_scheduler_that_is_down_for_a_while_fails_nobody(
         self, make_bench: Callable[..., JobBench], faulty: Faults, tmp_path: Path

@@ -202,7 +202,7 @@ class Faults:
     def __init__(self, cluster):
         self._cluster = cluster
         self._submits = cluster.dialect.submits
-        self._asks = cluster.dialect.asks
+        self._asks = (*cluster.dialect.asks, *cluster.dialect.searches)
 
     # By command
 

@@ -171,6 +171,8 @@ class Dialect:
     """The commands that submit."""
     asks = ()
     """The commands that ask for states."""
+    searches = ()
+    """Further commands by which jobs are found."""
     cancels = ()
     """The commands that end jobs."""
     settings = {}  # noqa: RUF012 - a dialect without its own settings

@@ -46,6 +46,7 @@ class Server(Dialect):
 
     submits = ("qsub",)
     asks = ("qstat",)
+    searches = ("qselect",)
     cancels = ("qdel",)
     settings = {  # noqa: RUF012 - read only
         "queues": {"workq": {}, "short": {"walltime": 3600}},

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from caf_core.errors import BackendError
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submission
-from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, unanswered
+from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, unanswered, words
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call
 
@@ -68,10 +68,10 @@ class TinyBackend(Batch):
 
     def finding(self, token: str) -> Dialogue[Mapping[int, str]]:
         answer = yield Command([self.tool("tstat"), "-N", token])
-        if not answer.ok or "\x00" in answer.stdout:
-            raise BackendError(f"tstat did not answer: {answer.stderr}", transient=True)
-        ids = [line.split("|")[0] for line in answer.stdout.splitlines()]
-        return {int(one.partition(".")[2] or 0): one for one in ids}
+        rows = [line.split("|") for line in answer.stdout.splitlines()]
+        if not answer.ok or any(len(row) != 8 for row in rows):
+            raise BackendError(f"tstat did not answer: {words(answer)}", transient=True)
+        return {int(row[0].partition(".")[2] or 0): row[0] for row in rows if row[1] == token}
 
     def counting(self) -> Dialogue[int | None]:
         answer = yield Command([self.tool("tstat")])

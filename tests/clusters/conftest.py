@@ -95,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if getattr(report, "when", "") == "call":
                 total.update(dict(report.user_properties))
-    if total:
+    if "kill points" in total:
         terminalreporter.write_line(
             f"{total['kill points']} kill points tried on batch systems: {total['lost']} tasks lost, "
             f"{total['repeated']} repeated"

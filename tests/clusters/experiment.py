@@ -42,7 +42,14 @@ class Experiment:
         for name in SUBMITS.values():
             if not (shims / name).exists():
                 (shims / name).symlink_to(PROGRAMS / "killer.sh")
-        lines = [f"[backends.{self.backend}]", *(f"{key} = {value}" for key, value in IMPATIENT.items())]
+        if more.get("KILLER_WHEN"):
+            (self.place / "armed").touch()
+        lines = [
+            "[resources]",
+            "memory_mb = 200",
+            f"[backends.{self.backend}]",
+            *(f"{key} = {value}" for key, value in IMPATIENT.items()),
+        ]
         config = self.place / "caf.toml"
         config.write_text("\n".join(lines) + "\n" if self.backend in SUBMITS else "")
         return {

@@ -46,7 +46,13 @@ class ScanRecords:
 
 @frozen
 class AskSoon:
-    """Ask the scheduler for the states of tasks before its time: something is to be explained."""
+    """Ask the scheduler for the states of tasks before its time: something is new, or to be explained.
+
+    Args:
+        wait: How long it is left alone first [s].
+    """
+
+    wait: float = 0.0
 
 
 @frozen
@@ -128,6 +134,7 @@ class Out:
         unexplained: Records of tasks that were ended for a reason that only the scheduler knows.
         kind: Why the next command has to wait, if it has: ``submission`` or ``credentials``.
         full: Whether it waits for room, however long that takes.
+        doubted_at: When it was in doubt for the first time.
     """
 
     number: int
@@ -154,6 +161,7 @@ class Out:
     unexplained: dict[int, Mapping[str, Any]] = field(factory=dict)
     kind: FailureKind = FailureKind.SUBMISSION
     full: bool = False
+    doubted_at: float = NEVER
 
     def id_of(self, position: int) -> str:
         """The scheduler's id of a task; empty if it is not known."""

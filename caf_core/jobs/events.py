@@ -106,6 +106,7 @@ class Counted(ServiceEvent):
 
     backend: str
     number: int | None
+    problem: str = ""
 
 
 @frozen

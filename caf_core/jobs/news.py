@@ -30,7 +30,8 @@ def enter(entry: JobEntry, event: News, now: float) -> None:
         case Started():
             _start(entry, event, now)
         case Found(token, None, problem):
-            log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
+            if entry.complaints.is_new(token, problem, now):
+                log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
             tracker.search_failed(token, now)
         case Found(token, ids):
             tracker.found(token, ids or {}, now)
@@ -45,7 +46,8 @@ def _start(entry: JobEntry, event: Started, now: float) -> None:
     if not event.problem:
         entry.tracker.issued(event.token, event.ids, now)
         return
-    log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
+    if entry.complaints.is_new(event.token, event.problem, now):
+        log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
     if event.refused:
         entry.tracker.refused(event.token, event.problem, now)
     else:

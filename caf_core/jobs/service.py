@@ -15,6 +15,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs import files, workers
 from caf_core.jobs.agenda import NEVER, Agenda
 from caf_core.jobs.backend import Backend, Report
+from caf_core.jobs.complaints import Complaints
 from caf_core.jobs.events import (
     CancelFailed,
     Counted,
@@ -82,6 +83,7 @@ class JobService:
         self._retell = Agenda()
         self._unwritten: dict[str, JobEntry] = {}
         self._flush_at = NEVER
+        self._complaints = Complaints()
         self._performer = Performer(ledger, self._tokens, post, clock, crash)
 
     # What the owner asks for
@@ -216,6 +218,11 @@ class JobService:
         """The same of one task that completed: directory of the attempt, and its outputs."""
         return self._entry(key).task_outputs(index)
 
+    @property
+    def counting(self) -> bool:
+        """Whether tasks wait for the user's jobs to be counted."""
+        return any(line.waiting and line.throttle.counting for line in self._lines.values())
+
     # The owner's loop
 
     def next_deadline(self) -> float | None:
@@ -236,9 +243,11 @@ class JobService:
         match event:
             case Polled():
                 self._take_poll(event, now)
-            case Counted(backend, number):
+            case Counted(backend, number, problem):
                 line = self._lines[backend]
-                line.throttle.counted(number, line.ours, now)
+                line.throttle.counted(number, now)
+                if problem and self._complaints.is_new(f"count {backend}", problem, now):
+                    log.warning("backend %s did not tell how many jobs you have: %s", backend, problem)
             case Started() | Found() | Notified() | Scanned() | CancelFailed() | ReleaseFailed():
                 entry = self._tokens.get(event.token)
                 if entry is not None:
@@ -255,9 +264,10 @@ class JobService:
     def _take_poll(self, event: Polled, now: float) -> None:
         line = self._lines[event.backend]
         line.polling = False
-        line.poll_at = now + (line.interval or NEVER)
+        line.poll_at = line.next_poll(now)
         if event.reports is None:
-            log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
+            if self._complaints.is_new(line.name, event.problem, now):
+                log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
             return
         for token, reports in event.by_token().items():
             entry = self._tokens.get(token)
@@ -280,7 +290,7 @@ class JobService:
                 self._poll(line, now)
             if line.waiting:
                 if line.throttle.wants_count(now):
-                    line.throttle.counting = True
+                    line.throttle.ask()
                     line.worker.do(partial(workers.count, line.backend, line.name))
                 self._fill(line, now)
 
@@ -351,7 +361,7 @@ class JobService:
     def _poll(self, line: Line, now: float) -> None:
         asked = [task for entry in line.jobs.values() for task in entry.tracker.outstanding()]
         if not asked:
-            line.poll_at = now + (line.interval or NEVER)
+            line.poll_at = line.next_poll(now)
             return
         line.polling, line.polled_at = True, now
         line.worker.do(partial(workers.poll, line.backend, line.name, asked))

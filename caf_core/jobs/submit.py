@@ -26,6 +26,9 @@ log = logging.getLogger("caf.jobs")
 
 _BACKEND = "backend"
 
+COUNT_TIMEOUT = 30.0
+"""How long ``submit`` waits for the user's jobs to be counted [s]; after that, the next ``pump`` goes on."""
+
 
 class Session:
     """The jobs that a program has submitted to one backend.
@@ -144,6 +147,19 @@ class Session:
         self._jobs[key] = job
         self._open.add(key)
         self.pump()
+        self._await_count()
+
+    def _await_count(self) -> None:
+        """Until the user's jobs were counted: nothing is submitted before, and who submits may go on to wait
+        for something else."""
+        until = time.time() + COUNT_TIMEOUT
+        while self._service.counting and (left := until - time.time()) > 0:
+            try:
+                event: ServiceEvent = self._inbox.get(timeout=left)
+            except Empty:
+                return
+            self._handle(event)
+            self._handle(Tick())
 
     def _handle(self, event: ServiceEvent) -> None:
         for update in self._service.handle(event, time.time()):

@@ -33,6 +33,9 @@ __all__ = ["Terms", "Tracker"]
 _LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 
 
+FIRST_LOOK = 5.0
+"""How long after a submission the scheduler is asked for the first time what became of it [s]."""
+
 FULL_DELAY = 60.0
 """How long a submission for which there was no room waits [s]."""
 
@@ -101,6 +104,8 @@ class Tracker(JudgedBook):
             self._left_out(out, ids, now)
         if out.cancelling:
             self._effects.append(Cancel(token, known_ids(ids)))
+        if self._asks:
+            self._effects.append(AskSoon(FIRST_LOOK))
         self._close_if_done(out)
 
     def refused(
@@ -141,6 +146,7 @@ class Tracker(JudgedBook):
             return
         out.phase, out.problem, out.certain, out.misses = Phase.DOUBTFUL, problem, again, 0
         out.kind, out.full = kind, full
+        out.doubted_at = min(out.doubted_at, now)
         self._say(out, problem)
         # Records may prove what the scheduler does not say.
         out.scan_at = now
@@ -174,12 +180,14 @@ class Tracker(JudgedBook):
         if again_after is not None and out.misses < 2:
             out.search_at = now + again_after.total_seconds()
             return
-        rule = self.terms.retry.rule(out.kind)
+        policy = self.terms.retry
+        rule = policy.rule(out.kind)
+        tired = out.issues >= rule.attempts and now - out.doubted_at >= policy.patience.total_seconds()
         if out.open < len(out.tasks):
             # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is
             # lost.
             self.issued(out.token, {}, now)
-        elif out.cancelling or not out.certain or (out.issues >= rule.attempts and not out.full):
+        elif out.cancelling or not out.certain or (tired and not out.full):
             problem = out.problem or "the scheduler does not have the submission"
             self.refused(out.token, problem, now, out.kind)
         else:

@@ -130,8 +130,7 @@ def count(backend: Backend, name: str) -> Counted:
     try:
         return Counted(name, backend.count())
     except Exception as error:  # the last count stands
-        log.warning("backend %s did not tell how many jobs you have: %s", name, error)
-        return Counted(name, None)
+        return Counted(name, None, str(error))
 
 
 def scan(reader: RecordReader, token: str, claims: tuple[int, ...], clock: Callable[[], float]) -> Scanned:

@@ -19,7 +19,7 @@ from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Report, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, converse
 from caf_core.jobs.batch.lock import holding, is_free
-from caf_core.jobs.batch.settings import COMMON, Setting, checked
+from caf_core.jobs.batch.settings import COMMON, UNLIMITED, Setting, checked
 from caf_core.jobs.findings import Finding
 from caf_core.jobs.task import Resources
 from caf_core.processes.command import CommandResult, execute
@@ -27,9 +27,6 @@ from caf_core.processes.command import CommandResult, execute
 log = logging.getLogger("caf.jobs")
 
 T = TypeVar("T")
-
-UNLIMITED = -1
-"""Stands for no limit in backend_args."""
 
 COMMAND_TIMEOUT = 120.0
 """How long a scheduler's command may take unless ``command_timeout`` says otherwise [s]: longer than the

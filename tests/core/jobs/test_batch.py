@@ -186,7 +186,15 @@ def test_path_prefix_says_where_commands_lie():
         ({"array_limit": True}, "must be int"),
         ({"poll_interval": "1"}, "must be int or float"),
         ({"exclusive": 1}, "must be bool"),
-        ({"grace": -5}, "give a positive number"),
+        ({"grace": -5}, "is -5; give 0 or more: how long"),
+        ({"array_limit": 0}, "is 0; give 1 or more"),
+        ({"global_job_limit": 0}, "is 0; give 1 or more"),
+        ({"global_job_limit": -2}, "is -2; give 1 or more"),
+        ({"jobs_per_check": 0}, "is 0; give 1 or more"),
+        ({"poll_interval": 0}, "is 0; give 0.25 or more"),
+        ({"poll_interval": -1}, "give 0.25 or more"),
+        ({"command_timeout": float("nan")}, "is nan; give 0.5 or more"),
+        ({"poll_interval": float("inf")}, "is inf; give"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_with_a_hint(args, problem):

@@ -192,7 +192,7 @@ def test_an_empty_job_ends(tmp_path, backend, request_of):
 
 
 def test_array_and_job_limits(tmp_path, request_of):
-    backend = Shell(array_limit=3, job_limit=5)
+    backend = Shell(array_limit=3, job_limit=5, check_interval=timedelta(seconds=0.05))
     house = House(backend)
     house.service.submit(request_of(), specs(tmp_path, ["true"] * 14))
     house.wait()

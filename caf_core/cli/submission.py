@@ -167,7 +167,8 @@ def _drive(
     show(service.status(key))
     beat = time.time() + HEARTBEAT
     while not service.status(key).ended:
-        wake = min(beat, service.next_deadline() or beat)
+        due = service.next_deadline()
+        wake = beat if due is None else min(beat, due)
         try:
             event = inbox.get(timeout=max(0.0, wake - time.time()))
         except queue.Empty:

@@ -77,7 +77,8 @@ class Session:
             now = time.time()
             if until is not None and now >= until:
                 return False
-            wake = min(filter(None, (until, self._service.next_deadline())), default=None)
+            dues = [due for due in (until, self._service.next_deadline()) if due is not None]
+            wake = min(dues, default=None)
             try:
                 event = self._inbox.get(timeout=None if wake is None else max(0.0, wake - now))
             except Empty:

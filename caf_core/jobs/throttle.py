@@ -29,6 +29,7 @@ class Throttle:
     counting: bool = False
     open_at: float = 0.0
     _during: int = 0
+    _look_at: float = NEVER
 
     def wants_count(self, now: float) -> bool:
         """Whether the user's tasks are to be counted now, for tasks that wait."""
@@ -71,6 +72,7 @@ class Throttle:
             waiting: Tasks that wait.
             now: The time.
         """
+        self._look_at = self.open_at if now < self.open_at else NEVER
         if now < self.open_at:
             return 0
         limit = self.limits.job_limit
@@ -87,9 +89,7 @@ class Throttle:
 
     def deadline(self) -> float:
         """When a look at what waits makes sense next."""
-        times = [NEVER]
-        if self.limits.submission_interval:
-            times.append(self.open_at)
+        times = [self._look_at]
         if self.limits.job_limit is not None and not self.counting:
             times.append(self.count_at)
         return min(times)

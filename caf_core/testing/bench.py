@@ -150,7 +150,8 @@ class JobBench:
         while not condition():
             if time.time() > give_up:
                 raise TimeoutError(f"in {self._timeout:g} s it did not happen that {what}")
-            deadline = min(self.service.next_deadline() or give_up, time.time() + 0.1)
+            due = self.service.next_deadline()
+            deadline = min(give_up if due is None else due, time.time() + 0.1)
             try:
                 event = self._inbox.get(timeout=max(0.001, deadline - time.time()))
             except Empty:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Capabilities
 from caf_core.jobs.throttle import Throttle
 
@@ -91,6 +92,17 @@ def test_submissions_have_their_distance():
     assert throttle.room(5, 5, 11.9) == 0
     assert throttle.deadline() == 12.0
     assert throttle.room(5, 5, 12.0) is None
+    assert throttle.deadline() == NEVER
+
+
+def test_a_full_system_is_not_looked_at_all_the_time():
+    second = timedelta(seconds=1)
+    throttle = counted(5, job_limit=5, submission_interval=second, check_interval=30 * second)
+    throttle.started(0, 0.0)
+    assert throttle.room(5, 5, 0.5) == 0
+    assert throttle.deadline() == 1.0
+    assert throttle.room(5, 5, 2.0) == 0
+    assert throttle.deadline() == 30.0
 
 
 @given(

@@ -62,7 +62,7 @@ def judge(tmp_path):
         benches = []
 
         def make(kind, **args):
-            quick = {"path_prefix": cluster.path_prefix, "poll_interval": 0.2, "grace": 2.0}
+            quick = {"path_prefix": cluster.path_prefix, "poll_interval": 0.3, "grace": 2.0}
             return kind(backend_args={**quick, **args})
 
         def make_bench(kind, **args):

@@ -178,7 +178,10 @@ class Tracker(JudgedBook):
         again_after = self.terms.capabilities.find_again_after
         out.misses += 1
         if again_after is not None and out.misses < 2:
-            out.search_at = now + again_after.total_seconds()
+            wait = again_after.total_seconds()
+            out.search_at = now + wait
+            said = out.problem or "nobody knows whether the scheduler has it"
+            self._say(out, f"{said}; it is not there, and is searched once more in {wait:.0f} s")
             return
         policy = self.terms.retry
         rule = policy.rule(out.kind)

@@ -39,7 +39,8 @@ class Slurm:
         start(self.cluster.name, self.cluster.instance, **self.cluster.settings)
 
     def stop_controller(self) -> None:
-        os.kill(pid_of(self.cluster.place / "run" / "slurmctld.pid"), signal.SIGKILL)
+        # If it were killed, it would forget the jobs of its last seconds, and give their numbers away again.
+        os.kill(pid_of(self.cluster.place / "run" / "slurmctld.pid"), signal.SIGTERM)
 
     def start_controller(self) -> None:
         start(self.cluster.name, self.cluster.instance, **self.cluster.settings)

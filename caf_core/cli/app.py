@@ -26,6 +26,7 @@ COMMANDS = {
     "graph": "Draw the state machine, or what depends on what.",
     "plugins": "List the installed plugins and what they bring.",
     "submit": "Execute a command many times, without a calibration.",
+    "cancel": "End what an interrupted start has left at batch systems.",
     "config": "Show which settings hold here, and which file says so.",
     "doctor": "Find out whether a backend works here, and what to set.",
 }

@@ -241,7 +241,10 @@ def _report(
         done = result.status.total - len(failed)
         click.echo(f"{done} tasks done; everything lies in {shown(directory)}", err=True)
     if result.interrupted:
-        click.echo("caf: stopped; give the same command again and it goes on where it was.", err=True)
+        from caf_core.control.outstanding import left_text
+
+        text = "caf: stopped; give the same command again and it goes on where it was."
+        click.echo(f"{text} {left_text(result.left, directory)}".rstrip(), err=True)
         return Exit.INTERRUPTED
     if failed:
         click.echo(_failed_text(name, directory, failed, result), err=True)
@@ -263,6 +266,7 @@ def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]
     return {
         "success": result.status.success,
         "interrupted": result.interrupted,
+        "left": dict(result.left),
         "tasks": [
             {
                 "index": change.index,

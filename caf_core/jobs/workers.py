@@ -49,9 +49,10 @@ class Worker:
 
     def close(self, timeout: float = 10.0) -> None:
         """Finish what is queued, and end; a command that hangs is left behind after ``timeout`` [s]."""
-        if self._thread is not None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._queue.put(None)
-            self._thread.join(timeout)
+            thread.join(timeout)
 
     def _loop(self) -> None:
         while (work := self._queue.get()) is not None:

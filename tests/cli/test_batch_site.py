@@ -53,7 +53,7 @@ def site(tmp_path, monkeypatch):
     with Cluster("fakes.tiny:Tiny", tmp_path / "cluster", slots=2, kill_wait=0.3) as cluster:
         Path("caf.toml").write_text(
             f'backend = "tiny"\n[backends.tiny]\npath_prefix = {json.dumps(cluster.path_prefix)}\n'
-            "poll_interval = 0.2\ngrace = 60\n"
+            "poll_interval = 0.25\ngrace = 60\n"
         )
         yield cluster
 

@@ -106,10 +106,12 @@ class Reader:
     Args:
         models: Its tables (see ``caf_core.control.store.models``).
         rows: Rows of an SQL query: ``rows("... WHERE a = ?", ("x",))``.
+        directory: The output directory.
     """
 
     models: Any
     rows: Callable[..., list[tuple[Any, ...]]]
+    directory: Path = Path()
 
 
 @contextmanager
@@ -122,7 +124,7 @@ def reading(directory: Path) -> Iterator[Reader]:
     database, models = open_for_reading(directory)
     try:
         execute: Any = database.execute_sql  # peewee is untyped
-        yield Reader(models, lambda sql, values=(): list(execute(sql, values)))
+        yield Reader(models, lambda sql, values=(): list(execute(sql, values)), directory)
     except DATABASE_ERRORS as error:
         raise unusable(directory / FILE_NAME, error) from error
     finally:

@@ -151,7 +151,8 @@ def _complain(error: Exception, settings: Settings) -> int:
     """Say in one sentence what went wrong."""
     match error:
         case click.exceptions.Abort():
-            return _say("stopped.", Exit.INTERRUPTED)
+            said = str(error.__cause__) if isinstance(error.__cause__, KeyboardInterrupt) else ""
+            return _say(said or "stopped.", Exit.INTERRUPTED)
         case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
             click.echo(error.format_message(), err=True)
             return Exit.CONFIGURATION

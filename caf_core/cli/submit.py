@@ -93,6 +93,7 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
     """
     from caf_core.calibration.calibration import check_name
     from caf_core.cli.submission import Wish, carry_out
+    from caf_core.control.outstanding import interruptible
     from caf_core.jobs.config.reading import load_config
 
     check_name(options["name"], "a job")
@@ -109,11 +110,12 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
         min_fraction=options["min_fraction"],
     )
     show, close = _shower(options["name"], quiet=options["quiet"])
-    try:
-        result = carry_out(wish, show, take_over=options["take_over"])
-    finally:
-        close()
-    return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
+    with interruptible(output_dir):
+        try:
+            result = carry_out(wish, show, take_over=options["take_over"])
+        finally:
+            close()
+        return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
 
 
 def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]) -> "list[TaskSpec]":

@@ -1,7 +1,8 @@
 """What of an output directory is at batch systems or executes, as far as is written down."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -99,6 +100,15 @@ def left_text(counts: Mapping[str, int], directory: Path) -> str:
     where = " and ".join(f"{number} task{'s' * (number != 1)} at {name}" for name, number in counts.items())
     goes = "goes" if sum(counts.values()) == 1 else "go"
     return f"{where} {goes} on; to end that: caf cancel -p {quote(str(directory))}"
+
+
+@contextmanager
+def interruptible(directory: Path) -> Iterator[None]:
+    """Let a ``KeyboardInterrupt`` say what goes on: one that comes before or after signals are heeded."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(error) or stopped_at_once(directory)) from error
 
 
 def stopped_at_once(directory: Path) -> str:

@@ -1,5 +1,6 @@
 """``caf cancel``: ending what Ctrl-C or a crash has left, and going on afterwards."""
 
+import contextlib
 import json
 import os
 import signal
@@ -177,7 +178,7 @@ def test_a_calibration_is_ended_and_goes_on(site, started, run_caf, tmp_path):
 def test_a_second_ctrl_c_says_as_much(site, started, run_caf):
     process = started(*submit_words())
     wait_until(lambda: set(counts(".", "begun")) >= set("0123"), 30, "the tasks execute")
-    # The scheduler hangs, so that the controller waits for its command; both signals come then.
+    # Stopped, so that both signals are there when it goes on.
     process.send_signal(signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -189,6 +190,22 @@ def test_a_second_ctrl_c_says_as_much(site, started, run_caf):
     done = run_caf("cancel", "-p", "caf_job")
     assert done.returncode == 0, done.stderr
     assert "job: ended 4 tasks at tiny" in done.stdout
+
+
+def test_a_second_ctrl_c_may_come_at_any_moment(site, started, run_caf):
+    for pause in (0.0, 0.01, 0.03, 0.1):
+        process = started(*[word for word in submit_words() if word != "-q"])
+        assert "tasks done" in process.stderr.readline()  # said when signals are heeded
+        wait_until(lambda: site.jobs(state="running"), 30, "tasks execute")
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(pause)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGINT), said
+        assert "Traceback" not in said
+        assert "to end that: caf cancel -p " in said
+    assert run_caf("cancel", "-p", "caf_job").returncode == 0
 
 
 def test_a_submission_without_an_answer_is_searched(site, started, run_caf):

@@ -24,8 +24,6 @@ from caf_core.jobs.tokens import new_token
 
 log = logging.getLogger("caf.jobs")
 
-_BACKEND = "backend"
-
 COUNT_TIMEOUT = 30.0
 """How long ``submit`` waits for the user's jobs to be counted [s]; after that, the next ``pump`` goes on."""
 
@@ -46,7 +44,8 @@ class Session:
         self._config.configure(backend)
         self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
         self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.0)
-        self._service.add_backend(_BACKEND, backend)
+        self._name = type(backend).__name__
+        self._service.add_backend(self._name, backend)
         self._jobs: dict[str, Job] = {}
         self._open: set[str] = set()
 
@@ -135,7 +134,7 @@ class Session:
             key=key,
             name=job.name,
             directory=job.working_dir / ".caf" / key,
-            backend=_BACKEND,
+            backend=self._name,
             resources=job.resources.or_else(self._config.make_resources()),
             backend_args=job.backend_args,
             retry=self._config.make_retry() if job.retry == RetryPolicy() else job.retry,

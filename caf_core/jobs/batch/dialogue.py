@@ -102,8 +102,10 @@ def doubtful(answer: CommandResult) -> SubmissionError:
 
 
 def unanswered(answer: CommandResult) -> PollError:
-    """The error for a question that the scheduler did not answer; it says nothing about the tasks."""
-    return PollError(f"{answer.argv[0]}: {words(answer)}", transient=True)
+    """The error for a question that the scheduler did not answer; it says nothing about the tasks. A command
+    that is not there will not answer later either.
+    """
+    return PollError(f"{answer.argv[0]}: {words(answer)}", transient=answer.returncode != NOT_FOUND)
 
 
 def _submission_error(

@@ -33,7 +33,9 @@ _NUMBER = (int, float)
 COMMON: Mapping[str, Setting] = {
     "command_timeout": Setting(_NUMBER, "how long a command of the scheduler may take [s]", least=0.5),
     # Less would be an attack on the scheduler; sites ask for a minute.
-    "poll_interval": Setting(_NUMBER, "how often the scheduler is asked for states [s]", least=0.25),
+    "poll_interval": Setting(
+        _NUMBER, "how often the scheduler is asked for states [s]; sites wish 60 or more", least=0.2
+    ),
     "grace": Setting(
         _NUMBER,
         "how long a task that the scheduler no longer knows may still deliver its record [s]",
@@ -49,7 +51,7 @@ COMMON: Mapping[str, Setting] = {
     "jobs_per_check": Setting(
         (int,), "largest number of tasks submitted between two counts of your jobs", least=1
     ),
-    "check_interval": Setting(_NUMBER, "how often your jobs are counted while tasks wait [s]", least=0.25),
+    "check_interval": Setting(_NUMBER, "how often your jobs are counted while tasks wait [s]", least=0.2),
     "submission_interval": Setting(_NUMBER, "shortest time between two submit commands [s]", least=0),
     "path_prefix": Setting((str,), "the folder of the scheduler's commands, if not on the PATH"),
 }

@@ -50,6 +50,9 @@ class Batch(Backend):
     """The backend's own arguments, name -> what it means."""
     scheduler: ClassVar[str] = ""
     """The scheduler's name for people."""
+    searches_apart: ClassVar[float | None] = None
+    """How far two searches that prove that a submission is not there are apart [s]; ``command_timeout`` if
+    ``None``, because a client that was killed may have left a request behind for so long."""
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         super().__init__(backend_args=backend_args)
@@ -168,7 +171,8 @@ class Batch(Backend):
             if args.get(name) is not None:
                 narrowed[name] = timedelta(seconds=args[name])
         if can.find_again_after is not None:
-            narrowed["find_again_after"] = timedelta(seconds=self.command_timeout)
+            apart = self.command_timeout if self.searches_apart is None else self.searches_apart
+            narrowed["find_again_after"] = timedelta(seconds=apart)
         return evolve(can, **narrowed)
 
     @property
@@ -204,7 +208,25 @@ class Batch(Backend):
                 "free some space, or choose another output directory"
             ) from error
         with holding(submission.directory) as lock:
-            return self._converse(self.submitting(submission), lock)
+            return self._submit(submission, lock)
+
+    def _submit(self, submission: Submission, lock: int | None) -> Sequence[str]:
+        submitted = False
+
+        def execute(command: Command) -> CommandResult:
+            nonlocal submitted
+            submitted |= command.submits
+            return self._execute(command, lock)
+
+        try:
+            return converse(self.submitting(submission), execute)
+        except SubmissionError:
+            raise
+        except BackendError as error:
+            if submitted:
+                raise
+            # Something was asked before, and not answered: the scheduler certainly has nothing.
+            raise SubmissionError(str(error), transient=error.transient) from error
 
     def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
         """Ask once about all."""
@@ -260,8 +282,8 @@ class Batch(Backend):
         prefix = self.backend_args.get("path_prefix")
         return str(Path(prefix) / name) if prefix else name
 
-    def _converse(self, dialogue: Dialogue[T], lock: int | None = None) -> T:
-        return converse(dialogue, lambda command: self._execute(command, lock))
+    def _converse(self, dialogue: Dialogue[T]) -> T:
+        return converse(dialogue, lambda command: self._execute(command, None))
 
     def _execute(self, command: Command, lock: int | None) -> CommandResult:
         timeout = command.timeout or self.command_timeout

@@ -46,6 +46,8 @@ class HTCondor(Batch):
     """
 
     scheduler = "HTCondor"
+    # The schedd writes the event log of a submission before it answers: what has no log was not taken.
+    searches_apart = 10.0
     settings: ClassVar[Mapping[str, Setting]] = {
         "request_memory": Setting(
             (int, float, str), 'memory of a task: a number of MB, or a text like "4 GB"'

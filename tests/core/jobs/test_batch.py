@@ -191,8 +191,8 @@ def test_path_prefix_says_where_commands_lie():
         ({"global_job_limit": 0}, "is 0; give 1 or more"),
         ({"global_job_limit": -2}, "is -2; give 1 or more"),
         ({"jobs_per_check": 0}, "is 0; give 1 or more"),
-        ({"poll_interval": 0}, "is 0; give 0.25 or more"),
-        ({"poll_interval": -1}, "give 0.25 or more"),
+        ({"poll_interval": 0}, "is 0; give 0.2 or more"),
+        ({"poll_interval": -1}, "give 0.2 or more"),
         ({"command_timeout": float("nan")}, "is nan; give 0.5 or more"),
         ({"poll_interval": float("inf")}, "is inf; give"),
     ],
@@ -312,8 +312,8 @@ def test_all_jobs_of_the_user_count_against_the_limit(cluster, one):
     args = {"path_prefix": cluster.path_prefix, "command_timeout": 5.0, "global_job_limit": 4}
     backend = TinyBackend(backend_args=args)
     assert backend.can_submit(4) and not backend.can_submit(5)
-    held = TaskSpec(one.directory / "held", argv=("sh", "-c", "read line < /dev/null; exec sleep 1000"))
-    waiting = submission(one.directory.parent / "held", [held] * 3, backend)
+    held = [TaskSpec(one.directory / f"held-{number}", argv=("sleep", "1000")) for number in range(3)]
+    waiting = submission(one.directory.parent / "held", held, backend)
     ids = backend.start(waiting)
     assert backend.can_submit(1) and not backend.can_submit(2)
     backend.cancel(ids)
@@ -388,3 +388,32 @@ backend.start(Submission(told["token"], "name", Path(told["directory"]), told["s
 def _describe(backend, one):
     args = {**backend.backend_args, "command_timeout": 60.0}
     return {"token": one.token, "directory": str(one.directory), "size": one.size, "args": args}
+
+
+def test_a_scheduler_that_is_not_here_refuses_for_good(one):
+    backend = TinyBackend(backend_args={"path_prefix": "/nowhere"})
+    with pytest.raises(SubmissionError, match="path_prefix") as refusal:
+        backend.start(one)
+    assert not refusal.value.transient
+
+
+class Surveying(TinyBackend):
+    """Asks before it submits."""
+
+    def submitting(self, submission):
+        answer = yield self.asked
+        if not answer.ok:
+            raise unanswered(answer)
+        return (yield from super().submitting(submission))
+
+
+@pytest.mark.parametrize(
+    ("asked", "transient"), [(Command(("no-such-command",)), False), (Command(("false",)), True)]
+)
+def test_what_was_not_answered_before_the_submission_leaves_no_doubt(backend, cluster, one, asked, transient):
+    asking = Surveying(backend_args=backend.backend_args)
+    asking.asked = asked
+    with pytest.raises(SubmissionError) as refusal:
+        asking.start(one)
+    assert refusal.value.transient is transient
+    assert cluster.calls() == []

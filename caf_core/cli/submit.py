@@ -88,8 +88,9 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
     {index} is the task's number, from 0; {file} its input file; {files}, as a
     word of its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr
     are too. The same command with the same output directory again goes on where it was, executes what failed
-    once more, and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p
-    OUTPUT_DIR. The exit code is 1 if a task failed.
+    once more, and otherwise only shows the results; `caf status`, `caf why`, `caf debug` and `caf cancel`
+    work with -p OUTPUT_DIR. After Ctrl-C tasks on a batch system go on; `caf cancel` ends them. The exit code
+    is 1 if a task failed.
     """
     from caf_core.calibration.calibration import check_name
     from caf_core.cli.submission import Wish, carry_out

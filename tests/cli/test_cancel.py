@@ -274,7 +274,8 @@ def test_there_is_nothing_to_end(tmp_path, caf):
 def test_why_a_task_was_not_submitted(site, started, run_caf):
     """One task may be at the scheduler; the others wait for room."""
     site.set(slots=1)
-    process = started("submit", "-q", "--backend-arg", "global_job_limit=1", *submit_words()[2:])
+    limit = ("--backend-arg", "global_job_limit=1", "--backend-arg", "check_interval=0.5")
+    process = started("submit", "-q", *limit, *submit_words()[2:])
     wait_until(lambda: len(site.jobs()) == 1, 30, "one is submitted")
     wait_until(lambda: "0/5" not in run_caf("status", "-p", "caf_job").stdout, 30, "the first has ended")
     wait_until(lambda: len(site.jobs()) == 2, 30, "the second is submitted")

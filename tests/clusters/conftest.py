@@ -1,22 +1,37 @@
 """Real batch systems on this machine: started once, used by all tests, left up for the next time."""
 
+import fcntl
 import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from clusters.experiment import Experiment
-from clusters.starting import PORTS, Cluster, NotHere, start, stop_all
+from clusters.starting import PORTS, Cluster, NotHere, base, start, stop_all
 
 HERE = Path(__file__).parent
 
 
+_alone_on: dict[tuple[str, str], TextIO] = {}
+"""The instances that this process has to itself, with the file that is locked for each."""
+
+
 def cluster_or_skip(name: str, instance: str = "main", **settings: str) -> Cluster:
-    """Start a cluster; skip where it cannot be, unless it is required."""
+    """Start a cluster; skip where it cannot be, unless it is required.
+
+    All may use ``main`` at the same time. Any other instance belongs to one process, until it leaves
+    ``in_environment``: tests disturb it, and those of another clone on this machine must not meet them.
+    """
     try:
+        if instance != "main" and (name, instance) not in _alone_on:
+            base().mkdir(parents=True, exist_ok=True)
+            lock = (base() / f"{name}-{instance}.lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _alone_on[name, instance] = lock
         return start(name, instance, **settings)
     except (NotHere, OSError, subprocess.SubprocessError) as reason:
         if os.environ.get("CAF_CLUSTERS_REQUIRED") == "1":
@@ -29,7 +44,11 @@ def in_environment(cluster: Cluster) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         for key, value in cluster.environment.items():
             patch.setenv(key, value)
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            if lock := _alone_on.pop((cluster.name, cluster.instance), None):
+                lock.close()
 
 
 @pytest.fixture(scope="session")

@@ -67,10 +67,14 @@ def start(name: str, instance: str = "main", **settings: str) -> Cluster:
     return Cluster(name, instance, found, settings)
 
 
+def base() -> Path:
+    """Where everything lies, as the scripts have it."""
+    return Path(os.environ.get("CAF_CLUSTERS_DIR") or f"/var/tmp/caf-clusters-{os.getuid()}")
+
+
 def stop_all() -> None:
     """Stop every instance that was ever started here."""
-    base = Path(os.environ.get("CAF_CLUSTERS_DIR") or f"/var/tmp/caf-clusters-{os.getuid()}")
     for name in PORTS:
-        for config in (*base.glob(f"{name}-*/etc/condor_config"), *base.glob(f"{name}-*/etc/slurm.conf")):
+        for config in (*base().glob(f"{name}-*/etc/condor_config"), *base().glob(f"{name}-*/etc/slurm.conf")):
             instance = config.parents[1].name.removeprefix(f"{name}-")
             subprocess.run([HERE / f"{name}-down", instance], capture_output=True, timeout=120, check=False)

@@ -36,9 +36,6 @@ _LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 FIRST_LOOK = 5.0
 """How long after a submission the scheduler is asked for the first time what became of it [s]."""
 
-FULL_DELAY = 60.0
-"""How long a submission for which there was no room waits [s]."""
-
 FAILED_SCAN = 2.0
 """How long a folder of records that could not be read is left alone [s]."""
 
@@ -194,7 +191,8 @@ class Tracker(JudgedBook):
             problem = out.problem or "the scheduler does not have the submission"
             self.refused(out.token, problem, now, out.kind)
         else:
-            delay = FULL_DELAY if out.full else rule.delay.total_seconds()
+            room_after = self.terms.capabilities.check_interval
+            delay = (room_after if out.full else rule.delay).total_seconds()
             out.issue_at = now + (delay if out.issues else 0.0)
 
     def _say(self, out: Out, reason: str) -> None:

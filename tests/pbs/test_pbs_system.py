@@ -107,7 +107,7 @@ def test_what_can_never_start_is_told(make_cluster, make_bench, tmp_path, count)
 
 def test_a_full_server_is_tried_again(make_cluster, make_bench, tmp_path):
     cluster = make_cluster(max_queued=0)
-    bench = make_bench(cluster, command_timeout=3.0)
+    bench = make_bench(cluster, command_timeout=3.0, check_interval=0.5)
     bench.submit("job", [shell(tmp_path / "out", "true")], retry=AGAIN)
     bench.pump(lambda: bool(cluster.calls("qsub")), "it was tried")
     cluster.set(max_queued=10)

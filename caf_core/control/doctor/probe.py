@@ -24,6 +24,9 @@ from caf_core.jobs.task import Resources
 
 LOOK = 0.05
 """How often the folder is looked into [s]."""
+FAREWELL = 5.0
+"""How long the end of a probe that took too long is waited for [s]; it was told to end, and need not."""
+
 PATIENCE = 60.0
 """For how long the task and we wait for each other's files [s]."""
 
@@ -133,7 +136,7 @@ def _examine(
     found = _found(facts, job, talk, (begin, began, seen), ended=job.ready())
     if not found.ended:
         job.cancel()
-        session.join(PATIENCE)
+        session.join(FAREWELL)
     return found
 
 

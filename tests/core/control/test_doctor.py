@@ -294,10 +294,8 @@ def test_the_end_of_a_certificate():
     assert read_enddate("unable to load certificate") is None
 
 
-@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "busybox"])
+@pytest.mark.parametrize("shell", [one for one in ("sh", "dash", "bash", "busybox") if shutil.which(one)])
 def test_the_script_works_in_every_shell(shell, tmp_path):
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
     talk = tmp_path / "a 'talk'"
     talk.mkdir()
     (talk / "ping").touch()

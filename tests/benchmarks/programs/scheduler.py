@@ -9,7 +9,10 @@ from bench import Bench, answer, scratch
 from caf_core.jobs.ledger import TaskState
 from caf_core.plugins.registry import Registry
 
-HELD = {"slurm": {"extra_args": ["--hold"]}, "htcondor": {"requirements": "false"}}
+HELD = {
+    "slurm": {"extra_args": ["--hold"]},
+    "htcondor": {"requirements": "false", "global_job_limit": -1},
+}
 """What keeps tasks from starting, so that only their submission costs something."""
 
 

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from caf_core.jobs.ledger import FailureKind
 from caf_core.jobs.task import Resources
 from caf_core.testing import BatchConformance
 from caf_pbs import PBS
+from caf_pbs.backend import SPARE_TIME
 from caf_pbs.meaning import megabytes, seconds
 from caf_pbs.records import Format, read
 from fakes.cluster import Cluster
@@ -59,6 +61,10 @@ class TestOpenPBSWithoutHistory(PBSConformance):
     """What such a server forgets at once, it cannot explain: only the task's own word is left."""
 
     settings = {"job_history": False}  # noqa: RUF012 - a constant
+
+    def asked_for(self, backend, identity):
+        told = TestOpenPBSWithHistory.asked_for(self, backend, identity)
+        return evolve(told, walltime=told.walltime - SPARE_TIME)
 
     @pytest.mark.parametrize(
         ("fault", "kind"),

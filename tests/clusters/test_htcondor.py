@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from typing import ClassVar
 
 import pytest
@@ -368,17 +367,12 @@ def test_a_thousand_tasks_in_one_submission(backend, tmp_path):
     one = submission(tmp_path / "job", tasks, backend)
     answers = []
     backend.witness = answers.append
-    begin = time.monotonic()
     ids = list(backend.start(one))
-    took = time.monotonic() - begin
     (answer,) = answers
     assert answer.argv[0] == "condor_submit"
     assert len(set(ids)) == 1000
-    assert took - answer.seconds < 0.3
     backend.witness = None
-    begin = time.process_time()
     told = backend.poll(ids)
     assert set(told) == set(ids)
-    assert time.process_time() - begin < 0.2
     backend.cancel(ids)
     until_told(backend, ids, ENDED)

@@ -140,10 +140,13 @@ def _again(path: str) -> str:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            failure = json.load(stream).get("failure")
+            record = json.load(stream)
     except FileNotFoundError:
         return ""
-    if failure != "cancelled":
+    failure = record.get("failure")
+    # As caf_core.jobs.evidence.is_unexplained, which does not travel.
+    killed = record.get("signal") == signal.SIGKILL or record.get("exit_code") == 128 + signal.SIGKILL
+    if failure != "cancelled" and not (killed and failure == "exit_code"):
         return "it has its record already"
     # It was ended from outside, and whoever did so wants it executed again.
     os.unlink(path)

@@ -80,7 +80,8 @@ class Throttle:
             return None
         if not self.known:
             return 0
-        room = limit - (ours if self.number is None else self.number + self.since)
+        # What has ended may not be known here yet, and what was taken may not be counted there yet.
+        room = limit - max(ours, 0 if self.number is None else self.number + self.since)
         if room < min(waiting, max(1, limit // 10)):
             return 0
         if self.limits.jobs_per_check is not None:

@@ -75,6 +75,11 @@ def test_tasks_that_have_ended_unnoticed_make_no_others_vanish():
     assert throttle.room(2, 10, 31.0) == 0
 
 
+def test_tasks_that_have_ended_there_and_are_not_known_to_have_take_room():
+    throttle = counted(0, job_limit=5)
+    assert throttle.room(2, 10, 0.0) == 3
+
+
 def test_only_so_many_between_two_counts():
     throttle = counted(0, job_limit=1_000, jobs_per_check=100)
     assert throttle.room(0, 500, 0.0) == 100

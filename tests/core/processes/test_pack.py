@@ -95,6 +95,30 @@ def test_a_task_that_is_told_to_end_before_its_job_was_cancelled(submission, fif
     assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
 
 
+@pytest.mark.parametrize(
+    ("ended", "again"),
+    [
+        ({"exit_code": 137, "failure": "exit_code"}, True),
+        ({"signal": 9, "failure": "exit_code"}, True),
+        ({"exit_code": None, "failure": "cancelled"}, True),
+        ({"exit_code": 1, "failure": "exit_code"}, False),
+        ({"signal": 9, "failure": "out_of_memory"}, False),
+        ({"exit_code": 0, "failure": None}, False),
+    ],
+)
+def test_what_was_killed_from_outside_is_executed_again_by_the_same_job(submission, ended, again) -> None:
+    directory = submission(argv=["true"])
+    script = ["/bin/sh", str(directory / "task.sh"), "1", "7_1"]
+    subprocess.run(script, check=True, timeout=60)
+    record = directory / "records" / "1.json"
+    first = json.loads(record.read_text()) | ended
+    record.write_text(json.dumps(first))
+    subprocess.run(script, check=True, timeout=60, capture_output=True)
+    after = json.loads(record.read_text())
+    assert (after != first) is again
+    assert not again or after["exit_code"] == 0
+
+
 def test_a_job_that_is_begun_again_takes_up_its_claim(submission, fifo) -> None:
     line = fifo("line")
     directory = submission(

@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PROJECTS := pyproject.toml $(wildcard caf_*/pyproject.toml plugins/*/pyproject.toml)
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 BENCHMARK_STAMP := $(VENV)/.installed-benchmark
-EDITABLE := -e . $(foreach p,$(wildcard plugins/*/pyproject.toml),-e $(dir $(p)))
+EDITABLE := -e . $(foreach p,$(wildcard caf_*/pyproject.toml plugins/*/pyproject.toml),-e $(dir $(p)))
+
+# Many tests wait for schedulers more than they compute.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
 
 .PHONY: help setup demo demo-pandora test lint test-slow test-clusters benchmark docs clean
 
@@ -35,11 +38,11 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: $(STAMP)  ## Run the tests and check the code
-	$(PY) -m pytest -n auto -m "not slow and not cluster"
+	$(PY) -m pytest -n $(WORKERS) -m "not slow and not cluster"
 	@$(MAKE) --no-print-directory lint
 
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
-	$(PY) -m pytest -n auto -m "slow and not cluster"
+	$(PY) -m pytest -n $(WORKERS) -m "slow and not cluster"
 
 test-clusters: $(STAMP)  ## The tests on a real HTCondor and a real Slurm, which are started here
 	$(PY) -m pytest -n 4 --dist loadgroup -m cluster tests/clusters

@@ -88,6 +88,7 @@ class SubmissionError(BackendError):
         output: What it printed.
         transient: Whether trying again later may help.
         credentials: Whether a credential has expired or is missing, so that it pauses and does not fail.
+        full: Whether there is no room for more jobs of the user now: it pauses until there is.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class SubmissionError(BackendError):
         output: str = "",
         transient: bool = False,
         credentials: bool = False,
+        full: bool = False,
     ) -> None:
+        self.full = full
         self.credentials = credentials
         self.command = tuple(command)
         self.returncode = returncode

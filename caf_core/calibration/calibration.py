@@ -15,6 +15,7 @@ from caf_core.calibration.databases import DatabaseUser
 from caf_core.calibration.states import State
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
+from caf_core.jobs.names import check_folder_name
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
 
@@ -45,19 +46,7 @@ def check_name(name: object, what: str) -> None:
     Raises:
         ConfigurationError: Naming what is wrong with it.
     """
-    fits = (
-        isinstance(name, str)
-        and name.isprintable()
-        and name == name.strip()
-        and not name.startswith(".")
-        and not set("/\\").intersection(name)
-        and 0 < len(name.encode()) <= 100
-    )
-    if not fits:
-        raise ConfigurationError(
-            f"{name!r} cannot be the name of {what}: it names a folder, so it is a text that is not empty, "
-            f"has no slash, line break, outer blanks or leading dot, and at most 100 bytes."
-        )
+    check_folder_name(name, what)
     if name in _TAKEN:
         raise ConfigurationError(
             f"{name!r} cannot be the name of {what}: caf uses it itself; choose another."

@@ -26,6 +26,9 @@ COMMANDS = {
     "graph": "Draw the state machine, or what depends on what.",
     "plugins": "List the installed plugins and what they bring.",
     "submit": "Execute a command many times, without a calibration.",
+    "cancel": "End what an interrupted start has left at batch systems.",
+    "config": "Show which settings hold here, and which file says so.",
+    "doctor": "Find out whether a backend works here, and what to set.",
 }
 """Command -> its line in ``caf --help``; ``x`` is ``command`` in the module ``caf_core.cli.x``."""
 
@@ -148,7 +151,8 @@ def _complain(error: Exception, settings: Settings) -> int:
     """Say in one sentence what went wrong."""
     match error:
         case click.exceptions.Abort():
-            return _say("stopped.", Exit.INTERRUPTED)
+            said = str(error.__cause__) if isinstance(error.__cause__, KeyboardInterrupt) else ""
+            return _say(said or "stopped.", Exit.INTERRUPTED)
         case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
             click.echo(error.format_message(), err=True)
             return Exit.CONFIGURATION

@@ -45,20 +45,21 @@ SIZE = _Reading("SIZE", size_mb)
 SPAN = _Reading("TIME", _minutes_or_span)
 
 
+def backend_arg_option(function: Function) -> Function:
+    """``--backend-arg``."""
+    return click.option(
+        "--backend-arg",
+        "backend_args",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="For the backend, such as a queue; may be given several times.",
+    )(function)
+
+
 def backend_options(function: Function) -> Function:
     """``--backend`` and ``--backend-arg``."""
-    for option in (
-        click.option(
-            "--backend-arg",
-            "backend_args",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="For the backend, such as a queue; may be given several times.",
-        ),
-        click.option("-b", "--backend", metavar="NAME", help="What executes the tasks."),
-    ):
-        function = option(function)
-    return function
+    named = click.option("-b", "--backend", metavar="NAME", help="What executes the tasks.")
+    return named(backend_arg_option(function))
 
 
 def resource_options(function: Function) -> Function:
@@ -82,26 +83,33 @@ def resources_of(options: Mapping[str, Any]) -> "Resources":
     return Resources(options["cpus"] or 1, options["memory_mb"], options["walltime"], options["disk_mb"])
 
 
+def backend_name(config: "Config", chosen: str | None) -> str:
+    """The backend that is meant: the chosen one, else the configured default, else ``local``."""
+    from caf_core.calibration.calibration import DEFAULTS
+
+    return chosen or config.default_backend or str(DEFAULTS["backend"])
+
+
 def make_backend(
-    config: "Config", name: str | None, arguments: Iterable[str], processes: int | None = None
+    config: "Config", name: str, arguments: Iterable[str], processes: int | None = None
 ) -> "Backend":
     """A backend as the configuration and the command line want it.
 
     Args:
         config: The configuration.
-        name: Its name; the configured default, or ``local``, if not given.
+        name: Its plugin name.
         arguments: ``KEY=VALUE`` texts.
         processes: How many tasks it may execute at the same time, where it lets one choose.
     Raises:
         ConfigurationError: If there is none of that name, or it does not know an argument.
     """
-    from caf_core.calibration.calibration import DEFAULTS
-    from caf_core.control.backends import backend_class
+    from caf_core.control.backends import backend_class, refuse_misspelt
     from caf_core.jobs.config.typed import pairs, typed
     from caf_core.plugins.registry import Registry
 
-    name = name or config.default_backend or str(DEFAULTS["backend"])
-    kind = backend_class(Registry.load(), config, name)
+    registry = Registry.load()
+    kind = backend_class(registry, config, name)
+    refuse_misspelt(registry, config, name)
     wanted: dict[str, Any] = {}
     if processes is not None:
         if "max_processes" not in inspect.signature(kind).parameters:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from caf_core.calibration.states import END_STATES, State
 from caf_core.cli.base import duration, shown
+from caf_core.cli.progress import WaitingNews
 from caf_core.cli.tables import COLOURS
 from caf_core.jobs.ledger import TaskState
 
@@ -86,6 +87,7 @@ class Bars:
         self._console = Console(file=stream, highlight=False)
         self._clock = clock
         self._bars: dict[str, Bar] = {}
+        self._news = WaitingNews()
         self._over = False
         self._live = Live(
             console=self._console,
@@ -116,6 +118,8 @@ class Bars:
     def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
         """See ``Listener``."""
         self._bars[calibration].jobs[collection] = status
+        if reason := self._news.of(calibration, collection, status):
+            self.said(f"{calibration}: {collection}: tasks wait: {reason}")
 
     def said(self, text: str) -> None:
         """See ``Listener``."""

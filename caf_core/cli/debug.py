@@ -21,13 +21,13 @@ from caf_core.cli.base import Command, Settings, path_option, shown
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the copy is made.  [default: a temporary folder]",
 )
-@click.argument("calibration")
-@click.argument("task", metavar="TASK|EXECUTION")
+@click.argument("calibration", metavar="[CALIBRATION]")
+@click.argument("task", metavar="TASK|EXECUTION", required=False)
 @click.pass_obj
 def command(
     settings: Settings,
     calibration: str,
-    task: str,
+    task: str | None,
     iteration: int | None,
     debugger: bool,
     scratch: Path | None,
@@ -36,15 +36,18 @@ def command(
 
     It gets the same inputs, constants and environment, in a folder of its own; what was recorded stays as it
     is. A task is named by its collection and number, such as default/3; an execution by its algorithm and the
-    name of its folder, such as Fit/0_0.0_2 (`caf why CALIBRATION` tells the names). The exit code is its own.
+    name of its folder, such as Fit/0_0.0_2 (`caf why CALIBRATION` tells the names). Where there is only one
+    calibration, it need not be named. The exit code is its own.
     """
     from caf_core.control.reading.causes import read_case
-    from caf_core.control.reading.naming import find_work
+    from caf_core.control.reading.naming import find_work, meant
     from caf_core.control.reading.overview import reading
     from caf_core.control.reading.repeating import prepare
 
     with reading(settings.path) as store:
-        case = read_case(store, find_work(store, calibration, task, iteration))
+        # One word alone is the task.
+        name, _ = meant(store, None if task is None else calibration)
+        case = read_case(store, find_work(store, name, calibration if task is None else task, iteration))
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="caf-debug-", dir=scratch))

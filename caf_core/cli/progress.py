@@ -36,6 +36,21 @@ def counts_text(status: "JobStatus") -> str:
     return text
 
 
+class WaitingNews:
+    """Tells every reason why the tasks of a collection wait once: schedulers repeat them."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str, str]] = set()
+
+    def of(self, calibration: str, collection: str, status: "JobStatus") -> str:
+        """The reason, if it is news; empty otherwise."""
+        key = (calibration, collection, status.waits)
+        if not status.waits or key in self._told:
+            return ""
+        self._told.add(key)
+        return status.waits
+
+
 class Lines:
     """A listener that writes plain lines.
 
@@ -48,6 +63,7 @@ class Lines:
         self._stream = stream
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
+        self._news = WaitingNews()
 
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """See ``Listener``."""
@@ -66,6 +82,8 @@ class Lines:
         if now - last >= _EVERY or failed > known or status.ended:
             self._last[key] = now, failed
             self._write(f"{shown(calibration)}: {shown(collection)}: {counts_text(status)}")
+        if reason := self._news.of(calibration, collection, status):
+            self._write(f"{shown(calibration)}: {shown(collection)}: tasks wait: {shown(reason)}")
 
     def said(self, text: str) -> None:
         """See ``Listener``."""

@@ -154,6 +154,7 @@ def report_as_json(report: "Report") -> dict[str, object]:
         "output_dir": str(report.output_dir),
         "success": report.success,
         "interrupted": report.interrupted,
+        "left": dict(report.left),
         "calibrations": {
             name: {
                 "state": str(one.state),

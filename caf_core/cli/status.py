@@ -48,6 +48,7 @@ def show(settings: Settings) -> int:
         print_table(COLUMNS, rows(found, now), right=("iteration",))
     for job in found.jobs:
         print(f"job {shown(job.name)}: {tasks_text(job.tasks)}")
+    print("".join(f"{line}\n" for line in waiting_lines(found)), end="")
     print(controller_text(found, now))
     return Exit.OK
 
@@ -102,6 +103,7 @@ def watch(settings: Settings, interval: float) -> int:
         now_rows = rows(found, now)
         if live or [row[:-1] for row in now_rows] != before:
             print_table(COLUMNS, now_rows, right=("iteration",))
+            print("".join(f"{line}\n" for line in waiting_lines(found)), end="")
             print(controller_text(found, now), flush=True)
         before = [row[:-1] for row in now_rows]
         if found.controller is None:
@@ -123,6 +125,18 @@ def rows(found: "Overview", now: float) -> list[list[str]]:
             f"{duration(now - one.since)} ago" if one.since is not None else "-",
         ]
         for one in found.calibrations
+    ]
+
+
+def waiting_lines(found: "Overview") -> list[str]:
+    """What the scheduler says of tasks that have not ended."""
+    words = {"init": "not submitted", "submitted": "waiting", "running": "running"}
+    everything = [(one.name, one.waiting) for one in found.calibrations]
+    everything += [(one.name, one.waiting) for one in found.jobs]
+    return [
+        f"{shown(name)}: {part.count} {words[part.state]}: {shown(part.reason)}"
+        for name, waiting in everything
+        for part in waiting
     ]
 
 

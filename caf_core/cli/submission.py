@@ -4,7 +4,7 @@ import os
 import queue
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from importlib.metadata import version
@@ -13,8 +13,9 @@ from pathlib import Path
 from attrs import field, frozen
 
 from caf_core.control.lease import HEARTBEAT, Lease
+from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.session import make_private
-from caf_core.control.stopping import end_here, stop_signals
+from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
@@ -31,7 +32,6 @@ from caf_core.jobs.task import Resources, TaskSpec
 KIND = "submission"
 COLLECTION = "tasks"
 """Tasks are named ``tasks/3``, as those of a collection are."""
-_BACKEND = "backend"
 
 
 @frozen(kw_only=True)
@@ -43,6 +43,7 @@ class Wish:
         directory: Where everything lies.
         tasks: The tasks, in order.
         backend: Carries them out.
+        backend_name: Its name, for those who look at the directory.
         resources: What each of them needs.
         retry: What failures get.
         min_fraction: The part of them that must succeed.
@@ -52,9 +53,15 @@ class Wish:
     directory: Path
     tasks: Sequence[TaskSpec]
     backend: Backend
+    backend_name: str = ""
     resources: Resources = field(factory=Resources)
     retry: RetryPolicy = field(factory=RetryPolicy)
     min_fraction: float = 1.0
+
+    @property
+    def line(self) -> str:
+        """The backend's name."""
+        return self.backend_name or type(self.backend).__name__.lower()
 
 
 @frozen
@@ -65,11 +72,13 @@ class Result:
         status: The job in numbers.
         changes: The last word on every task.
         interrupted: Whether it was stopped before its end.
+        left: How many tasks go on at a batch system all the same.
     """
 
     status: JobStatus
     changes: tuple[TaskChange, ...]
     interrupted: bool
+    left: Mapping[str, int] = field(factory=dict)
 
 
 @frozen
@@ -105,20 +114,26 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
             wish.backend.residence = residence
         service = JobService(StoreLedger(store), inbox.put)
         stack.callback(service.close)
-        service.add_backend(_BACKEND, wish.backend)
+        service.add_backend(wish.line, wish.backend)
         key = _begin(wish, store, service, retry=retry)
-        with stop_signals(lambda: inbox.put(_Stop())):
+        words = LastWords(stopped_at_once(wish.directory))
+        left: dict[str, int] = {}
+        with stop_signals(lambda: inbox.put(_Stop()), words):
             interrupted = _drive(service, key, inbox, lease, show)
             if interrupted:
                 here = isinstance(wish.backend, ResidentBackend) and not service.status(key).ended
+                left = {} if here else count_left(store.models, set())
+                words.text = f"stopped at once. {left_text(left, wish.directory)}".rstrip()
                 if here:
                     service.cancel(key)
                 end_here(service, residence, [key] if here else [], inbox)
+                # It may have to wait for a scheduler's command; whoever does not want to hears the words.
+                service.close()
         status = service.status(key)
         store.end_process(
             process, "interrupted" if interrupted else "completed" if status.success else "failed"
         )
-        return Result(status, tuple(service.tasks(key)), interrupted)
+        return Result(status, tuple(service.tasks(key)), interrupted, left)
 
 
 def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bool) -> str:
@@ -136,7 +151,7 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
         key=key,
         name=wish.name,
         directory=wish.directory / ".caf" / "job",
-        backend=_BACKEND,
+        backend=wish.line,
         resources=wish.resources,
         retry=wish.retry,
         min_fraction=wish.min_fraction,
@@ -146,7 +161,7 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
             service.retry_failed(key)
         return key
     job = StoredJob(key, wish.name, 0, KIND, COLLECTION, request.directory, fingerprint, None)
-    store.begin_job(job, type(wish.backend).__name__.lower())
+    store.begin_job(job, wish.line)
     service.submit(request, wish.tasks)
     return key
 
@@ -165,7 +180,8 @@ def _drive(
     show(service.status(key))
     beat = time.time() + HEARTBEAT
     while not service.status(key).ended:
-        wake = min(beat, service.next_deadline() or beat)
+        due = service.next_deadline()
+        wake = beat if due is None else min(beat, due)
         try:
             event = inbox.get(timeout=max(0.0, wake - time.time()))
         except queue.Empty:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.asking import backend_options, make_backend, resource_options, resources_of
+from caf_core.cli.asking import (
+    backend_name,
+    backend_options,
+    make_backend,
+    resource_options,
+    resources_of,
+)
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
@@ -78,33 +84,39 @@ if TYPE_CHECKING:
 def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **options: Any) -> int:
     """Execute COMMAND many times, and wait: caf submit -n 10 -- prog --seed {index}
 
-    In the words of the command {index} is the task's number, from 0; {file} its input file; {files}, as a
+    A program that is named by its path, such as ./my.sh, is taken from here. In the words of the command
+    {index} is the task's number, from 0; {file} its input file; {files}, as a
     word of its own, all its input files. A task works in OUTPUT_DIR/NUMBER/attempt-1, where stdout and stderr
     are too. The same command with the same output directory again goes on where it was, executes what failed
-    once more, and otherwise only shows the results; `caf status`, `caf why` and `caf debug` work with -p
-    OUTPUT_DIR. The exit code is 1 if a task failed.
+    once more, and otherwise only shows the results; `caf status`, `caf why`, `caf debug` and `caf cancel`
+    work with -p OUTPUT_DIR. After Ctrl-C tasks on a batch system go on; `caf cancel` ends them. The exit code
+    is 1 if a task failed.
     """
     from caf_core.calibration.calibration import check_name
     from caf_core.cli.submission import Wish, carry_out
+    from caf_core.control.outstanding import interruptible
     from caf_core.jobs.config.reading import load_config
 
     check_name(options["name"], "a job")
     config = load_config()
+    name = backend_name(config, options["backend"])
     wish = Wish(
         name=options["name"],
         directory=output_dir.absolute(),
         tasks=make_tasks(words, output_dir.absolute(), options),
-        backend=make_backend(config, options["backend"], options["backend_args"], options["processes"]),
+        backend=make_backend(config, name, options["backend_args"], options["processes"]),
+        backend_name=name,
         resources=resources_of(options).or_else(config.make_resources()),
         retry=_retry(config, options["attempts"]),
         min_fraction=options["min_fraction"],
     )
     show, close = _shower(options["name"], quiet=options["quiet"])
-    try:
-        result = carry_out(wish, show, take_over=options["take_over"])
-    finally:
-        close()
-    return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
+    with interruptible(output_dir):
+        try:
+            result = carry_out(wish, show, take_over=options["take_over"])
+        finally:
+            close()
+        return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
 
 
 def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]) -> "list[TaskSpec]":
@@ -116,6 +128,7 @@ def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]
     from caf_core.jobs.config.typed import pairs
     from caf_core.jobs.task import TaskSpec
 
+    words = [_program(words[0]), *words[1:]]
     env = pairs(options["env"], "--env")
     files = find_inputs(options["inputs"])
     if files and options["array"]:
@@ -166,6 +179,12 @@ def _shared_out(files: list[str], options: Mapping[str, Any]) -> list[list[str]]
     job = Job("job", cmd=["true"], input_files=files, splitter=splitter)
     splitter.create_subjobs(job)
     return [list(subjob.input_files) for subjob in job.subjobs.values()]
+
+
+def _program(word: str) -> str:
+    """The program as tasks find it, which work elsewhere: ``./my.sh`` is the one that lies here."""
+    here = Path(word).absolute()
+    return str(here) if "/" in word and not Path(word).is_absolute() and here.is_file() else word
 
 
 def _words(words: Sequence[str], index: int, files: list[str]) -> list[str]:
@@ -225,7 +244,10 @@ def _report(
         done = result.status.total - len(failed)
         click.echo(f"{done} tasks done; everything lies in {shown(directory)}", err=True)
     if result.interrupted:
-        click.echo("caf: stopped; give the same command again and it goes on where it was.", err=True)
+        from caf_core.control.outstanding import left_text
+
+        text = "caf: stopped; give the same command again and it goes on where it was."
+        click.echo(f"{text} {left_text(result.left, directory)}".rstrip(), err=True)
         return Exit.INTERRUPTED
     if failed:
         click.echo(_failed_text(name, directory, failed, result), err=True)
@@ -247,6 +269,7 @@ def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]
     return {
         "success": result.status.success,
         "interrupted": result.interrupted,
+        "left": dict(result.left),
         "tasks": [
             {
                 "index": change.index,

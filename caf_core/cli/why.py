@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from caf_core.control.reading.overview import Reader
 
 _TAIL = 16_384
+_MEANINGS = {
+    "init": "it is not at the scheduler; caf submits it as soon as what is said above allows it",
+    "submitted": "the scheduler has it, and it has not begun as far as is known",
+    "running": "it has begun and not ended",
+}
+"""What the state of an attempt that has not ended means."""
 _FULL = 3
 """How many failures are told in full where no task is named; the others are alike more often than not."""
 
@@ -27,12 +34,12 @@ _FULL = 3
     "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="Last lines of stderr to show."
 )
 @click.option("--all", "everything", is_flag=True, help="Show every failure in full.")
-@click.argument("calibration")
+@click.argument("calibration", required=False)
 @click.argument("task", required=False)
 @click.pass_obj
 def command(
     settings: Settings,
-    calibration: str,
+    calibration: str | None,
     task: str | None,
     iteration: int | None,
     lines: int,
@@ -41,14 +48,15 @@ def command(
     """Tell why CALIBRATION failed, or what became of one TASK of it.
 
     A task is named by its collection and number, such as default/3; an execution of an algorithm by the
-    algorithm and the name of its folder, such as Fit/0_0.0_2.
+    algorithm and the name of its folder, such as Fit/0_0.0_2. Where there is only one calibration, it need
+    not be named.
     """
     from caf_core.control.reading.causes import failed_work, read_case
-    from caf_core.control.reading.naming import check_calibration, find_work
+    from caf_core.control.reading.naming import find_work, meant
     from caf_core.control.reading.overview import reading
 
     with reading(settings.path) as store:
-        check_calibration(store, calibration)
+        calibration, task = meant(store, calibration, task)
         row = store.models.Calibration.get_or_none(store.models.Calibration.name == calibration)
         if task is not None:
             cases = [read_case(store, find_work(store, calibration, task, iteration))]
@@ -111,15 +119,19 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
             text.append(f"  message: {shown(case.answer.message)}")
     elif case.files:
         text.append(f"  input files: {case.files}")
-    for attempt, following in zip(case.attempts, [*case.attempts[1:], None], strict=True):
+    for attempt, following in pairwise([*case.attempts, None]):
+        if attempt is None:
+            break
         text.append(f"  attempt {attempt.number}: {attempt_text(attempt)}")
+        if attempt.state in _MEANINGS:
+            text.append(f"    {waiting_text(attempt, work.backend, time.time())}")
         if attempt.state == "failed":
             text.append(f"    {done_text(case, attempt, following)}")
     if case.split:
         text.append(f"  split in two: {', '.join(case.split)}")
     last = case.last
     if last is None:
-        return [*text, "  it has not been started"]
+        return [*text, f"  not submitted yet: {shown(case.waits)}"]
     said = last_lines(last.directory / "stderr", lines)
     if said:
         text += ["  last lines of stderr:", *(f"    | {line}" for line in said)]
@@ -155,6 +167,19 @@ def attempt_text(attempt: "Attempt") -> str:
     if attempt.scheduler_id:
         facts.append(f"id {attempt.scheduler_id}")
     return f"{how}: {', '.join(facts)}" if facts else how
+
+
+def waiting_text(attempt: "Attempt", backend: str, now: float) -> str:
+    """What it means that an attempt has not ended, and what it asked for."""
+    asked = [f"{attempt.memory_mb} MB"] if attempt.memory_mb else []
+    asked += [duration(attempt.walltime_s)] if attempt.walltime_s else []
+    wanted = f"; it asks for {' and '.join(asked)}" if asked else ""
+    if attempt.begun and attempt.state != "running":
+        return f"it has begun: it left its mark, which nobody has read yet{wanted}"
+    if attempt.state == "submitted" and not attempt.reason:
+        ago = f", submitted {duration(now - attempt.submitted)} ago" if attempt.submitted else ""
+        return f"it has not begun as far as is known{ago}; {backend} has told nothing of it so far{wanted}"
+    return f"{_MEANINGS[attempt.state]}{wanted}"
 
 
 def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> str:

@@ -1,6 +1,7 @@
 """The backends of a process: each is made once, however many calibrations name it."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from caf_core.errors import ConfigurationError, UnknownPluginError
@@ -47,6 +48,7 @@ class Backends:
         known = len(self.instances)
         name = self._keep(wanted) if isinstance(wanted, Backend) else self._make(wanted)
         if len(self.instances) > known:
+            refuse_misspelt(self._registry, self._config, name)
             self._config.configure(self.instances[name], wanted if isinstance(wanted, str) else None)
         if not self._default_name and (wanted is self._default or wanted == self._default):
             self._default_name = name
@@ -108,3 +110,23 @@ def backend_class(registry: Registry, config: Config, wanted: Any) -> type[Backe
             raise
         raise ConfigurationError(f"{config.backend.file}: {error}") from error
     return kind
+
+
+def refuse_misspelt(registry: Registry, config: Config, name: str) -> None:
+    """Refuse a table of the configuration that is most likely meant for a backend, and misspelt. Other tables
+    without a backend are for one that is not installed here.
+
+    Args:
+        registry: The plugins.
+        config: The configuration.
+        name: The backend.
+    Raises:
+        ConfigurationError: With both names.
+    """
+    unknown = [table for table in config.backends if table not in registry.names("backend")]
+    for table in get_close_matches(name, unknown, 1, 0.75) if name not in config.backends else ():
+        file = next((one.file for one in config.backends[table].values()), "caf.toml")
+        raise ConfigurationError(
+            f"{file}: there is no backend {table!r}; write [backends.{name}] if that is meant, or take the "
+            "table out."
+        )

@@ -5,6 +5,8 @@ import socket
 from contextlib import closing
 from importlib.metadata import version
 
+from attrs import evolve
+
 from caf_core.calibration.states import State
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.committing import merge_all
@@ -13,9 +15,10 @@ from caf_core.control.crash import CrashPoints
 from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Inbox, Interrupt
+from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
-from caf_core.control.stopping import end_here, stop_signals
+from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.local import ResidentBackend
@@ -65,11 +68,17 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         options.listener.begun(
             {name: one.settings["max_iterations"] for name, one in catalogue.calibrations.items()}
         )
-        with stop_signals(lambda: inbox.put(Interrupt())):
+        words = LastWords(stopped_at_once(wish.output_dir))
+        left: dict[str, int] = {}
+        with stop_signals(lambda: inbox.put(Interrupt()), words):
             controller.drive()
             if controller.interrupted:
                 # Jobs of batch systems go on.
+                left = count_left(store.models, {EXECUTIONS, *_local(setup)})
+                words.text = f"stopped at once. {left_text(left, wish.output_dir)}".rstrip()
                 end_here(service, setup.residence, controller.abandon(_local(setup)), inbox)
+                # It may have to wait for a scheduler's command; whoever does not want to hears the words.
+                service.close()
         if not controller.interrupted:
             completed = [
                 one
@@ -77,7 +86,7 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
                 if controller.system[name].state is State.COMPLETED
             ]
             merge_all(wish.output_dir, completed, options.listener.said)
-        report = _report(wish, catalogue, controller)
+        report = evolve(_report(wish, catalogue, controller), left=left)
         store.end_process(
             process, "interrupted" if report.interrupted else "completed" if report.success else "failed"
         )

@@ -5,9 +5,10 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from caf_core.calibration.states import State
+from caf_core.control.outstanding import left_text
 from caf_core.errors import CafError
 
 if TYPE_CHECKING:
@@ -118,11 +119,13 @@ class Report:
         calibrations: By name.
         output_dir: Where everything lies.
         interrupted: Whether it was stopped before the calibrations were over; start it again to go on.
+        left: How many tasks go on at batch systems all the same, by backend.
     """
 
     calibrations: Mapping[str, CalibrationReport]
     output_dir: Path
     interrupted: bool = False
+    left: Mapping[str, int] = field(factory=dict)
 
     @property
     def success(self) -> bool:
@@ -165,5 +168,5 @@ class InterruptedRunError(CafError):
         self.report = report
         super().__init__(
             f"stopped; start it again with the same output directory ({report.output_dir}) and it goes on "
-            f"where it was."
+            f"where it was. {left_text(report.left, report.output_dir)}".rstrip()
         )

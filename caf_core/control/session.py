@@ -16,6 +16,7 @@ from caf_core.control.backends import Backends
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.lease import Lease
 from caf_core.control.options import Options
+from caf_core.control.outstanding import interruptible
 from caf_core.control.preloading import sample
 from caf_core.control.report import Careful, Report
 from caf_core.control.resolve import resolve
@@ -143,7 +144,8 @@ def run(wish: Wish, options: Options) -> Report:
                 try_out(one, registry)
             from caf_core.control.driving import drive  # takes a while, in which the resident process starts
 
-            return drive(setup)
+            with interruptible(wish.output_dir):
+                return drive(setup)
         finally:
             residence.leave(wish)
     finally:

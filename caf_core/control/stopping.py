@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from attrs import define
+
 from caf_core.jobs.residence import Residence
 from caf_core.jobs.service import JobService, ServiceEvent, Tick
 
@@ -17,9 +19,32 @@ _PATIENCE = 5.0
 """How long the endings of cancelled tasks are waited for [s]."""
 
 
+@define
+class LastWords:
+    """What a process says that is ended at once.
+
+    Args:
+        text: One sentence.
+    """
+
+    text: str
+
+    def say(self) -> None:
+        """Say it without anything that the rest of the process may be in the middle of."""
+        # A bar that was being drawn has hidden the cursor, and left it at the end of its line.
+        before = "\x1b[?25h\n" if os.isatty(2) else ""
+        with suppress(OSError):
+            os.write(2, f"{before}caf: {self.text}\n".encode(errors="backslashreplace"))
+
+
 @contextmanager
-def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM or a lost terminal call ``stop`` once; a second one ends the process at once."""
+def stop_signals(stop: Callable[[], None], words: LastWords | None = None) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM or a lost terminal call ``stop`` once; a second one ends the process at once.
+
+    Args:
+        stop: Called in the main thread.
+        words: What is said before the process is ended at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -29,6 +54,8 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
         nonlocal seen
         seen += 1
         if seen > 1:
+            if words is not None:
+                words.say()
             os._exit(128 + number)
         stop()
 

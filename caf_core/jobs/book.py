@@ -40,7 +40,7 @@ class TaskBook:
         self._delayed: list[tuple[float, int]] = []
         self._wishes: dict[int, Resources] = {}
         self._given: dict[int, Resources] = {}
-        self._released: dict[int, int] = {}
+        self._released: dict[int, list[str]] = {}
         self._forgiven: dict[int, int] = {}
         self._dirty: dict[int, TaskChange | None] = {}
         self._effects: list[Effect] = []

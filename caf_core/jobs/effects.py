@@ -46,7 +46,13 @@ class ScanRecords:
 
 @frozen
 class AskSoon:
-    """Ask the scheduler for the states of tasks before its time: something is to be explained."""
+    """Ask the scheduler for the states of tasks before its time: something is new, or to be explained.
+
+    Args:
+        wait: How long it is left alone first [s].
+    """
+
+    wait: float = 0.0
 
 
 @frozen
@@ -116,6 +122,7 @@ class Out:
         certain: Whether, when it is not there, it may be issued again (else its tasks fail with ``problem``).
         problem: Why it is in doubt.
         cancelling: Whether its tasks are to end.
+        untold: Ids of tasks that were to be ended, and of which the scheduler could not be told.
         search_at: When to search.
         issue_at: When to issue it again.
         scan_at: When to read its records.
@@ -127,6 +134,8 @@ class Out:
         broken: Records that cannot be read.
         unexplained: Records of tasks that were ended for a reason that only the scheduler knows.
         kind: Why the next command has to wait, if it has: ``submission`` or ``credentials``.
+        full: Whether it waits for room, however long that takes.
+        doubted_at: When it was in doubt for the first time.
     """
 
     number: int
@@ -141,6 +150,7 @@ class Out:
     certain: bool = True
     problem: str = ""
     cancelling: bool = False
+    untold: frozenset[str] = frozenset()
     search_at: float = NEVER
     issue_at: float = NEVER
     scan_at: float = NEVER
@@ -152,6 +162,8 @@ class Out:
     broken: dict[int, str] = field(factory=dict)
     unexplained: dict[int, Mapping[str, Any]] = field(factory=dict)
     kind: FailureKind = FailureKind.SUBMISSION
+    full: bool = False
+    doubted_at: float = NEVER
 
     def id_of(self, position: int) -> str:
         """The scheduler's id of a task; empty if it is not known."""

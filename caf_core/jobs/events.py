@@ -30,6 +30,7 @@ class Started(ServiceEvent):
         refused: Whether it is certain that the scheduler does not have it.
         again: Whether issuing it again makes sense.
         credentials: Whether a credential has expired or is missing.
+        full: Whether there was no room.
     """
 
     token: str
@@ -38,6 +39,7 @@ class Started(ServiceEvent):
     refused: bool = False
     again: bool = True
     credentials: bool = False
+    full: bool = False
 
 
 @frozen
@@ -104,6 +106,7 @@ class Counted(ServiceEvent):
 
     backend: str
     number: int | None
+    problem: str = ""
 
 
 @frozen

@@ -125,7 +125,7 @@ class JudgedBook(TaskBook):
         elif isnan(self.rows.ended[index]):
             self.rows.ended[index] = now
         if verdict.state is TaskState.COMPLETED:
-            self.rows.set_reason(index, "")
+            self.rows.set_reason(index, self._holds(index))
             self.rows.state[index] = COMPLETED
             self._mark(index)
             out.open -= 1
@@ -135,6 +135,7 @@ class JudgedBook(TaskBook):
             if record is not None
             else "; ".join(filter(None, (verdict.reason, out.broken.get(position))))
         )
+        words = "; ".join(filter(None, (words, self._holds(index))))
         self._fail(out, position, verdict.failure or FailureKind.EXIT_CODE, words, now)
 
     def _fail(
@@ -161,7 +162,7 @@ class JudgedBook(TaskBook):
         )
         if decision.remedy is not Remedy.AGAIN or decision.resources == self._asked(index):
             return False
-        self._released[index] = self._released.get(index, 0) + 1
+        self._released.setdefault(index, []).append(_more(decision.resources))
         for memory in (out.held, out.reports, out.unexplained):
             memory.pop(position, None)
         self._given[index] = decision.resources
@@ -171,6 +172,11 @@ class JudgedBook(TaskBook):
         self._mark(index)
         return True
 
+    def _holds(self, index: int) -> str:
+        """What was done about holds of the current attempt, for people."""
+        given = self._released.get(index) if index in self._given else None
+        return f"was held, and released with {', then '.join(given)}" if given else ""
+
     def _attempts(self, index: int) -> int:
         """How many attempts the policy counts; a release counts as one.
 
@@ -178,7 +184,7 @@ class JudgedBook(TaskBook):
         counts this job's.
         """
         first = self._forgiven.get(index, self.terms.first_attempt - 1)
-        return self.rows.attempt[index] - first + self._released.get(index, 0)
+        return self.rows.attempt[index] - first + len(self._released.get(index, ()))
 
     def decide(self, index: int, now: float) -> None:
         """Ask the policy about a task that failed, and do what it says."""

@@ -1,6 +1,8 @@
 """A backend as the service sees it, and a job on it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from attrs import Factory, define, field
 from caf_core.errors import CheckpointError
 from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Backend, Capabilities, Submission
+from caf_core.jobs.columns import INIT, SUBMITTED
+from caf_core.jobs.complaints import Complaints
 from caf_core.jobs.effects import Settle
 from caf_core.jobs.files import JobFiles, read_task, read_tasks, submission_directory, submission_resources
 from caf_core.jobs.ledger import Intent
@@ -71,10 +75,20 @@ class Line:
         waiting = sum(entry.tracker.pending for entry in self.waiting.values())
         return self.throttle.room(self.ours, waiting, now)
 
-    def ask_soon(self, now: float) -> None:
-        """Ask before the time, but not all the time."""
+    def next_poll(self, now: float) -> float:
+        """When the backend is asked after now."""
+        return NEVER if self.interval is None else now + self.interval
+
+    def ask_soon(self, now: float, wait: float = 0.0) -> None:
+        """Ask before the time, but not all the time.
+
+        Args:
+            now: The time [s].
+            wait: How long at least [s].
+        """
         if self.interval is not None:
-            self.poll_at = min(self.poll_at, max(now, self.polled_at + min(SOON, self.interval)))
+            soon = max(now + wait, self.polled_at + SOON)
+            self.poll_at = min(self.poll_at, max(now, soon)) if self.interval > SOON else self.poll_at
 
     def next_deadline(self) -> float:
         """When the backend is to be asked, or tasks that wait looked at."""
@@ -92,6 +106,7 @@ class JobEntry:
         tracker: Its tasks.
         readers: Who reads the records of each submission.
         settle: What is to be told to the ledger after the next changes.
+        complaints: What was said about what goes wrong.
         told: Whether its end was reported.
     """
 
@@ -100,6 +115,7 @@ class JobEntry:
     tracker: Tracker
     readers: dict[str, RecordReader] = field(factory=dict)
     settle: list[Settle] = field(factory=list)
+    complaints: Complaints = field(factory=Complaints)
     told: bool = False
 
     def directory(self, token: str) -> Path:
@@ -189,7 +205,19 @@ class JobEntry:
             tracker.fraction,
             tracker.ended,
             tracker.ended and tracker.success,
+            self._why_waiting(),
         )
+
+    def _why_waiting(self) -> str:
+        """What most of the tasks that wait are said to wait for; some thousand tell enough."""
+        rows = self.tracker.rows
+        said = Counter(
+            reason
+            for index, reason in islice(rows.reasons.items(), 1000)
+            # Without a position it waits for another attempt, and the reason is that of the last one.
+            if rows.state[index] in (INIT, SUBMITTED) and rows.position[index] >= 0
+        )
+        return max(said, key=said.__getitem__, default="")
 
 
 def new_tracker(

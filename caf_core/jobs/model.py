@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.ledger import TaskChange, TaskState
+from caf_core.jobs.names import check_folder_name
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter, distinct
 from caf_core.jobs.task import Resources, TaskSpec
@@ -34,6 +36,33 @@ def _folder(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+J = TypeVar("J", bound=type)
+
+
+def _refuse_unknown(cls: J) -> J:
+    """Let a class refuse attributes that it does not have: a misspelt setting would do nothing. Subclasses
+    may have what they like.
+    """
+    assign: Any = cls.__setattr__
+    names = {one.name for one in fields(cls)} | {name for name in vars(cls) if name[0] != "_"}
+
+    def refuse_or_assign(self: Any, name: str, value: Any) -> None:
+        if type(self) is cls and name not in names:
+            settings = sorted(one for one in names if not one.startswith("_"))
+            close = get_close_matches(name, settings, n=1)
+            hint = f"do you mean {close[0]!r}?" if close else f"it has: {', '.join(settings)}."
+            raise ConfigurationError(f"a job has no setting {name!r}; {hint}")
+        assign(self, name, value)
+
+    cls.__setattr__ = refuse_or_assign  # type: ignore[method-assign, assignment]  # as attrs does
+    return cls
+
+
+def _check_name(_job: Any, _field: Any, name: Any) -> None:
+    check_folder_name(name, "a job")
+
+
+@_refuse_unknown
 @define(eq=False, slots=False)
 class Job:
     """What shall be executed: one command, or one command a subjob.
@@ -43,7 +72,7 @@ class Job:
     those of the successful attempt are put there.
 
     Args:
-        name: Its name.
+        name: Its name; also that of its folder.
         cmd: The command.
         args: The command's arguments; a subjob may have its own in their place.
         input_files: Paths and URIs; a task finds its own with ``get_input_data``.
@@ -60,7 +89,7 @@ class Job:
         retry: What failures get.
     """
 
-    name: str
+    name: str = field(validator=_check_name)
     cmd: list[str] = field(factory=list, converter=_texts)
     args: list[str] = field(factory=list, converter=_texts)
     input_files: list[str] = field(factory=list, converter=_texts)

@@ -30,12 +30,14 @@ def enter(entry: JobEntry, event: News, now: float) -> None:
         case Started():
             _start(entry, event, now)
         case Found(token, None, problem):
-            log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
+            if entry.complaints.is_new(token, problem, now):
+                log.warning("nobody knows yet whether submission %s exists: %s", token, problem)
             tracker.search_failed(token, now)
         case Found(token, ids):
             tracker.found(token, ids or {}, now)
-        case CancelFailed(token, _, problem):
+        case CancelFailed(token, ids, problem):
             log.warning("the tasks of %s could not be cancelled, trying again: %s", token, problem)
+            tracker.cancel_failed(token, ids)
         case ReleaseFailed(token, ids, problem):
             log.warning("held tasks of %s could not be released: %s", token, problem)
             tracker.released(token, ids, problem, now)
@@ -45,9 +47,10 @@ def _start(entry: JobEntry, event: Started, now: float) -> None:
     if not event.problem:
         entry.tracker.issued(event.token, event.ids, now)
         return
-    log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
+    if entry.complaints.is_new(event.token, event.problem, now):
+        log.warning("submission %s of %r: %s", event.token, entry.request.name, event.problem)
     if event.refused:
         entry.tracker.refused(event.token, event.problem, now)
     else:
         kind = FailureKind.CREDENTIALS if event.credentials else FailureKind.SUBMISSION
-        entry.tracker.doubtful(event.token, event.problem, now, again=event.again, kind=kind)
+        entry.tracker.doubtful(event.token, event.problem, now, again=event.again, kind=kind, full=event.full)

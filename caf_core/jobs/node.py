@@ -32,7 +32,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def execute_task(
-    directory: str, position: int, scheduler_id: str = "", in_process: bool = False
+    directory: str,
+    position: int,
+    scheduler_id: str = "",
+    in_process: bool = False,
+    spec: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Execute one task of a submission, unless somebody else has claimed it.
 
@@ -42,13 +46,15 @@ def execute_task(
         scheduler_id: The scheduler's id of this job; a claim with the same id is taken up again.
         in_process: Whether a Python call is made in a fork of this process (in the resident's wardens, where
             what it needs is imported already) and not in a new interpreter.
+        spec: The task's line, if it does not come from the manifest in the directory.
     Returns:
         The exit record, which has been written to ``records/POSITION.json``; or, if there was nothing to do,
         ``{"schema", "position", "skipped"}`` with the reason.
     Raises:
         OSError: If the manifest cannot be read, or the record not written.
     """
-    spec = read_spec(directory, position)
+    if spec is None:
+        spec = read_spec(directory, position)
     reason = claim(directory, position, scheduler_id)
     if reason:
         return {"schema": SCHEMA, "position": position, "skipped": reason}
@@ -134,10 +140,13 @@ def _again(path: str) -> str:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            failure = json.load(stream).get("failure")
+            record = json.load(stream)
     except FileNotFoundError:
         return ""
-    if failure != "cancelled":
+    failure = record.get("failure")
+    # As caf_core.jobs.evidence.is_unexplained, which does not travel.
+    killed = record.get("signal") == signal.SIGKILL or record.get("exit_code") == 128 + signal.SIGKILL
+    if failure != "cancelled" and not (killed and failure == "exit_code"):
         return "it has its record already"
     # It was ended from outside, and whoever did so wants it executed again.
     os.unlink(path)
@@ -232,9 +241,14 @@ def _calling(call: dict[str, Any]) -> Callable[[], None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Execute the task ``DIRECTORY POSITION [SCHEDULER_ID]``; what came of it is in the record."""
+    """Execute the task ``[--detached] DIRECTORY POSITION [ID]``; what came of it is in the record."""
+    execute = execute_task
+    if arguments[0] == "--detached":
+        from caf_core.jobs.detached import execute_detached as execute  # type: ignore[assignment]  # as needed
+
+        arguments = arguments[1:]
     directory, position = os.path.abspath(arguments[0]), int(arguments[1])
-    record = execute_task(directory, position, arguments[2] if len(arguments) > 2 else "")
+    record = execute(directory, position, arguments[2] if len(arguments) > 2 else "")
     if "skipped" in record:
         print(f"caf: task {position} of {directory}: {record['skipped']}", file=sys.stderr)  # noqa: T201 - the log of the scheduler
     # A scheduler that ended the task shall not take it for one that succeeded.

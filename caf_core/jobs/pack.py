@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 PACKED = (
-    *("jobs/node.py", "jobs/workspace.py"),
+    *("jobs/node.py", "jobs/detached.py", "jobs/workspace.py"),
     *("processes/subreaper.py", "processes/tree.py", "processes/warden.py"),
 )
 """The modules in ``node.pyz``; they use the standard library and one another only."""

@@ -66,8 +66,8 @@ class Performer:
                 line.worker.do(partial(workers.find, backend, token))
             case ScanRecords(token, claims):
                 self._records.do(partial(workers.scan, entry.reader(token), token, claims, self._clock))
-            case AskSoon():
-                line.ask_soon(now)
+            case AskSoon(wait):
+                line.ask_soon(now, wait)
             case Release(token, ids, resources):
                 line.worker.do(partial(workers.release, backend, token, ids, resources))
             case Cancel(token, ids):

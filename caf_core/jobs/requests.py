@@ -70,6 +70,7 @@ class JobStatus:
         fraction: The part that succeeded, by which ``min_fraction`` is judged.
         ended: Whether the job has ended.
         success: Whether enough succeeded.
+        waits: Why tasks wait, in the words of the scheduler; of most of them, if they differ.
     """
 
     counts: Mapping[TaskState, int]
@@ -78,3 +79,4 @@ class JobStatus:
     fraction: float
     ended: bool
     success: bool
+    waits: str = ""

@@ -29,7 +29,7 @@ class Rule:
     Args:
         remedy: What to do.
         attempts: How many attempts a task may have in all; for ``submission``, how often a submission is
-            issued.
+            issued at least, before ``RetryPolicy.patience`` may end.
         delay: How long to wait before the next attempt.
     """
 
@@ -89,6 +89,7 @@ class RetryPolicy:
         walltime_cap: Never ask for more than this.
         held_for: How long a scheduler may hold a task, for a reason that is not a failure in itself, before
             it counts as failed.
+        patience: How long a submission is tried that the scheduler neither takes nor refuses.
         quarantine: So many input files of a job may be set aside. A file is set aside when the task that has
             it alone has failed for good, for a reason that lies with the task; the job succeeds without it.
     """
@@ -99,6 +100,7 @@ class RetryPolicy:
     time_factor: float = 2.0
     walltime_cap: timedelta = timedelta(days=7)
     held_for: timedelta = timedelta(hours=12)
+    patience: timedelta = timedelta(hours=6)
     quarantine: int = field(default=0, validator=ge(0))
 
     @classmethod

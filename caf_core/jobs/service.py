@@ -15,6 +15,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs import files, workers
 from caf_core.jobs.agenda import NEVER, Agenda
 from caf_core.jobs.backend import Backend, Report
+from caf_core.jobs.complaints import Complaints
 from caf_core.jobs.events import (
     CancelFailed,
     Counted,
@@ -82,6 +83,7 @@ class JobService:
         self._retell = Agenda()
         self._unwritten: dict[str, JobEntry] = {}
         self._flush_at = NEVER
+        self._complaints = Complaints()
         self._performer = Performer(ledger, self._tokens, post, clock, crash)
 
     # What the owner asks for
@@ -152,12 +154,7 @@ class JobService:
         self._advance(entry, self._clock())
 
     def cancel_tasks(self, key: str, indices: Iterable[int]) -> None:
-        """End some tasks of a job at its backend; when they have ended, ``retry_failed`` submits them again.
-
-        Args:
-            key: The job.
-            indices: The tasks; those that have ended, or were not begun, are left alone.
-        """
+        """End those of some tasks that a backend has; ``retry_failed`` submits them again afterwards."""
         entry = self._entry(key)
         entry.tracker.cancel_tasks(indices)
         self._advance(entry, self._clock())
@@ -227,6 +224,11 @@ class JobService:
         """The same of one task that completed: directory of the attempt, and its outputs."""
         return self._entry(key).task_outputs(index)
 
+    @property
+    def counting(self) -> bool:
+        """Whether tasks wait for the user's jobs to be counted."""
+        return any(line.waiting and line.throttle.counting for line in self._lines.values())
+
     # The owner's loop
 
     def next_deadline(self) -> float | None:
@@ -247,9 +249,11 @@ class JobService:
         match event:
             case Polled():
                 self._take_poll(event, now)
-            case Counted(backend, number):
+            case Counted(backend, number, problem):
                 line = self._lines[backend]
-                line.throttle.counted(number, line.ours, now)
+                line.throttle.counted(number, now)
+                if problem and self._complaints.is_new(f"count {backend}", problem, now):
+                    log.warning("backend %s did not tell how many jobs you have: %s", backend, problem)
             case Started() | Found() | Notified() | Scanned() | CancelFailed() | ReleaseFailed():
                 entry = self._tokens.get(event.token)
                 if entry is not None:
@@ -266,9 +270,10 @@ class JobService:
     def _take_poll(self, event: Polled, now: float) -> None:
         line = self._lines[event.backend]
         line.polling = False
-        line.poll_at = now + (line.interval or NEVER)
+        line.poll_at = line.next_poll(now)
         if event.reports is None:
-            log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
+            if self._complaints.is_new(line.name, event.problem, now):
+                log.warning("backend %s did not tell the states of its tasks: %s", line.name, event.problem)
             return
         for token, reports in event.by_token().items():
             entry = self._tokens.get(token)
@@ -291,7 +296,7 @@ class JobService:
                 self._poll(line, now)
             if line.waiting:
                 if line.throttle.wants_count(now):
-                    line.throttle.counting = True
+                    line.throttle.ask()
                     line.worker.do(partial(workers.count, line.backend, line.name))
                 self._fill(line, now)
 
@@ -362,7 +367,7 @@ class JobService:
     def _poll(self, line: Line, now: float) -> None:
         asked = [task for entry in line.jobs.values() for task in entry.tracker.outstanding()]
         if not asked:
-            line.poll_at = now + (line.interval or NEVER)
+            line.poll_at = line.next_poll(now)
             return
         line.polling, line.polled_at = True, now
         line.worker.do(partial(workers.poll, line.backend, line.name, asked))

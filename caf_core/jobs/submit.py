@@ -24,7 +24,8 @@ from caf_core.jobs.tokens import new_token
 
 log = logging.getLogger("caf.jobs")
 
-_BACKEND = "backend"
+COUNT_TIMEOUT = 30.0
+"""How long ``submit`` waits for the user's jobs to be counted [s]; after that, the next ``pump`` goes on."""
 
 
 class Session:
@@ -43,7 +44,8 @@ class Session:
         self._config.configure(backend)
         self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
         self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.0)
-        self._service.add_backend(_BACKEND, backend)
+        self._name = type(backend).__name__
+        self._service.add_backend(self._name, backend)
         self._jobs: dict[str, Job] = {}
         self._open: set[str] = set()
 
@@ -74,7 +76,8 @@ class Session:
             now = time.time()
             if until is not None and now >= until:
                 return False
-            wake = min(filter(None, (until, self._service.next_deadline())), default=None)
+            dues = [due for due in (until, self._service.next_deadline()) if due is not None]
+            wake = min(dues, default=None)
             try:
                 event = self._inbox.get(timeout=None if wake is None else max(0.0, wake - now))
             except Empty:
@@ -131,7 +134,7 @@ class Session:
             key=key,
             name=job.name,
             directory=job.working_dir / ".caf" / key,
-            backend=_BACKEND,
+            backend=self._name,
             resources=job.resources.or_else(self._config.make_resources()),
             backend_args=job.backend_args,
             retry=self._config.make_retry() if job.retry == RetryPolicy() else job.retry,
@@ -144,6 +147,19 @@ class Session:
         self._jobs[key] = job
         self._open.add(key)
         self.pump()
+        self._await_count()
+
+    def _await_count(self) -> None:
+        """Until the user's jobs were counted: nothing is submitted before, and who submits may go on to wait
+        for something else."""
+        until = time.time() + COUNT_TIMEOUT
+        while self._service.counting and (left := until - time.time()) > 0:
+            try:
+                event: ServiceEvent = self._inbox.get(timeout=left)
+            except Empty:
+                return
+            self._handle(event)
+            self._handle(Tick())
 
     def _handle(self, event: ServiceEvent) -> None:
         for update in self._service.handle(event, time.time()):

@@ -47,6 +47,12 @@ class Terms:
         return NEVER if self.capabilities.poll_interval is not None else QUIET_SEARCH
 
     @property
+    def search_again_after(self) -> float:
+        """How long a scheduler that did not answer a search is left alone [s]."""
+        again = self.capabilities.find_again_after
+        return QUIET_SCAN if again is None else min(QUIET_SCAN, again.total_seconds())
+
+    @property
     def held_for(self) -> float:
         """How long a task may be held [s]."""
         return self.retry.held_for.total_seconds()

@@ -26,12 +26,15 @@ from caf_core.jobs.effects import (
 )
 from caf_core.jobs.judging import JudgedBook
 from caf_core.jobs.ledger import FailureKind, IntentState
-from caf_core.jobs.terms import QUIET_SCAN, Terms
+from caf_core.jobs.terms import Terms
 
 __all__ = ["Terms", "Tracker"]
 
 _LIVE = {SchedulerState.QUEUED: SUBMITTED, SchedulerState.RUNNING: RUNNING}
 
+
+FIRST_LOOK = 5.0
+"""How long after a submission the scheduler is asked for the first time what became of it [s]."""
 
 FAILED_SCAN = 2.0
 """How long a folder of records that could not be read is left alone [s]."""
@@ -98,6 +101,8 @@ class Tracker(JudgedBook):
             self._left_out(out, ids, now)
         if out.cancelling:
             self._effects.append(Cancel(token, known_ids(ids)))
+        if self._asks:
+            self._effects.append(AskSoon(FIRST_LOOK))
         self._close_if_done(out)
 
     def refused(
@@ -121,6 +126,7 @@ class Tracker(JudgedBook):
         *,
         again: bool = True,
         kind: FailureKind = FailureKind.SUBMISSION,
+        full: bool = False,
     ) -> None:
         """Nobody answered: the scheduler is asked for the token before anything else is done.
 
@@ -130,12 +136,14 @@ class Tracker(JudgedBook):
             now: The time.
             again: Whether it makes sense to issue it again when it is not there.
             kind: Whose rule says how often and when: ``submission``, or ``credentials`` if one has expired.
+            full: Whether there was no room: it is tried until there is.
         """
         out = self.open.get(token)
         if out is None or out.phase is not Phase.INTENDED:
             return
         out.phase, out.problem, out.certain, out.misses = Phase.DOUBTFUL, problem, again, 0
-        out.kind = kind
+        out.kind, out.full = kind, full
+        out.doubted_at = min(out.doubted_at, now)
         self._say(out, problem)
         # Records may prove what the scheduler does not say.
         out.scan_at = now
@@ -161,24 +169,31 @@ class Tracker(JudgedBook):
         """The scheduler did not answer a search; this counts for nothing."""
         out = self.open.get(token)
         if out is not None:
-            out.search_at = now + QUIET_SCAN
+            out.search_at = now + self.terms.search_again_after
 
     def _missed(self, out: Out, now: float) -> None:
         again_after = self.terms.capabilities.find_again_after
         out.misses += 1
         if again_after is not None and out.misses < 2:
-            out.search_at = now + again_after.total_seconds()
+            wait = again_after.total_seconds()
+            out.search_at = now + wait
+            said = out.problem or "nobody knows whether the scheduler has it"
+            self._say(out, f"{said}; it is not there, and is searched once more in {wait:.0f} s")
             return
-        rule = self.terms.retry.rule(out.kind)
+        policy = self.terms.retry
+        rule = policy.rule(out.kind)
+        tired = out.issues >= rule.attempts and now - out.doubted_at >= policy.patience.total_seconds()
         if out.open < len(out.tasks):
             # A record proves that it was accepted; what the scheduler has forgotten must have one too, or is
             # lost.
             self.issued(out.token, {}, now)
-        elif out.cancelling or not out.certain or out.issues >= rule.attempts:
+        elif out.cancelling or not out.certain or (tired and not out.full):
             problem = out.problem or "the scheduler does not have the submission"
             self.refused(out.token, problem, now, out.kind)
         else:
-            out.issue_at = now + (rule.delay.total_seconds() if out.issues else 0.0)
+            room_after = self.terms.capabilities.check_interval
+            delay = (room_after if out.full else rule.delay).total_seconds()
+            out.issue_at = now + (delay if out.issues else 0.0)
 
     def _say(self, out: Out, reason: str) -> None:
         """Let everybody know why the tasks of a submission wait."""
@@ -338,23 +353,28 @@ class Tracker(JudgedBook):
             if out.issue_at != NEVER:
                 self.refused(out.token, "cancelled", now)
             elif out.phase is Phase.ISSUED:
-                self.cancel_again(out.token)
-
-    def cancel_again(self, token: str) -> None:
-        """Tell the scheduler to end what has not ended of a submission."""
-        out = self.open.get(token)
-        ids = tuple(filter(None, map(out.id_of, self._unended(out)))) if out is not None else ()
-        if ids:
-            self._effects.append(Cancel(token, ids))
+                self._end_those(out, self._unended(out))
 
     def cancel_tasks(self, indices: Iterable[int]) -> None:
         """Tell the scheduler to end some tasks; once it has, they have failed."""
         wanted = frozenset(indices)
         for out in self.open.values():
-            places = (place for place in self._unended(out) if out.tasks[place] in wanted)
-            ids = tuple(filter(None, map(out.id_of, places)))
-            if ids:
-                self._effects.append(Cancel(out.token, ids))
+            self._end_those(out, (place for place in self._unended(out) if out.tasks[place] in wanted))
+
+    def cancel_failed(self, token: str, ids: Iterable[str]) -> None:
+        """The scheduler could not be told to end these."""
+        if (out := self.open.get(token)) is not None:
+            out.untold |= frozenset(ids)
+
+    def cancel_again(self, token: str) -> None:
+        """Tell the scheduler once more what it could not be told, as far as that has not ended."""
+        if (out := self.open.get(token)) is not None:
+            untold, out.untold = out.untold, frozenset()
+            self._end_those(out, (place for place in self._unended(out) if out.id_of(place) in untold))
+
+    def _end_those(self, out: Out, positions: Iterable[int]) -> None:
+        if ids := tuple(filter(None, map(out.id_of, positions))):
+            self._effects.append(Cancel(out.token, ids))
 
     def retry_failed(self) -> None:
         """Submit what failed again, whatever the policy says."""

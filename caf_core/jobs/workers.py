@@ -49,9 +49,10 @@ class Worker:
 
     def close(self, timeout: float = 10.0) -> None:
         """Finish what is queued, and end; a command that hangs is left behind after ``timeout`` [s]."""
-        if self._thread is not None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._queue.put(None)
-            self._thread.join(timeout)
+            thread.join(timeout)
 
     def _loop(self) -> None:
         while (work := self._queue.get()) is not None:
@@ -67,7 +68,9 @@ def start(backend: Backend, submission: Submission) -> Started:
         ids = tuple(backend.start(submission))
     except SubmissionError as error:
         refused = not error.transient
-        return Started(token, problem=str(error), refused=refused, credentials=error.credentials)
+        return Started(
+            token, problem=str(error), refused=refused, credentials=error.credentials, full=error.full
+        )
     except BackendError as error:
         return Started(token, problem=str(error), again=error.transient)
     except (
@@ -128,8 +131,7 @@ def count(backend: Backend, name: str) -> Counted:
     try:
         return Counted(name, backend.count())
     except Exception as error:  # the last count stands
-        log.warning("backend %s did not tell how many jobs you have: %s", name, error)
-        return Counted(name, None)
+        return Counted(name, None, str(error))
 
 
 def scan(reader: RecordReader, token: str, claims: tuple[int, ...], clock: Callable[[], float]) -> Scanned:

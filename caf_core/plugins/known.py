@@ -13,6 +13,8 @@ BROUGHT_BY = {
     (Kind.STRATEGY, "SimpleRunByRun"): "caf-strategies",
     (Kind.STRATEGY, "SequentialBoundaries"): "caf-strategies",
     (Kind.CODEC, "root"): "caf-root",
+    (Kind.PLAN, "pandora"): "caf-pandora",
+    (Kind.PLAN, "pandora-standin"): "caf-pandora",
 }
 """(kind, name) -> the distribution that brings it."""
 

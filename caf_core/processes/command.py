@@ -120,6 +120,6 @@ def _feed(stream: IO[bytes] | None, text: str) -> None:
         return
     try:
         with stream:
-            stream.write(text.encode())
+            stream.write(text.encode("utf-8", "surrogateescape"))
     except BrokenPipeError:
         return  # it did not want to read it

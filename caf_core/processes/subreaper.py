@@ -22,6 +22,10 @@ GRACE = 5.0
 """How long a task that is asked to end may take before it is killed [s]."""
 
 WATCHED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+OVERTAKEN = 0.5
+"""A scheduler that ends a job tells its processes one after the other. If the task is told first, and is gone
+before us, our own signal follows within this time [s].
+"""
 _REASONS = {signal.SIGTERM: "cancelled", signal.SIGINT: "cancelled", signal.SIGHUP: "orphaned"}
 SET_CHILD_SUBREAPER = 36
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -124,6 +128,9 @@ def watch(pid: int, begin: float, walltime: float | None, grace: float) -> Ended
             ended.ended_by = _REASONS.get(signal.Signals(number), "") if number else "walltime"
             tree.send(tree.descendants(os.getpid()), signal.SIGTERM)
             deadline = time.monotonic() + grace
+    if not ended.ended_by and (ended.signal == signal.SIGTERM or ended.exit_code == 128 + signal.SIGTERM):
+        info = signal.sigtimedwait(WATCHED - {signal.SIGCHLD}, OVERTAKEN)
+        ended.ended_by = _REASONS[signal.Signals(info.si_signo)] if info else ""
     ended.seconds = time.monotonic() - begin
     return ended
 

@@ -17,12 +17,18 @@ import pytest
 
 if TYPE_CHECKING:
     from caf_core.testing.backend import BackendConformance as BackendConformance
+    from caf_core.testing.batch import BatchConformance as BatchConformance
+    from caf_core.testing.faulty import Faults as Faults
+    from caf_core.testing.replay import Replay as Replay
     from caf_core.testing.runner import RunnerConformance as RunnerConformance
     from caf_core.testing.splitter import SplitterConformance as SplitterConformance
     from caf_core.testing.strategy import StrategyConformance as StrategyConformance
 
 _HOME = {
     "BackendConformance": "caf_core.testing.backend",
+    "BatchConformance": "caf_core.testing.batch",
+    "Faults": "caf_core.testing.faulty",
+    "Replay": "caf_core.testing.replay",
     "SplitterConformance": "caf_core.testing.splitter",
     "RunnerConformance": "caf_core.testing.runner",
     "StrategyConformance": "caf_core.testing.strategy",

@@ -112,6 +112,7 @@ class BackendConformance:
         with self._held(first, tmp_path, 2) as held:
             first.close()
             second = make_backend()
+            second.adopt(held.submission.token, held.submission.directory)
             if self.finds_after_restart:
                 assert dict(second.find(held.submission.token)) == dict(enumerate(held.ids))
                 assert set(second.poll(held.ids)) == set(held.ids)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -9,7 +10,7 @@ from typing import Any
 
 from caf_core.jobs import files, pack
 from caf_core.jobs.backend import Backend, Submission
-from caf_core.jobs.ledger import MemoryLedger, TaskChange
+from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskChange, TaskState
 from caf_core.jobs.requests import JobRequest, JobStatus
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService, ServiceEvent, Tick
@@ -25,14 +26,29 @@ def shell(output_dir: Path, script: str, **more: Any) -> TaskSpec:
     return TaskSpec(output_dir, argv=("/bin/sh", "-c", script), **more)
 
 
-def submission(directory: Path, tasks: Sequence[TaskSpec], backend: Backend) -> Submission:
-    """Write a submission of these tasks, ready to be started."""
-    token = new_token()
+def submission(
+    directory: Path,
+    tasks: Sequence[TaskSpec],
+    backend: Backend,
+    *,
+    token: str | None = None,
+    resources: Resources | None = None,
+) -> Submission:
+    """Write a submission of these tasks, ready to be started.
+
+    Args:
+        directory: A new folder for its files.
+        tasks: The tasks.
+        backend: Whose ``backend_args`` it gets.
+        token: Its token; a new one by default.
+        resources: What each task needs.
+    """
+    token, resources = token or new_token(), resources or Resources()
     files.write_tasks(directory, tasks)
     positions = range(len(tasks))
-    written = files.write_submission(directory, token, positions, [1] * len(tasks), Resources())
+    written = files.write_submission(directory, token, positions, [1] * len(tasks), resources)
     pack.write_node(written)
-    return Submission(token, "conformance", written, len(tasks), backend_args=backend.backend_args)
+    return Submission(token, "conformance", written, len(tasks), resources, backend.backend_args)
 
 
 def records(one: Submission) -> dict[int, dict[str, Any]]:
@@ -67,22 +83,53 @@ class JobBench:
         self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
         self._directory = directory
         self._timeout = timeout
-        self.service = JobService(MemoryLedger(), self._inbox.put, scan_interval=0.1, flush_interval=0.0)
-        self.service.add_backend("bench", backend)
+        self._ledger = MemoryLedger()
+        self._requests: dict[str, JobRequest] = {}
+        self._changes: dict[str, list[TaskChange]] = defaultdict(list)
+        self._begin(backend)
 
     def submit(
-        self, key: str, tasks: Sequence[TaskSpec], backend_args: Mapping[str, Any] | None = None
+        self,
+        key: str,
+        tasks: Sequence[TaskSpec],
+        backend_args: Mapping[str, Any] | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        resources: Resources | None = None,
     ) -> None:
-        """Submit a job; nothing is tried twice."""
-        request = JobRequest(
+        """Submit a job; nothing is tried twice unless ``retry`` says so."""
+        self._requests[key] = request = JobRequest(
             key=key,
             name=key,
             directory=self._directory / key,
             backend="bench",
             backend_args=backend_args or {},
-            retry=RetryPolicy.never(),
+            retry=retry or RetryPolicy.never(),
+            resources=resources or Resources(),
         )
         self.service.submit(request, tasks)
+
+    def restart(self, backend: Backend) -> None:
+        """Drop the service and go on with another one on a new instance of the backend, as a new process
+        does.
+        """
+        self.service.close()
+        self._inbox = SimpleQueue()
+        self._begin(backend)
+        for request in self._requests.values():
+            self.service.resume(request)
+
+    def _begin(self, backend: Backend) -> None:
+        self.service = JobService(self._ledger, self._inbox.put, scan_interval=0.1, flush_interval=0.0)
+        self.service.add_backend("bench", backend)
+
+    def directory(self, key: str, token: str) -> Path:
+        """The directory of a submission."""
+        return files.submission_directory(self._directory / key, token)
+
+    def submissions(self, key: str) -> set[str]:
+        """The tokens of a job's submissions."""
+        return set(self._ledger.load(key).intents)
 
     def wait(self, *keys: str) -> list[JobStatus]:
         """Pump until these jobs have ended.
@@ -103,12 +150,29 @@ class JobBench:
         while not condition():
             if time.time() > give_up:
                 raise TimeoutError(f"in {self._timeout:g} s it did not happen that {what}")
-            deadline = min(self.service.next_deadline() or give_up, time.time() + 0.1)
+            due = self.service.next_deadline()
+            deadline = min(give_up if due is None else due, time.time() + 0.1)
             try:
                 event = self._inbox.get(timeout=max(0.001, deadline - time.time()))
             except Empty:
                 event = Tick()
-            self.service.handle(event, time.time())
+            for update in self.service.handle(event, time.time()):
+                self._changes[update.key] += update.changes
+
+    def pump_for(self, seconds: float) -> None:
+        """Hand events to the service for some time, in which nothing wrong must happen."""
+        until = time.time() + seconds
+        self.pump(lambda: time.time() >= until, "time passed")
+
+    def running(self, key: str) -> list[TaskChange]:
+        """The tasks of a job of which it is known that they execute."""
+        return [task for task in self.tasks(key) if task.state is TaskState.RUNNING]
+
+    def failures(self, key: str) -> list[FailureKind]:
+        """Why attempts of a job's tasks failed so far, in that order, also those that were followed by
+        others.
+        """
+        return [change.failure for change in self._changes[key] if change.failure is not None]
 
     def tasks(self, key: str) -> list[TaskChange]:
         """What is known of a job's tasks, in order."""

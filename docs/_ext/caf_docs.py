@@ -1,11 +1,12 @@
 """What the documentation takes from the code when it is built: pictures, commands, exit codes, tables.
 
 Directives: ``caf-commands``, ``caf-exit-codes``, ``caf-errors``, ``caf-checkpoint-tables``,
-``caf-state-machine``. Each writes Markdown, which is then parsed as if it stood on the page.
+``caf-state-machine``, ``caf-backend-arguments``. Each writes Markdown, which is then parsed as if it stood on
+the page.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -20,6 +21,14 @@ import caf_core.errors
 from caf_core.calibration.states import Machine
 from caf_core.cli.app import COMMANDS, make_app
 from caf_core.control.store.models import make_models
+from caf_core.jobs.batch.settings import COMMON, Setting
+
+BATCH_BACKENDS = (
+    ("caf_htcondor", "HTCondor"),
+    ("caf_slurm", "Slurm"),
+    ("caf_pbs", "PBS"),
+    ("caf_lsf", "LSF"),
+)
 
 
 def first_line(thing: object) -> str:
@@ -102,12 +111,33 @@ def state_machine() -> Iterator[str]:
     yield f"```text\n{Machine().mermaid()}```"
 
 
+def backend_arguments() -> Iterator[str]:
+    """The arguments of every batch backend."""
+    yield "## Known to all of them\n"
+    yield settings_table(COMMON, {})
+    for module, name in BATCH_BACKENDS:
+        backend = getattr(import_module(module), name)
+        yield f"## `{name.lower()}`\n"
+        yield settings_table(backend.settings, backend.default_backend_args)
+
+
+def settings_table(settings: Mapping[str, Setting], defaults: Mapping[str, object]) -> str:
+    """A table of arguments."""
+    rows = []
+    for name, setting in settings.items():
+        kinds = " or ".join(kind.__name__ for kind in setting.kind)
+        default = f"`{defaults[name]!r}`" if defaults.get(name) is not None else ""
+        rows.append(f"| `{name}` | {setting.meaning.replace('|', chr(92) + '|')} | {kinds} | {default} |")
+    return "\n".join(["| argument | meaning | type | default |", "|---|---|---|---|", *rows, ""]) + "\n"
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "caf-commands": commands,
     "caf-exit-codes": exit_codes,
     "caf-errors": errors,
     "caf-checkpoint-tables": checkpoint_tables,
     "caf-state-machine": state_machine,
+    "caf-backend-arguments": backend_arguments,
 }
 
 

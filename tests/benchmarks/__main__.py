@@ -7,13 +7,14 @@ from pathlib import Path
 
 import resident
 import scale
+import schedulers
 import tasks
 import whole
 from rich.console import Console
 from sizes import FULL, QUICK
 from table import Row, machine, show, write
 
-SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "resident": resident}
+SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "schedulers": schedulers, "resident": resident}
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ class Sizes:
         polled: States of one poll.
         runs: Runs a strategy decides about.
         submitted: Numbers of tasks that are submitted to a scheduler.
+        followed: Tasks of the job whose end is awaited on a real scheduler.
+        whole: Subjobs of the calibration there.
         crew: Resident workers on this machine.
         steps: Steps that they do.
         simulated: Simulated resident workers.
@@ -37,6 +39,8 @@ class Sizes:
     polled: int = 10_000
     runs: int = 10_000
     submitted: tuple[int, ...] = (1_000, 10_000)
+    followed: int = 20
+    whole: int = 200
     crew: int = 100
     steps: int = 12
     simulated: int = 1_000
@@ -56,6 +60,8 @@ QUICK = Sizes(
     polled=100,
     runs=50,
     submitted=(20, 40),
+    followed=2,
+    whole=4,
     crew=2,
     steps=3,
     simulated=10,

@@ -35,7 +35,9 @@ SUBJECTS = {
 @pytest.mark.slow
 def test_every_row_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    argv = [sys.executable, str(Path(__file__).parent), "--quick", "--json", str(file)]
+    # Real batch systems are measured among their own tests.
+    subjects = ["--only", "whole", "--only", "tasks", "--only", "scale"]
+    argv = [sys.executable, str(Path(__file__).parent), "--quick", "--json", str(file), *subjects]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads(file.read_text())["rows"]

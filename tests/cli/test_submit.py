@@ -125,3 +125,13 @@ def test_debug_repeats_a_command(job, tmp_path, run_caf):
     done = run_caf("debug", "--pdb", "job", "tasks/1", "-p", job)
     assert done.returncode == 2
     assert "is a command" in done.stderr
+
+
+def test_a_script_that_lies_here_is_found(tmp_path, monkeypatch, run_caf):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "my script.sh"
+    script.write_text("#!/bin/sh\necho $1\n")
+    script.chmod(0o755)
+    done = run_caf("submit", "-q", "-n", 2, "--", "./my script.sh", "{index}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "caf_job" / "1" / "attempt-1" / "stdout").read_text() == "1\n"

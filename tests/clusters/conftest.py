@@ -1,77 +1,37 @@
 """Real batch systems on this machine: started once, used by all tests, left up for the next time."""
 
+import fcntl
 import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
-from attrs import frozen
 
 from clusters.experiment import Experiment
+from clusters.starting import PORTS, Cluster, NotHere, base, start, stop_all
 
 HERE = Path(__file__).parent
-PATIENCE = 900
-"""The first start fetches packages; this long may it take [s]."""
-PORTS = {"htcondor": ("CAF_HTCONDOR_PORT", 21618), "slurm": ("CAF_SLURM_PORT", 21817)}
-"""The variable with the port of each, and the scripts' default."""
 
 
-@frozen
-class Cluster:
-    """A batch system that is up.
-
-    Args:
-        name: Its name as a backend.
-        instance: Which of several; see the scripts.
-        environment: The variables with which its commands find it, ``PATH`` among them.
-    """
-
-    name: str
-    instance: str
-    environment: dict[str, str]
-
-    @property
-    def place(self) -> Path:
-        """The folder with its configuration, state and logs."""
-        variable = "CONDOR_CONFIG" if self.name == "htcondor" else "SLURM_CONF"
-        return Path(self.environment[variable]).parents[1]
-
-
-class NotHere(Exception):
-    """A cluster cannot be started on this machine."""
-
-
-def start(name: str, instance: str = "main", **settings: str) -> Cluster:
-    """Start a cluster, if it is not up already.
-
-    Args:
-        name: ``htcondor`` or ``slurm``.
-        instance: Tests that disturb a cluster use one of their own.
-        settings: Variables for the script.
-    Raises:
-        NotHere: With the script's own words.
-    """
-    done = subprocess.run(
-        [HERE / f"{name}-up", instance],
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise NotHere(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{name}-up failed")
-    exports = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
-    path = os.environ["PATH"]
-    return Cluster(name, instance, {key: value.replace("$PATH", path) for key, _, value in exports})
+_alone_on: dict[tuple[str, str], TextIO] = {}
+"""The instances that this process has to itself, with the file that is locked for each."""
 
 
 def cluster_or_skip(name: str, instance: str = "main", **settings: str) -> Cluster:
-    """Start a cluster; skip where it cannot be, unless it is required."""
+    """Start a cluster; skip where it cannot be, unless it is required.
+
+    All may use ``main`` at the same time. Any other instance belongs to one process, until it leaves
+    ``in_environment``: tests disturb it, and those of another clone on this machine must not meet them.
+    """
     try:
+        if instance != "main" and (name, instance) not in _alone_on:
+            base().mkdir(parents=True, exist_ok=True)
+            lock = (base() / f"{name}-{instance}.lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _alone_on[name, instance] = lock
         return start(name, instance, **settings)
     except (NotHere, OSError, subprocess.SubprocessError) as reason:
         if os.environ.get("CAF_CLUSTERS_REQUIRED") == "1":
@@ -84,7 +44,11 @@ def in_environment(cluster: Cluster) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         for key, value in cluster.environment.items():
             patch.setenv(key, value)
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            if lock := _alone_on.pop((cluster.name, cluster.instance), None):
+                lock.close()
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +64,11 @@ def slurm_cluster() -> Iterator[Cluster]:
 
 
 BOTH = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in PORTS]
+SECONDS = [
+    pytest.param(name, marks=[getattr(pytest.mark, name), pytest.mark.xdist_group(f"second-{name}")])
+    for name in PORTS
+]
+"""Whoever disturbs a cluster is alone on it: such tests follow one another in one process."""
 
 
 @pytest.fixture(params=BOTH)
@@ -110,7 +79,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     return found
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=SECONDS)
 def second_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Another instance of either, to be stopped, killed and started as one likes; it is found healthy."""
     variable, default = PORTS[request.param]
@@ -131,11 +100,20 @@ def second_experiment(second_cluster: Cluster, tmp_path: Path) -> Experiment:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a real cluster."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here needs a real cluster; what needs one that misbehaves on demand is not for here."""
+    wishes = [item for item in items if item.path.is_relative_to(HERE) and _needs_faults(item)]
+    config.hook.pytest_deselected(items=wishes)
+    left_out = set(wishes)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.cluster)
+
+
+def _needs_faults(item: pytest.Item) -> bool:
+    function = getattr(item, "function", None)
+    return str(getattr(function, "__qualname__", "")).startswith("FaultConformance.")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -145,7 +123,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if getattr(report, "when", "") == "call":
                 total.update(dict(report.user_properties))
-    if total:
+    if "kill points" in total:
         terminalreporter.write_line(
             f"{total['kill points']} kill points tried on batch systems: {total['lost']} tasks lost, "
             f"{total['repeated']} repeated"
@@ -155,8 +133,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop all that runs, if asked to; in the process that is the last to go."""
     if os.environ.get("CAF_CLUSTERS_DOWN") == "1" and not hasattr(session.config, "workerinput"):
-        for name in PORTS:
-            for instance in ("main", "second"):
-                subprocess.run(
-                    [HERE / f"{name}-down", instance], capture_output=True, timeout=120, check=False
-                )
+        stop_all()

@@ -14,7 +14,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 SUBMITS = {"htcondor": "condor_submit", "slurm": "sbatch"}
 IMPATIENT = {"command_timeout": 8, "poll_interval": 2, "grace": 10}
 """Arguments of the backends that let a test go on soon; the defaults are those of a patient user [s]."""
-PATIENCE = 180
+PATIENCE = 300
 """After this long a program hangs [s]."""
 
 
@@ -42,7 +42,14 @@ class Experiment:
         for name in SUBMITS.values():
             if not (shims / name).exists():
                 (shims / name).symlink_to(PROGRAMS / "killer.sh")
-        lines = [f"[backends.{self.backend}]", *(f"{key} = {value}" for key, value in IMPATIENT.items())]
+        if more.get("KILLER_WHEN"):
+            (self.place / "armed").touch()
+        lines = [
+            "[resources]",
+            "memory_mb = 200",
+            f"[backends.{self.backend}]",
+            *(f"{key} = {value}" for key, value in IMPATIENT.items()),
+        ]
         config = self.place / "caf.toml"
         config.write_text("\n".join(lines) + "\n" if self.backend in SUBMITS else "")
         return {

@@ -13,10 +13,16 @@ Files that a page offers with the role ``{download}`` are in the directory. A bl
 ``<!-- not executed: REASON -->`` stands before it. ``text`` and other languages are for reading.
 """
 
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -145,3 +151,31 @@ def _match(want: list[str], have: list[str]) -> bool:
         return any(_match(want[1:], have[skip:]) for skip in range(len(have) + 1))
     pattern = ".*".join(map(re.escape, want[0].split("...")))
     return bool(have) and re.fullmatch(pattern, have[0]) is not None and _match(want[1:], have[1:])
+
+
+def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
+    """Execute the blocks of a page in a folder; the first that does not work fails the test.
+
+    Args:
+        page: The page.
+        folder: An empty folder.
+        environment: Variables that are added; the scripts of this environment are found first.
+    """
+    for file in downloads(page):
+        shutil.copy(file, folder)
+    # That of a reader who has no configuration yet.
+    kept = {key: value for key, value in os.environ.items() if key != "CAF_CONFIG"}
+    env = {**kept, **environment, "MPLBACKEND": "Agg", "XDG_CONFIG_HOME": str(folder / "none")}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("execute_page.py")), str(page)],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(done.stdout, pytrace=False)

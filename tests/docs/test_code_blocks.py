@@ -1,13 +1,12 @@
 """Every code block of the documentation works as it is shown: one test a page (rules in ``pages.py``)."""
 
 import importlib.util
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fakes.cluster import Cluster
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -23,7 +22,12 @@ SLOW = {
     "how-to/from-ilcdirac.md",
     *(f"how-to/{name}.md" for name in ("debug-a-failed-job", "dependencies", "restart")),
     *(f"how-to/write-a-{name}.md" for name in ("backend", "strategy")),
+    *(f"how-to/use-{name}.md" for name in ("pbs", "lsf")),
 }
+FAKES = {"how-to/use-pbs.md": "fakes.pbs:OpenPBS", "how-to/use-lsf.md": "fakes.lsf:IBM"}
+"""Pages that need a scheduler, and the fake one on which they are executed here."""
+REAL = {"how-to/use-slurm.md", "how-to/use-htcondor.md"}
+"""Pages that tests/clusters executes on real schedulers."""
 PAGES = [page for page in [ROOT / "README.md", *pages.pages()] if any(b.executed for b in pages.blocks(page))]
 
 
@@ -33,23 +37,19 @@ def name(page):
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, id=name(page), marks=[pytest.mark.slow] * (name(page) in SLOW)) for page in PAGES],
+    [
+        pytest.param(page, id=name(page), marks=[pytest.mark.slow] * (name(page) in SLOW))
+        for page in PAGES
+        if name(page) not in REAL
+    ],
 )
 def test_blocks_of_page_work(page, tmp_path):
-    for file in pages.downloads(page):
-        shutil.copy(file, tmp_path)
-    venv = str(Path(sys.executable).parent)
-    done = subprocess.run(
-        [sys.executable, str(HERE / "execute_page.py"), str(page)],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": f"{venv}:{os.environ['PATH']}", "MPLBACKEND": "Agg"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-    )
-    if done.returncode:
-        pytest.fail(done.stdout, pytrace=False)
+    (tmp_path / "page").mkdir()
+    if name(page) not in FAKES:
+        pages.execute(page, tmp_path / "page", {})
+        return
+    with Cluster(FAKES[name(page)], tmp_path / "cluster") as cluster:
+        pages.execute(page, tmp_path / "page", cluster.environment)
 
 
 def test_few_blocks_are_left_alone():

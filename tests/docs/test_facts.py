@@ -10,6 +10,7 @@ from caf_core import FailureKind, Job, RetryPolicy, State
 from caf_core.calibration.convergence import Convergence
 from caf_core.control import crash
 from caf_core.jobs import workspace
+from caf_core.jobs.config import places, schema
 from caf_core.jobs.retry import Rule
 from caf_core.plugins.plugin import DISABLE_VARIABLE
 from caf_local import Local
@@ -41,9 +42,24 @@ def test_the_page_of_files_names_every_field_of_the_exit_record(tmp_path):
 def test_the_page_of_the_environment_names_every_variable():
     text = page("docs/reference/environment.md")
     named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", text))
-    assert {*workspace.INHERITED, *workspace.THREAD_VARIABLES, DISABLE_VARIABLE, crash.VARIABLE} <= named
+    assert {
+        *workspace.INHERITED,
+        *workspace.THREAD_VARIABLES,
+        DISABLE_VARIABLE,
+        crash.VARIABLE,
+        places.VARIABLE,
+    } <= named
     inherited = text[text.index("and, from the machine") : text.index("Without `LC_ALL`")]
     assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", inherited)) == set(workspace.INHERITED)
+
+
+def test_the_page_of_the_configuration_names_every_key():
+    text = page("docs/reference/configuration.md")
+    sections = [first_cells(part) for part in text.split("\n## ")]
+    assert sections == [
+        {*schema.TOP, "backends.NAME.KEY"},
+        *map(set, (schema.RESOURCES, schema.RETRY, schema.ATTEMPTS)),
+    ]
 
 
 def test_the_default_retry_policy_is_that_of_the_page():

@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -118,15 +117,23 @@ class Cluster:
         where = " AND ".join(f"{name} = ?" for name in columns) or "1"
         return self.store.every(where, *columns.values())
 
+    def job(self, identity):
+        """The job with this id."""
+        scheduler = self.dialect(self.store)
+        return next(job for job in self.jobs() if scheduler.identity(job) == identity)
+
     # What others do to jobs
 
     def cancel(self, job):
         """Somebody ends a job."""
         self._do(self.store.cancel, job, CANCELLED)
 
-    def exhaust(self, job):
-        """A running job is killed because it took too much memory."""
-        self._do(self.store.cancel, job, MEMORY)
+    def exhaust(self, job, *, whole=True):
+        """A running job is killed because it took too much memory, as a whole or but for its first process.
+
+        The kernel takes one process of a control group, and some schedulers then the rest of the job.
+        """
+        self._do(self.store.cancel, job, MEMORY if whole else "offspring")
 
     def crash(self, job):
         """The node of a running job dies."""
@@ -185,12 +192,6 @@ class Cluster:
             return False
         return True
 
-    def kill_pump(self):
-        """Kill what executes jobs, as a crash of the whole machine would; its jobs are lost."""
-        for job in self.store.every("state = 'running'"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(job.pid, signal.SIGKILL)
-
 
 class Faults:
     """What goes wrong, now or at the next calls of commands; faults of one command happen one after another.
@@ -201,7 +202,7 @@ class Faults:
     def __init__(self, cluster):
         self._cluster = cluster
         self._submits = cluster.dialect.submits
-        self._asks = cluster.dialect.asks
+        self._asks = (*cluster.dialect.asks, *cluster.dialect.searches)
 
     # By command
 
@@ -302,6 +303,22 @@ class Faults:
     def up(self):
         """They are up again."""
         self._cluster.set(down=False)
+
+    def requeue(self, identity):
+        """The scheduler ends a running task and starts it again under its id."""
+        self._cluster.requeue(self._cluster.job(identity))
+
+    def crash(self, identity):
+        """The node of a running task dies."""
+        self._cluster.crash(self._cluster.job(identity))
+
+    def exhaust(self, identity, *, whole=True):
+        """A running task is killed because it took too much memory, with what executes it or without."""
+        self._cluster.exhaust(self._cluster.job(identity), whole=whole)
+
+    def questions(self):
+        """How many questions for states were begun."""
+        return len(self._cluster.calls(*self._asks))
 
     def submissions(self):
         """How many submit commands there were."""

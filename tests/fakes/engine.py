@@ -86,8 +86,8 @@ __all__ = [
     "main",
 ]
 
-FOREVER = 1e6
-"""As long as any client waits [s]."""
+FOREVER = 900.0
+"""Longer than any client in a test waits [s]; what a killed test leaves behind ends by itself."""
 
 
 class Answer:
@@ -171,6 +171,8 @@ class Dialect:
     """The commands that submit."""
     asks = ()
     """The commands that ask for states."""
+    searches = ()
+    """Further commands by which jobs are found."""
     cancels = ()
     """The commands that end jobs."""
     settings = {}  # noqa: RUF012 - a dialect without its own settings
@@ -194,6 +196,10 @@ class Dialect:
         the folder is missing.
         """
         return job.spec[stream]
+
+    def identity(self, job):
+        """The id of a job as the scheduler's users know it."""
+        return job.key
 
     def down(self, call):
         """What a command does while the daemons are down: an ``Answer``, or ``None`` for hanging."""

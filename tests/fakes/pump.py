@@ -30,6 +30,7 @@ from fakes.store import (
 )
 
 _AT_ONCE = (MEMORY, NODE)
+_OFFSPRING = "offspring"
 _NICE = (CANCELLED, WALLTIME, "requeue")
 
 
@@ -193,10 +194,10 @@ class Pump:
         # A quoted path, or a bare one.
         for form in (shlex.quote(task), task):
             text = text.replace(form, shlex.quote(f"{shadow}/task.sh"))
-        with open(f"{shadow}/job.sh", "w", encoding="utf-8") as stream:
+        with open(f"{shadow}.sh", "w", encoding="utf-8") as stream:
             stream.write(text)
         plan = {"shadow": shadow, "real": real, "after": late["after"]}
-        return f"{shadow}/job.sh", json.dumps(plan)
+        return f"{shadow}.sh", json.dumps(plan)
 
     # Ending
 
@@ -208,6 +209,11 @@ class Pump:
             store.change(job, wish=WALLTIME)
         if job.wish in _AT_ONCE:
             _kill_tree(job.pid)
+            return now + 60.0
+        if job.wish == _OFFSPRING:
+            if job.kill_at is None:
+                _kill_tree(job.pid, spare_root=True)
+                store.change(job, kill_at=now)
             return now + 60.0
         if job.wish in _NICE:
             if job.kill_at is None:
@@ -244,8 +250,9 @@ class Pump:
         if job.wish == "requeue":
             store.change(job, state=PENDING, pid=None, wish=None, host="")
             return
+        ending = MEMORY if job.wish == _OFFSPRING else job.wish or EXIT
         store.change(
-            job, state=ENDED, ending=job.wish or EXIT, ended=now, pid=None, wish=None,
+            job, state=ENDED, ending=ending, ended=now, pid=None, wish=None,
             exit_code=code if code >= 0 else None, signal=-code if code < 0 else None,
         )  # fmt: skip
 
@@ -259,12 +266,13 @@ class Pump:
 
     def _move_records(self):
         store = self._store
-        for source, target in store.sql("SELECT source, target FROM moves WHERE due <= ?", time.time()):
+        now = time.time()
+        for source, target in store.sql("SELECT source, target FROM moves WHERE due <= ?", now):
             if os.path.isdir(os.path.dirname(target)):
                 with open(source, "rb") as stream, open(f"{target}.late", "wb") as copy:
                     copy.write(stream.read())
                 os.rename(f"{target}.late", target)
-        store.sql("DELETE FROM moves WHERE due <= ?", time.time())
+        store.sql("DELETE FROM moves WHERE due <= ?", now)
         ((due,),) = store.sql("SELECT min(due) FROM moves")
         return due
 
@@ -292,8 +300,10 @@ def _signal_group(pid, number):
         os.killpg(pid, number)
 
 
-def _kill_tree(pid):
-    """Kill a job and all that descends from it, as the end of a control group does."""
+def _kill_tree(pid, *, spare_root=False):
+    """Kill a job and all that descends from it, as the end of a control group does; or all but its first
+    process.
+    """
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -305,9 +315,8 @@ def _kill_tree(pid):
     doomed = [pid]
     for one in doomed:  # grows while it is walked
         doomed += [child for child, parent in parents.items() if parent == one]
-    for one in doomed:
-        try:
+    for one in doomed[1:] if spare_root else doomed:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    _signal_group(pid, signal.SIGKILL)
+    if not spare_root:
+        _signal_group(pid, signal.SIGKILL)

@@ -176,7 +176,9 @@ class Store:
             for _ in range(self.submission_copies):
                 ((last,),) = self.sql("SELECT coalesce(max(number), 0) FROM specs")
                 number = last + 1
-                with open(f"{self.folder}/spool/{number}.sh", "w", encoding="utf-8") as stream:
+                with open(
+                    f"{self.folder}/spool/{number}.sh", "w", encoding="utf-8", errors="surrogateescape"
+                ) as stream:
                     stream.write(script)
                 self.sql("INSERT INTO specs VALUES (?, ?, ?)", number, spec["name"], json.dumps(spec))
                 state = HELD if held else PENDING

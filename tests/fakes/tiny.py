@@ -67,6 +67,9 @@ class Tiny(Dialect):
         fields = (name(job), job.name, job.state, *ended, job.host, job.reason)
         return "|".join("" if field is None else str(field) for field in fields) + "\n"
 
+    def identity(self, job):
+        return name(job)
+
     def environment(self, job):
         return {"TINY_JOB": name(job), "TINY_INDEX": str(job.index or 0)}
 

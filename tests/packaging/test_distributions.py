@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+PROJECTS = [
+    ROOT,
+    *sorted(path.parent for place in ("caf_*", "plugins/*") for path in ROOT.glob(f"{place}/pyproject.toml")),
+]
 
 pytestmark = pytest.mark.slow
 

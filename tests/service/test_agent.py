@@ -102,7 +102,7 @@ def test_a_worker_without_a_sign_of_life_is_replaced(tmp_path: Path, monkeypatch
     from attrs import evolve
 
     use_plans(monkeypatch)
-    with rigged(tmp_path, terms=evolve(QUICK, silence=3.0, pending=0.5)) as rig:
+    with rigged(tmp_path, terms=evolve(QUICK, silence=10.0, pending=0.5)) as rig:
         number = rig.create(workers=2, quorum=1.0, settings={"seconds": 0.2, "rounds": 4})
         wait_until(lambda: rig.client.status(number)["serial"] > 1, 30, "the second step")
         stopped = rig.pids(number)[0]

@@ -17,7 +17,7 @@ from service.bench import INPUTS, Bench, wish
         ({"inputs": {"muon": ["m0"]}}, "missing: kaon"),
         ({"inputs": {**INPUTS, "kaon": []}}, "missing: kaon"),
         ({"inputs": {**INPUTS, "pion": ["p"]}}, "superfluous: pion"),
-        ({"plan": "tou"}, "there is no plan called 'tou'; available: toy"),
+        ({"plan": "tou"}, "there is no plan called 'tou'; available: "),
         ({"workers": 0}, "1 to 10000 workers, and not 0"),
         ({"workers": 10**9}, "1 to 10000 workers"),
         ({"workers": 10**20}, "workers"),

@@ -168,10 +168,9 @@ def expected(start: float, fine: float, workers: int) -> tuple[Any, Any]:
 def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str) -> None:
     with killable(tmp_path / "service", database) as service:
         calibration, _ = calibrate(service, 1, {"start": 0.5, "mode": "slow", "sleep": 1.0})
-        robot, ada = Patient(service.url, service.robot), Patient(service.url, service.ada)
-        worker = Patient(
-            service.url, robot.post(f"/agent/{calibration}/tokens", {"workers": [0]})["tokens"]["0"]
-        )
+        robot, ada = service.patient(service.robot), service.patient(service.ada)
+        tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": [0]})["tokens"]
+        worker = service.patient(tokens["0"])
         worker.report(worker.work())
         until(lambda: ada.get(f"/calibrations/{calibration}")["state"] == "updating")
         service.kill()

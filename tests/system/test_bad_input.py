@@ -193,8 +193,8 @@ CONFIGURATION = {
         "there is no strategy called 'SingelIOV'; available:",
     ),
     "a backend that is unknown": (
-        "cal.backend = 'htcondor'",
-        "there is no backend called 'htcondor'; available:",
+        "cal.backend = 'condor'",
+        "there is no backend called 'condor'; available:",
     ),
     "a runner that is unknown": ("cal.runner = 'fast'", "there is no runner called 'fast'; available:"),
     "a splitter that is unknown": (

@@ -1,5 +1,6 @@
 """Ctrl-C: once stops cleanly, twice at once; nothing is left executing; started again, it goes on."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -130,10 +131,10 @@ def test_once_stops_cleanly_and_goes_on_later(scene, number) -> None:
 def test_twice_stops_at_once_and_loses_nothing(scene) -> None:
     process = scene.start()
     scene.wait_for_the_task()
-    # Stopped, so that both signals are there when it goes on.
+    # Stopped, and both for its main thread, so that both signals are there before that goes on.
     process.send_signal(signal.SIGSTOP)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert ctypes.CDLL(None).tgkill(process.pid, process.pid, number) == 0
     process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode in (130, 143), said

@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
+from caf_core.control.lease import controller_lives
 from caf_core.control.reading.naming import Work, executions, runs_text, task
-from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
+from caf_core.control.reading.overview import COLLECTOR_KINDS, PRIVATE, Reader
 from caf_core.errors import CheckpointError
 from caf_core.jobs.files import read_splits, read_task, submission_resources
 from caf_core.jobs.records import read_record
@@ -33,6 +34,8 @@ class Attempt:
         walltime_s: The time that was asked for.
         scheduler_id: Its name at the scheduler.
         directory: Its folder, with ``stdout`` and ``stderr``.
+        submitted: When it was handed over [s since the epoch].
+        begun: Whether it has left its mark at its beginning, read by a controller or not.
     """
 
     number: int
@@ -48,6 +51,8 @@ class Attempt:
     walltime_s: float | None
     scheduler_id: str
     directory: Path
+    submitted: float | None = None
+    begun: bool = False
 
 
 @frozen
@@ -71,6 +76,7 @@ class Case:
         files: Number of its input files.
         answer: Of an execution that has one.
         split: The tasks that took its place, if it was split in two.
+        waits: Why there is no attempt yet.
     """
 
     work: Work
@@ -79,6 +85,7 @@ class Case:
     files: int
     answer: Answer | None = None
     split: tuple[str, ...] = ()
+    waits: str = ""
 
     @property
     def last(self) -> Attempt | None:
@@ -114,14 +121,41 @@ def read_case(store: Reader, work: Work) -> Case:
         ended[now.attempt] = now
     split = [one for one in read_splits(work.directory) if one.parent == work.index]
     prefix = work.name.rpartition("/")[0]
+    attempts = tuple(_attempt(store, work, line, row) for row in ended.values())
     return Case(
         work=work,
         state=now.state if now is not None else "init",
-        attempts=tuple(_attempt(store, work, line, row) for row in ended.values()),
+        attempts=attempts,
         files=len(line["input_files"]),
         answer=_answer(store, work) if work.execution else None,
         split=tuple(f"{prefix}/{child}" for one in split for child in one.children),
+        waits="" if attempts else (now.reason if now is not None else "") or _why_it_waits(store, work),
     )
+
+
+def _why_it_waits(store: Reader, work: Work) -> str:
+    """Why a task was never submitted."""
+    if controller_lives(store.directory / PRIVATE) is None:
+        return "no controller drives this directory; start the script or command again"
+    said = store.rows(_WAITS, (work.job,))
+    if said:
+        return f"others of its job wait too: {said[0][0]}"
+    ((there,),) = store.rows(_THERE, (work.job,))
+    if there:
+        return (
+            f"{there} task(s) of its job are at {work.backend}, and it waits for its turn (a limit such as "
+            "global_job_limit, or an interval between submissions)"
+        )
+    return (
+        f"caf is about to submit it, or waits for room at {work.backend} (global_job_limit counts all jobs "
+        "that you have there)"
+    )
+
+
+_WAITS = """
+    SELECT reason FROM task WHERE job = ? AND state = 'init' AND reason != ''
+    GROUP BY reason ORDER BY count(*) DESC LIMIT 1"""
+_THERE = "SELECT count(*) FROM task WHERE job = ? AND state IN ('submitted', 'running')"
 
 
 def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
@@ -154,9 +188,12 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
     intent = store.models.Intent.get_or_none(store.models.Intent.token == row.token)
     asked = Resources()
     record: Mapping[str, Any] = {}
+    begun = False
     if intent is not None:
-        asked = submission_resources(Path(intent.directory), asked)
-        record = _record(Path(intent.directory), json.loads(intent.tasks), work.index)
+        place, tasks = Path(intent.directory), json.loads(intent.tasks)
+        asked = submission_resources(place, asked)
+        record = _record(place, tasks, work.index)
+        begun = work.index in tasks and (place / "claims" / str(tasks.index(work.index))).exists()
     seconds = row.ended - row.started if row.ended and row.started else None
     return Attempt(
         number=row.attempt,
@@ -172,6 +209,8 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
         walltime_s=asked.walltime.total_seconds() if asked.walltime else None,
         scheduler_id=row.scheduler_id,
         directory=Path(line["output_dir"]) / f"attempt-{row.attempt}",
+        submitted=intent.time if intent is not None else None,
+        begun=begun,
     )
 
 

@@ -60,6 +60,31 @@ def check_calibration(store: Reader, name: str) -> None:
         )
 
 
+def meant(store: Reader, first: str | None, second: str | None = None) -> tuple[str, str | None]:
+    """Calibration and task that one or two words of a command line mean.
+
+    Args:
+        store: The checkpoint.
+        first: A calibration, which may be left out where there is one only: then the task, or nothing.
+        second: A task or execution behind a calibration.
+    Raises:
+        ConfigurationError: If there is no such calibration, or there are several and none is named.
+    """
+    known = known_calibrations(store)
+    if first is None or (second is None and first not in known and _is_task(first)):
+        if len(known) != 1:
+            raise ConfigurationError(
+                f"say which calibration is meant; there is: {', '.join(known) or 'none'}."
+            )
+        return known[0], first
+    check_calibration(store, first)
+    return first, second
+
+
+def _is_task(word: str) -> bool:
+    return word.isdecimal() or "/" in word or ":" in word
+
+
 def find_work(store: Reader, calibration: str, name: str, iteration: int | None = None) -> Work:
     """The task or execution that a name means, in the last iteration that has it.
 

@@ -21,6 +21,21 @@ COLLECTOR_KINDS = ("collector", "submission")
 
 
 @frozen
+class Waiting:
+    """Tasks that wait for the same reason.
+
+    Args:
+        state: ``init``, ``submitted`` or ``running``.
+        reason: What the scheduler says.
+        count: How many.
+    """
+
+    state: str
+    reason: str
+    count: int
+
+
+@frozen
 class CalibrationRow:
     """One calibration.
 
@@ -37,6 +52,7 @@ class CalibrationRow:
         convergence: How it converged, once it has completed.
         since: When it entered its state [s since the epoch].
         reason: Why it is there, if that was written down.
+        waiting: What the scheduler says of tasks that have not ended, the most frequent first.
     """
 
     name: str
@@ -50,6 +66,7 @@ class CalibrationRow:
     convergence: str
     since: float | None
     reason: str
+    waiting: tuple[Waiting, ...] = ()
 
 
 @frozen
@@ -58,6 +75,7 @@ class JobRow:
 
     name: str
     tasks: Mapping[str, int]
+    waiting: tuple[Waiting, ...] = ()
 
 
 @frozen
@@ -88,10 +106,12 @@ class Reader:
     Args:
         models: Its tables (see ``caf_core.control.store.models``).
         rows: Rows of an SQL query: ``rows("... WHERE a = ?", ("x",))``.
+        directory: The output directory.
     """
 
     models: Any
     rows: Callable[..., list[tuple[Any, ...]]]
+    directory: Path = Path()
 
 
 @contextmanager
@@ -104,7 +124,7 @@ def reading(directory: Path) -> Iterator[Reader]:
     database, models = open_for_reading(directory)
     try:
         execute: Any = database.execute_sql  # peewee is untyped
-        yield Reader(models, lambda sql, values=(): list(execute(sql, values)))
+        yield Reader(models, lambda sql, values=(): list(execute(sql, values)), directory)
     except DATABASE_ERRORS as error:
         raise unusable(directory / FILE_NAME, error) from error
     finally:
@@ -125,7 +145,9 @@ def read_overview(directory: Path) -> Overview:
         rows = [_row(store, row, jobs, since) for row in table.select().order_by(table.position)]
         names = {row.name for row in rows}
         loose = [
-            JobRow(one.calibration, _tasks(store, [one])) for one in jobs if one.calibration not in names
+            JobRow(one.calibration, _tasks(store, [one]), _waiting(store, [one]))
+            for one in jobs
+            if one.calibration not in names
         ]
         how, ended = (store.rows(_LAST_PROCESS) or [("", None)])[0]
     return Overview(directory, tuple(rows), tuple(loose), controller_lives(directory / PRIVATE), how, ended)
@@ -138,6 +160,10 @@ _LAST_PROCESS = "SELECT how, ended FROM process ORDER BY id DESC LIMIT 1"
 _STATES = """
     SELECT CASE WHEN state = 'failed' AND failure = 'cancelled' THEN failure ELSE state END AS word, count(*)
     FROM task WHERE job = ? GROUP BY word"""
+_REASONS = """
+    SELECT state, reason, count(*) FROM task
+    WHERE job = ? AND reason != '' AND state IN ('init', 'submitted', 'running')
+    GROUP BY state, reason ORDER BY count(*) DESC LIMIT 5"""
 _RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND iteration = ? GROUP BY result"
 _UNANSWERED = """
     SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint
@@ -148,6 +174,7 @@ _UNANSWERED = """
 def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -> CalibrationRow:
     mine = (row.name, row.iteration)
     executions = dict(store.rows(_RESULTS, mine))
+    of_mine = [job for job in jobs if (job.calibration, job.iteration) == mine]
     ((unanswered,),) = store.rows(_UNANSWERED, (*mine, *mine))
     return CalibrationRow(
         name=row.name,
@@ -156,12 +183,23 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         iteration=row.iteration,
         max_iterations=row.max_iterations,
         depends_on=tuple(json.loads(row.depends_on)),
-        tasks=_tasks(store, [job for job in jobs if (job.calibration, job.iteration) == mine]),
+        tasks=_tasks(store, of_mine),
+        waiting=_waiting(store, of_mine),
         executions={**executions, **({"running": unanswered} if unanswered else {})},
         convergence=row.convergence,
         since=since.get(row.name),
         reason=row.reason,
     )
+
+
+def _waiting(store: Reader, jobs: list[Any]) -> tuple[Waiting, ...]:
+    """What the scheduler says of tasks that have not ended."""
+    found: dict[tuple[str, str], int] = {}
+    for job in {job.name: job for job in jobs}.values():
+        for state, reason, count in store.rows(_REASONS, (job.key,)):
+            found[state, reason] = found.get((state, reason), 0) + count
+    ordered = sorted(found.items(), key=lambda item: -item[1])
+    return tuple(Waiting(state, reason, count) for (state, reason), count in ordered)
 
 
 def _tasks(store: Reader, jobs: list[Any]) -> dict[str, int]:

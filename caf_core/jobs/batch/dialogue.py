@@ -4,7 +4,7 @@ A dialogue yields commands, is sent what came of each, and returns a value. Whoe
 or a test with recorded answers) executes the commands.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,10 @@ NOT_FOUND = 127
 T = TypeVar("T")
 
 
+def _words(argv: Iterable[str]) -> tuple[str, ...]:
+    return tuple(argv)
+
+
 @frozen
 class Command:
     """A command of a scheduler.
@@ -26,16 +30,16 @@ class Command:
     Args:
         argv: The command and its arguments; no shell reads them.
         stdin: Text for its standard input; nothing by default.
-        env: Variables added to the environment.
+        env: Variables added to the environment, or taken away where they are ``None``.
         cwd: Its working directory; ours by default.
         timeout: After this long it is ended [s]; the backend's ``command_timeout`` by default.
         submits: Whether it hands tasks over. Such a command holds the lock of its submission, so that one
             that outlives the controller keeps the next controller from asking too early.
     """
 
-    argv: tuple[str, ...] = field(converter=tuple)
+    argv: tuple[str, ...] = field(converter=_words)
     stdin: str | None = None
-    env: Mapping[str, str] = field(factory=dict)
+    env: Mapping[str, str | None] = field(factory=dict)
     cwd: Path | None = None
     timeout: float | None = None
     submits: bool = False
@@ -74,7 +78,9 @@ def words(answer: CommandResult, limit: int = 500) -> str:
     return said or f"exit code {answer.returncode}"
 
 
-def refused(answer: CommandResult, *, remedy: str = "", credentials: bool = False) -> SubmissionError:
+def refused(
+    answer: CommandResult, *, remedy: str = "", credentials: bool = False, full: bool = False
+) -> SubmissionError:
     """The error for a submission that the scheduler certainly did not take.
 
     Args:
@@ -82,8 +88,10 @@ def refused(answer: CommandResult, *, remedy: str = "", credentials: bool = Fals
         remedy: What the user can do about it.
         credentials: Whether a credential has expired or is missing: it is tried again later, and costs no
             attempt for a long time.
+        full: Whether there is no room for more jobs of the user now: it is tried again until there is.
     """
-    return _submission_error(answer, remedy, transient=credentials, credentials=credentials)
+    later = credentials or full
+    return _submission_error(answer, remedy, transient=later, credentials=credentials, full=full)
 
 
 def doubtful(answer: CommandResult) -> SubmissionError:
@@ -94,12 +102,14 @@ def doubtful(answer: CommandResult) -> SubmissionError:
 
 
 def unanswered(answer: CommandResult) -> PollError:
-    """The error for a question that the scheduler did not answer; it says nothing about the tasks."""
-    return PollError(f"{answer.argv[0]}: {words(answer)}", transient=True)
+    """The error for a question that the scheduler did not answer; it says nothing about the tasks. A command
+    that is not there will not answer later either.
+    """
+    return PollError(f"{answer.argv[0]}: {words(answer)}", transient=answer.returncode != NOT_FOUND)
 
 
 def _submission_error(
-    answer: CommandResult, remedy: str, *, transient: bool, credentials: bool = False
+    answer: CommandResult, remedy: str, *, transient: bool, credentials: bool = False, full: bool = False
 ) -> SubmissionError:
     message = f"{answer.argv[0]}: {words(answer)}"
     return SubmissionError(
@@ -109,4 +119,5 @@ def _submission_error(
         output=answer.stdout + answer.stderr,
         transient=transient,
         credentials=credentials,
+        full=full,
     )

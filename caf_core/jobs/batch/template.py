@@ -19,7 +19,7 @@ from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Backend, Capabilities, Report, Submission
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, converse
 from caf_core.jobs.batch.lock import holding, is_free
-from caf_core.jobs.batch.settings import COMMON, Setting, checked
+from caf_core.jobs.batch.settings import COMMON, UNLIMITED, Setting, checked
 from caf_core.jobs.findings import Finding
 from caf_core.jobs.task import Resources
 from caf_core.processes.command import CommandResult, execute
@@ -27,9 +27,6 @@ from caf_core.processes.command import CommandResult, execute
 log = logging.getLogger("caf.jobs")
 
 T = TypeVar("T")
-
-UNLIMITED = -1
-"""Stands for no limit in backend_args."""
 
 COMMAND_TIMEOUT = 120.0
 """How long a scheduler's command may take unless ``command_timeout`` says otherwise [s]: longer than the
@@ -53,6 +50,9 @@ class Batch(Backend):
     """The backend's own arguments, name -> what it means."""
     scheduler: ClassVar[str] = ""
     """The scheduler's name for people."""
+    searches_apart: ClassVar[float | None] = None
+    """How far two searches that prove that a submission is not there are apart [s]; ``command_timeout`` if
+    ``None``, because a client that was killed may have left a request behind for so long."""
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         super().__init__(backend_args=backend_args)
@@ -171,7 +171,8 @@ class Batch(Backend):
             if args.get(name) is not None:
                 narrowed[name] = timedelta(seconds=args[name])
         if can.find_again_after is not None:
-            narrowed["find_again_after"] = timedelta(seconds=self.command_timeout)
+            apart = self.command_timeout if self.searches_apart is None else self.searches_apart
+            narrowed["find_again_after"] = timedelta(seconds=apart)
         return evolve(can, **narrowed)
 
     @property
@@ -207,7 +208,25 @@ class Batch(Backend):
                 "free some space, or choose another output directory"
             ) from error
         with holding(submission.directory) as lock:
-            return self._converse(self.submitting(submission), lock)
+            return self._submit(submission, lock)
+
+    def _submit(self, submission: Submission, lock: int | None) -> Sequence[str]:
+        submitted = False
+
+        def execute(command: Command) -> CommandResult:
+            nonlocal submitted
+            submitted |= command.submits
+            return self._execute(command, lock)
+
+        try:
+            return converse(self.submitting(submission), execute)
+        except SubmissionError:
+            raise
+        except BackendError as error:
+            if submitted:
+                raise
+            # Something was asked before, and not answered: the scheduler certainly has nothing.
+            raise SubmissionError(str(error), transient=error.transient) from error
 
     def poll(self, ids: Sequence[str]) -> Mapping[str, Report]:
         """Ask once about all."""
@@ -235,6 +254,18 @@ class Batch(Backend):
         """Let held tasks go on with other resources."""
         self._converse(self.releasing(ids, resources))
 
+    def can_submit(self, tasks: int = 1) -> bool:
+        """Whether so many further tasks fit under ``global_job_limit`` now, all of the user's counted.
+
+        Raises:
+            BackendError: If the scheduler did not answer.
+        """
+        limit = self.capabilities().job_limit
+        if limit is None:
+            return True
+        number = self.count()
+        return super().can_submit(tasks) if number is None else number + tasks <= limit
+
     # Help for subclasses
 
     def check_args(self, backend_args: Mapping[str, Any]) -> None:
@@ -251,8 +282,8 @@ class Batch(Backend):
         prefix = self.backend_args.get("path_prefix")
         return str(Path(prefix) / name) if prefix else name
 
-    def _converse(self, dialogue: Dialogue[T], lock: int | None = None) -> T:
-        return converse(dialogue, lambda command: self._execute(command, lock))
+    def _converse(self, dialogue: Dialogue[T]) -> T:
+        return converse(dialogue, lambda command: self._execute(command, None))
 
     def _execute(self, command: Command, lock: int | None) -> CommandResult:
         timeout = command.timeout or self.command_timeout
@@ -262,7 +293,7 @@ class Batch(Backend):
                 timeout=timeout,
                 stdin=command.stdin,
                 cwd=command.cwd,
-                env={**os.environ, **command.env} if command.env else None,
+                env=_environment(command.env) if command.env else None,
                 inherit=(lock,) if command.submits and lock is not None else (),
             )
         except OSError as error:
@@ -279,8 +310,13 @@ class Batch(Backend):
 def write_atomically(path: Path, text: str) -> None:
     """Write a small file in one step."""
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
+    # Names of folders may hold bytes that are no text; Python stands surrogates in for them.
+    scratch.write_text(text, encoding="utf-8", errors="surrogateescape")
     scratch.replace(path)
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def task_call(submission: Submission, position: str, identity: str) -> str:

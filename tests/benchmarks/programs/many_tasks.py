@@ -1,4 +1,4 @@
-"""A calibration of many short tasks: ``many_tasks.py OUTPUT_DIR TASKS``."""
+"""A calibration of many short tasks: ``many_tasks.py OUTPUT_DIR TASKS [BACKEND]``."""
 
 import os
 import sys
@@ -17,6 +17,7 @@ from caf_core import (
 from caf_local import Local
 
 TASKS = int(sys.argv[2])
+BACKEND = sys.argv[3] if len(sys.argv) > 3 else Local(max_processes=os.cpu_count() or 1)
 WRITE_RUNS = 'echo "[[1, $1, 1]]" > runs.json'
 
 collector = CommandCollector(["/bin/sh", "-c", WRITE_RUNS, "collect"])
@@ -26,6 +27,6 @@ calibration = Calibration(
 )
 calibration.add_collection("runs", Collection(collector, splitter=splitter))
 calibration.strategies = "SingleIOV"
-caf = CAF(output_dir=sys.argv[1], backend=Local(max_processes=os.cpu_count() or 1))
+caf = CAF(output_dir=sys.argv[1], backend=BACKEND)
 caf.add_calibration(calibration)
 caf.run()

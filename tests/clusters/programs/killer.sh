@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stands in place of a submit command, first on the PATH, and kills the controller at a chosen moment: WHEN:NUMBER,
-# or WHEN:NUMBER:SECONDS, of the NUMBERth submission. The controller's process is named in $KILLER_PLACE/controller.
+# Stands in place of a submit command, first on the PATH, and kills the controller at a chosen moment, WHEN or
+# WHEN:SECONDS, of its next submission. The controller's process is named in $KILLER_PLACE/controller.
 #   before   instead of the command
 #   orphan   before the command, which is executed all the same
 #   late     the same, but the command is executed only some seconds later
@@ -16,15 +16,13 @@ for folder in $PATH; do
 done
 unset IFS
 echo "$$" >>"$KILLER_PLACE/submissions"
-number=$(($(wc -l <"$KILLER_PLACE/submissions")))
-when=${KILLER_WHEN%%:*} rest=${KILLER_WHEN#*:}
-seconds=${rest#*:}
-[ "${rest%%:*}" = "$number" ] || exec "$real" "$@"
+when=${KILLER_WHEN%%:*} seconds=${KILLER_WHEN#*:}
+# Once a time: whoever starts the controller arms this.
+if [ -z "$when" ] || ! mv "$KILLER_PLACE/armed" "$KILLER_PLACE/.armed" 2>/dev/null; then
+    exec "$real" "$@"
+fi
 
-kill_controller() {
-    echo "$KILLER_WHEN" >>"$KILLER_PLACE/killed"
-    kill -9 "$(cat "$KILLER_PLACE/controller")"
-}
+kill_controller() { kill -9 "$(cat "$KILLER_PLACE/controller")"; }
 
 case $when in
     before) kill_controller ;;

@@ -172,3 +172,33 @@ def test_get_input_data(tmp_path):
     assert get_input_data(tmp_path) == ["a", "b c"]
     with pytest.raises(FileNotFoundError):
         get_input_data(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("name", ["../esc", "a/b", "", " a", "a\nb", ".hidden", "x" * 101, 7, None])
+def test_a_job_has_a_name_that_can_be_a_folder(name):
+    with pytest.raises(ConfigurationError, match="cannot be the name of a job"):
+        Job(name, cmd=["true"])
+    job = Job("good", cmd=["true"])
+    with pytest.raises(ConfigurationError, match="cannot be the name of a job"):
+        job.name = name
+
+
+def test_a_misspelt_attribute_is_refused():
+    job = Job("job", cmd=["true"])
+    with pytest.raises(ConfigurationError, match="no setting 'input_file'; do you mean 'input_files'"):
+        job.input_file = ["a"]
+    with pytest.raises(ConfigurationError, match="no setting 'xyz'; it has: args, "):
+        job.xyz = 1
+    job.input_files = ("a", "b")
+    assert job.input_files == ["a", "b"]
+    with pytest.raises(AttributeError):
+        job.create_subjob(0).outputdir = "x"
+
+
+def test_a_subclass_of_a_job_may_have_more():
+    class Mine(Job):
+        pass
+
+    job = Mine("job", cmd=["true"])
+    job.note = "mine"
+    assert job.note == "mine"

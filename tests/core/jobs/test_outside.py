@@ -143,6 +143,16 @@ def test_a_held_task_is_released_with_more_memory(make, tokens):
     tracker.polled("t0", {0: HELD}, 3.0)  # three attempts is what the policy gives
     assert Cancel("t0", ("a",)) in tracker.take_effects()
     assert told(tracker) == ("failed", FailureKind.OUT_OF_MEMORY)
+    assert tracker.change(0).reason == "memory; was held, and released with 151 MB, then 227 MB"
+
+
+def test_a_released_task_that_completes_tells_of_it(make):
+    can = evolve(TERMS.capabilities, releases=True)
+    tracker = make(evolve(TERMS, capabilities=can, resources=Resources(memory_mb=100)))
+    tracker.polled("t0", {0: HELD}, 2.0)
+    tracker.recorded("t0", record(), {}, 3.0, 3.0)
+    assert told(tracker) == ("completed", None)
+    assert tracker.change(0).reason == "was held, and released with 151 MB"
 
 
 def test_a_held_task_that_cannot_be_released_is_submitted_again(make, tokens):
@@ -153,6 +163,22 @@ def test_a_held_task_that_cannot_be_released_is_submitted_again(make, tokens):
     tracker.released("t0", ("a",), "no permission", 3.0)
     assert Cancel("t0", ("a",)) in tracker.take_effects()
     assert tracker.next_submission(None, tokens).resources.memory_mb > 151
+
+
+def test_a_full_queue_is_waited_for_however_long_it_takes(tokens):
+    tracker = Tracker(1, TERMS)
+    tracker.begin()
+    tracker.next_submission(None, tokens)
+    now = 0.0
+    for _ in range(50):
+        tracker.doubtful("t0", "the queue is full", now, full=True)
+        for _ in range(2):
+            tracker.tick(now)
+            tracker.found("t0", {}, now)
+            now += 120.0
+        tracker.tick(now + 60.0)
+        now += 60.0
+        assert Reissue("t0") in tracker.take_effects()
 
 
 def test_an_expired_credential_pauses_and_does_not_fail(tokens):

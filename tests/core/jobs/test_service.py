@@ -9,6 +9,7 @@ from time import time
 import pytest
 
 from caf_core.errors import BackendError, ConfigurationError, PollError, SubmissionError
+from caf_core.jobs import service as jobs_service
 from caf_core.jobs.backend import Backend, Capabilities, Report, SchedulerState
 from caf_core.jobs.ledger import FailureKind, IntentState, MemoryLedger, TaskState
 from caf_core.jobs.retry import Remedy, RetryPolicy, Rule
@@ -192,7 +193,7 @@ def test_an_empty_job_ends(tmp_path, backend, request_of):
 
 
 def test_array_and_job_limits(tmp_path, request_of):
-    backend = Shell(array_limit=3, job_limit=5)
+    backend = Shell(array_limit=3, job_limit=5, check_interval=timedelta(seconds=0.05))
     house = House(backend)
     house.service.submit(request_of(), specs(tmp_path, ["true"] * 14))
     house.wait()
@@ -331,6 +332,27 @@ def test_some_tasks_are_ended_and_submitted_again(tmp_path, backend, request_of)
     assert house.service.status("job").counts[TaskState.COMPLETED] == 2
     assert executions(tmp_path) == {"0": 2, "1": 1, "2": 2}
     assert backend.sizes == [3, 2]
+    house.service.close()
+
+
+def test_a_scheduler_that_could_not_be_told_is_told_of_the_same_tasks(
+    tmp_path, backend, request_of, monkeypatch
+):
+    monkeypatch.setattr(jobs_service, "RETELL", 0.1)
+    house, told = House(backend), []
+    backend.script["cancel"] = [BackendError("no answer"), BackendError("no answer")]
+    monkeypatch.setattr(backend, "cancel", lambda ids: (told.append(len(ids)), Shell.cancel(backend, ids)))
+    forever = marking(tmp_path, 3, "while :; do sleep 0.05; done")
+    house.service.submit(request_of(retry=RetryPolicy.never()), forever)
+    house.wait(lambda _: len(executions(tmp_path)) == 3)
+    house.service.cancel_tasks("job", [1])
+    house.wait(lambda _: house.service.task("job", 1).state is TaskState.FAILED)
+    assert told == [1, 1, 1]
+    backend.script["cancel"] = [BackendError("no answer")]
+    house.service.cancel("job")
+    house.wait()
+    assert told[3:] == [2, 2]
+    assert house.service.status("job").counts[TaskState.FAILED] == 3
     house.service.close()
 
 

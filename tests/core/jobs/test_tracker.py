@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState
-from caf_core.jobs.effects import Cancel, Reissue, ScanRecords, Search, Settle, SplitTask
+from caf_core.jobs.effects import AskSoon, Cancel, Reissue, ScanRecords, Search, Settle, SplitTask
 from caf_core.jobs.ledger import FailureKind, Intent, IntentState, JobRecord, TaskChange, TaskState
 from caf_core.jobs.recovery import restore
 from caf_core.jobs.retry import Remedy, RetryPolicy, Rule
@@ -52,7 +52,7 @@ def test_from_submission_to_the_end(tokens):
     start = tracker.next_submission(None, tokens)
     assert states(tracker) == ["init", "init"]
     tracker.issued(start.token, ["7.0", "7.1"], 10.0)
-    assert tracker.take_effects() == [Settle("t0", IntentState.ISSUED, ("7.0", "7.1"))]
+    assert tracker.take_effects() == [Settle("t0", IntentState.ISSUED, ("7.0", "7.1")), AskSoon(5.0)]
     assert list(tracker.outstanding()) == [("t0", 0, "7.0"), ("t0", 1, "7.1")]
     tracker.reported("t0", {0: Report(SchedulerState.RUNNING, host="n1")}, 11.0)
     assert states(tracker) == ["running", "submitted"]
@@ -181,8 +181,10 @@ def test_a_record_proves_that_a_silent_submission_was_accepted(tokens):
     assert states(tracker) == ["completed", "completed"]
 
 
-def test_a_submission_is_not_issued_for_ever(tokens):
-    tracker = make(1)
+@pytest.mark.parametrize(("patience", "often"), [(timedelta(0), 3), (timedelta(hours=6), 8)])
+def test_a_submission_is_not_issued_for_ever(tokens, patience, often):
+    """Nobody takes it and nobody refuses it: that goes on for hours, and three times at least."""
+    tracker = make(1, evolve(TERMS, retry=RetryPolicy(patience=patience)))
     tracker.next_submission(None, tokens)
     issues = 1
     now = 0.0
@@ -196,7 +198,8 @@ def test_a_submission_is_not_issued_for_ever(tokens):
             if isinstance(effect, Reissue):
                 issues += 1
                 tracker.doubtful("t0", "no answer", now)
-    assert issues == 3
+    assert issues == often
+    assert now >= patience.total_seconds()
     assert tracker.change(0).failure is FailureKind.SUBMISSION
     assert tracker.change(0).reason == "no answer"
 

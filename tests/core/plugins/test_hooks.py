@@ -18,6 +18,7 @@ ORDER = [
     "caf_register_runners",
     "caf_register_payload_codecs",
     "caf_register_conditions",
+    "caf_register_plans",
     "caf_register_commands",
     "caf_iov_of_file",
     "caf_calibration_state_changed",

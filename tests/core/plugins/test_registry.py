@@ -78,6 +78,19 @@ def test_a_string_is_imported_only_when_asked(tmp_path, monkeypatch):
     assert registry.backend("inner").__qualname__ == "Lazy.Inner"
 
 
+def test_a_plan_is_no_class_but_a_value():
+    class Plugin:
+        @hookimpl
+        def caf_register_plans(self, register):
+            register("energy", plan)
+
+    plan = object()
+    registry = Registry([Plugin()])
+    assert registry.get(Kind.PLAN, "energy") is plan
+    with pytest.raises(UnknownPluginError, match="pandora comes with caf-pandora"):
+        registry.get(Kind.PLAN, "pandora")
+
+
 def test_resolve_takes_names_classes_and_instances():
     registry = Registry([strategies(Mine=Mine)])
     instance = Mine()
@@ -358,7 +371,7 @@ def test_loading_imports_no_heavy_module():
 def test_everything_that_the_core_registers_is_there():
     registry = Registry([builtin])
     registrations = registry.plugins[0].registrations
-    assert {one.kind for one in registrations} == set(Kind) - {Kind.BACKEND, Kind.STRATEGY}
+    assert {one.kind for one in registrations} == set(Kind) - {Kind.BACKEND, Kind.STRATEGY, Kind.PLAN}
     for one in registrations:
         assert callable(registry.get(one.kind, one.name)), one
     for codec in registry.codecs():

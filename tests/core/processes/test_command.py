@@ -1,5 +1,6 @@
 """Commands that are waited for."""
 
+import os
 import shlex
 import sys
 import threading
@@ -50,6 +51,12 @@ def test_output_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_command_that_does_not_read_its_input() -> None:
     assert command.execute(["true"], timeout=20, stdin="x" * 10**6).returncode == 0
+
+
+def test_input_that_names_a_file_without_a_text_name() -> None:
+    name = os.fsdecode(b"\xff\xe9 file")
+    result = command.execute(["od", "-An", "-tx1"], timeout=20, stdin=name)
+    assert result.stdout.split() == ["ff", "e9", "20", "66", "69", "6c", "65"]
 
 
 def test_a_descendant_that_keeps_the_output_open_is_not_waited_for(tmp_path: Path, fifo) -> None:

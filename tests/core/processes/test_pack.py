@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.jobs import pack
+from caf_core.testing.bench import wait_until
 
 
 @pytest.fixture
@@ -79,6 +80,43 @@ def test_a_cancelled_job_ends_its_task_and_writes_the_record(submission, fifo) -
     job.terminate()
     assert job.wait(30) == 128 + signal.SIGTERM  # a scheduler shall not take it for a success
     assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
+
+
+def test_a_task_that_is_told_to_end_before_its_job_was_cancelled(submission, fifo) -> None:
+    """Schedulers signal the processes of a job one after the other."""
+    line = fifo("line")
+    directory = submission(argv=["sh", "-c", f"echo $$ > '{line.path}'; sleep 1000"], grace_s=0.2)
+    job = subprocess.Popen(["/bin/sh", str(directory / "task.sh"), "1"])
+    task = int(line.read())
+    os.kill(task, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{task}").exists(), 30, "the task is gone")
+    job.terminate()
+    assert job.wait(30) == 128 + signal.SIGTERM
+    assert json.loads((directory / "records" / "1.json").read_text())["failure"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("ended", "again"),
+    [
+        ({"exit_code": 137, "failure": "exit_code"}, True),
+        ({"signal": 9, "failure": "exit_code"}, True),
+        ({"exit_code": None, "failure": "cancelled"}, True),
+        ({"exit_code": 1, "failure": "exit_code"}, False),
+        ({"signal": 9, "failure": "out_of_memory"}, False),
+        ({"exit_code": 0, "failure": None}, False),
+    ],
+)
+def test_what_was_killed_from_outside_is_executed_again_by_the_same_job(submission, ended, again) -> None:
+    directory = submission(argv=["true"])
+    script = ["/bin/sh", str(directory / "task.sh"), "1", "7_1"]
+    subprocess.run(script, check=True, timeout=60)
+    record = directory / "records" / "1.json"
+    first = json.loads(record.read_text()) | ended
+    record.write_text(json.dumps(first))
+    subprocess.run(script, check=True, timeout=60, capture_output=True)
+    after = json.loads(record.read_text())
+    assert (after != first) is again
+    assert not again or after["exit_code"] == 0
 
 
 def test_a_job_that_is_begun_again_takes_up_its_claim(submission, fifo) -> None:

@@ -164,7 +164,10 @@ def test_the_desk_over_http_is_the_same_desk(rig: Rig) -> None:
         here.job,
     )
     assert set(there.seen) <= set(here.seen) | {0, 1}
+    while desk.wait(0.1):  # what has happened so far
+        pass
     desk.died(number, {1: "told so by a test"})
+    assert desk.wait(30)
     assert 1 in desk.crews()[0].dead
     remote.close()
 

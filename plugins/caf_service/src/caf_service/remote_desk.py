@@ -19,6 +19,7 @@ class RemoteDesk:
     def __init__(self, address: Address) -> None:
         self._transport = Transport(address)
         self._waiting = Transport(address)
+        self._count = 0
 
     def close(self) -> None:
         """Close the connections."""
@@ -31,7 +32,9 @@ class RemoteDesk:
 
     def wait(self, seconds: float) -> bool:
         """See ``AgentDesk``."""
-        return bool(self._waiting.get("/agent/changes", wait=min(seconds, 60.0))["changed"])
+        told = self._waiting.get("/agent/changes", wait=min(seconds, 60.0), seen=self._count)
+        before, self._count = self._count, int(told["count"])
+        return self._count != before
 
     def tokens(self, calibration: int, workers: Sequence[int], *, revoke: bool = True) -> Mapping[int, str]:
         """See ``AgentDesk``."""

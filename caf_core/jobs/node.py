@@ -10,18 +10,17 @@ nothing but the standard library of Python 3.9 or later. ``execute_task`` must b
 from __future__ import annotations
 
 import errno
-import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 
 from caf_core.jobs import workspace
 from caf_core.processes import warden
+from caf_core.processes.lean import dump_json, load_json, signal
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 SCHEMA = 1
@@ -97,7 +96,7 @@ def read_spec(directory: str, position: int) -> dict[str, Any]:
         raise IndexError(f"there is no task at position {position} of {directory}")
     begin = int(offsets[0])
     size = int(offsets[1]) - begin if len(offsets) > 1 else None
-    spec: dict[str, Any] = json.loads(_read(f"{directory}/manifest.jsonl", begin, size))
+    spec: dict[str, Any] = load_json(_read(f"{directory}/manifest.jsonl", begin, size))
     return spec
 
 
@@ -140,7 +139,7 @@ def _again(path: str) -> str:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            record = json.load(stream)
+            record = load_json(stream.read())
     except FileNotFoundError:
         return ""
     failure = record.get("failure")
@@ -158,7 +157,7 @@ def write_record(directory: str, position: int, record: Mapping[str, Any]) -> No
     new = f"{directory}/records/.{position}.{os.getpid()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        workspace.write_all(fd, json.dumps(record).encode())
+        workspace.write_all(fd, dump_json(record).encode())
     finally:
         os.close(fd)
     os.rename(new, f"{directory}/records/{position}.json")
@@ -194,7 +193,9 @@ def _carry_out(
 def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, Any]) -> tuple[str, str]:
     how = f"exit code {ended.exit_code}"
     if ended.signal is not None:
-        how = f"killed by signal {ended.signal} ({signal.Signals(ended.signal).name})"
+        from signal import Signals
+
+        how = f"killed by signal {ended.signal} ({Signals(ended.signal).name})"
     if ended.ended_by == "cancelled":
         return "cancelled", "cancelled"
     if ended.ended_by == "orphaned":
@@ -240,8 +241,8 @@ def _calling(call: dict[str, Any]) -> Callable[[], None]:
     return function
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Execute the task ``[--detached] DIRECTORY POSITION [ID]``; what came of it is in the record."""
+def main(arguments: Sequence[str]) -> None:
+    """Execute the task ``[--detached] DIRECTORY POSITION [ID]``, leave a record, and exit."""
     execute = execute_task
     if arguments[0] == "--detached":
         from caf_core.jobs.detached import execute_detached as execute  # type: ignore[assignment]  # as needed
@@ -252,4 +253,6 @@ def main(arguments: Sequence[str]) -> int:
     if "skipped" in record:
         print(f"caf: task {position} of {directory}: {record['skipped']}", file=sys.stderr)  # noqa: T201 - the log of the scheduler
     # A scheduler that ended the task shall not take it for one that succeeded.
-    return 128 + signal.SIGTERM if record.get("failure") == "cancelled" else 0
+    code = 128 + signal.SIGTERM if record.get("failure") == "cancelled" else 0
+    sys.stderr.flush()
+    os._exit(code)  # there is nothing to free, and that takes as long as a small task

@@ -1,23 +1,23 @@
 """The folder in which an attempt works: made, filled, searched for outputs; packed with ``node.py``."""
 
-# ruff: noqa: PTH102, PTH103, PTH112, PTH117, PTH118, PTH119, PTH120, PTH123, PTH207, PTH208
+# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH117, PTH118, PTH119, PTH120, PTH123, PTH207, PTH208
 # pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
 
-import functools
-import glob
-import json
 import os
-from collections.abc import Sequence
+
+from caf_core.processes import lean
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 CALL_FILE = "call.json"
 INPUT_FILE = "input_files.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_BLOCK = 1 << 20  # bytes
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 INHERITED = (
@@ -36,22 +36,16 @@ def environment(spec: dict[str, Any], directory: str) -> dict[str, str]:
         spec: Its line of the manifest.
         directory: The submission's directory.
     """
-    env = _inherited().copy()
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env.setdefault("PATH", DEFAULT_PATH)
+    if "LC_ALL" not in env:
+        env.setdefault("LANG", "C.UTF-8")
     for name in THREAD_VARIABLES:
         env[name] = str(spec.get("cpus") or 1)
     env["CAF_TASK"] = str(spec["task"])
     env["CAF_ATTEMPT"] = str(spec["attempt"])
     env["CAF_JOB_DIR"] = directory
     env.update(spec.get("env") or {})
-    return env
-
-
-@functools.cache
-def _inherited() -> dict[str, str]:
-    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    env.setdefault("PATH", DEFAULT_PATH)
-    if "LC_ALL" not in env:
-        env.setdefault("LANG", "C.UTF-8")
     return env
 
 
@@ -115,6 +109,10 @@ class Workspace:
     def _glob(self, pattern: str) -> list[str]:
         if os.path.isabs(pattern) or ".." in pattern.split("/"):
             return []  # what lies outside is not this attempt's
+        if not any(special in pattern for special in "*?["):
+            return [pattern] if os.path.lexists(os.path.join(self.path, pattern)) else []
+        import glob  # as slow to import as all else here together
+
         here = os.path.join(glob.escape(self.path), "")
         return [path[len(self.path) + 1 :] for path in glob.glob(here + pattern, recursive=True)]
 
@@ -131,25 +129,32 @@ class Workspace:
         if spec.get("call"):
             self._write(CALL_FILE, spec["call"])
         for source in spec.get("sandbox") or ():
-            import shutil  # slow to import, and seldom needed
-
             target = os.path.join(self.path, os.path.basename(source.rstrip("/")))
             self._own.add(os.path.basename(target))
             if os.path.isdir(source):
+                import shutil  # slow to import, and seldom needed
+
                 shutil.copytree(source, target)
             else:
-                shutil.copy2(source, target)
+                copy_file(source, target)
 
     def _write(self, name: str, value: object) -> None:
         self._own.add(name)
         path = f"{self.path}/{name}"
         if "/" in name:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            write_all(fd, json.dumps(value).encode())
-        finally:
-            os.close(fd)
+        with open(path, "wb", buffering=0) as stream:
+            write_all(stream.fileno(), lean.dump_json(value).encode())
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy a file with its permissions and its time, as ``shutil.copy2`` does."""
+    with open(source, "rb", buffering=0) as old, open(target, "wb", buffering=0) as new:
+        while block := old.read(_BLOCK):
+            write_all(new.fileno(), block)
+        state = os.fstat(old.fileno())
+    os.chmod(target, state.st_mode & 0o7777)
+    os.utime(target, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
 import time
 
 from caf_core.processes import tree
+from caf_core.processes.lean import signal
 
 GRACE = 5.0
 """How long a task that is asked to end may take before it is killed [s]."""
@@ -26,7 +26,11 @@ OVERTAKEN = 0.5
 """A scheduler that ends a job tells its processes one after the other. If the task is told first, and is gone
 before us, our own signal follows within this time [s].
 """
-_REASONS = {signal.SIGTERM: "cancelled", signal.SIGINT: "cancelled", signal.SIGHUP: "orphaned"}
+_REASONS: dict[int, str] = {
+    signal.SIGTERM: "cancelled",
+    signal.SIGINT: "cancelled",
+    signal.SIGHUP: "orphaned",
+}
 SET_CHILD_SUBREAPER = 36
 _SET_PARENT_DEATH_SIGNAL = 1
 
@@ -125,12 +129,12 @@ def watch(pid: int, begin: float, walltime: float | None, grace: float) -> Ended
             ended.leftovers += kill_descendants(ended, pid)
             break
         elif not ended.ended_by:
-            ended.ended_by = _REASONS.get(signal.Signals(number), "") if number else "walltime"
+            ended.ended_by = _REASONS.get(number, "") if number else "walltime"
             tree.send(tree.descendants(os.getpid()), signal.SIGTERM)
             deadline = time.monotonic() + grace
     if not ended.ended_by and (ended.signal == signal.SIGTERM or ended.exit_code == 128 + signal.SIGTERM):
         info = signal.sigtimedwait(WATCHED - {signal.SIGCHLD}, OVERTAKEN)
-        ended.ended_by = _REASONS[signal.Signals(info.si_signo)] if info else ""
+        ended.ended_by = _REASONS[info.si_signo] if info else ""
     ended.seconds = time.monotonic() - begin
     return ended
 

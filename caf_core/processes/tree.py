@@ -3,16 +3,19 @@
 Only the standard library is used, so that this works on a batch node too. Linux only: it reads ``/proc``.
 """
 
-# ruff: noqa: PTH123, PTH208
-# pathlib takes longer to import than all else here together, and os serves as well.
+# ruff: noqa: PTH123, PTH208, SIM105
+# pathlib and contextlib take longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable
+
+from caf_core.processes.lean import signal
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 POLL_SECONDS = 0.02
 
@@ -78,15 +81,19 @@ def send(pids: Iterable[int], number: int) -> None:
     ours = os.getpgrp()
     groups = set()
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             group = os.getpgid(pid)
             if group != ours:
                 groups.add(group)
             else:
                 os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # it has ended, or is not ours
     for group in groups:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):
+            pass
 
 
 def end_tree(

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 
+from caf_core.processes.lean import signal
 from caf_core.processes.subreaper import GRACE, Ended, become_subreaper, watch
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["GRACE", "Ended", "execute_command", "execute_python"]
 

@@ -8,7 +8,6 @@ outputs.
 
 import json
 import re
-import shlex
 import shutil
 import sys
 import tarfile
@@ -23,6 +22,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Report, SchedulerState, Submission
 from caf_core.jobs.detached import CHUNK, FILE, JSON, TREE
 from caf_core.jobs.node import read_spec
+from caf_core.jobs.pack import start
 from caf_htcondor.follow import LOG, Followed
 from caf_htcondor.submit_file import Shape
 
@@ -34,11 +34,7 @@ _SCRIPT = """\
 #!/bin/sh
 # Executes one task in the folder that HTCondor made for it:  /bin/sh detached.sh POSITION ID
 mkdir -p "./$1" || exit 126
-for python in {python} python3 /usr/local/bin/python3 /usr/bin/python3; do
-    if "$python" -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' </dev/null >/dev/null 2>&1; then
-        exec "$python" -S ./node.pyz --detached . "$1" "$2" </dev/null
-    fi
-done
+{start}
 exit 127
 """
 
@@ -58,7 +54,8 @@ def shape_of_transfer(submission: Submission, initialdir: str | None) -> Shape:
     shutil.rmtree(travel, ignore_errors=True)
     travel.mkdir()
     (directory / BACK).mkdir(exist_ok=True)
-    (travel / "detached.sh").write_text(_SCRIPT.format(python=shlex.quote(sys.executable)), encoding="utf-8")
+    search = start(sys.executable, './node.pyz --detached . "$1" "$2"')
+    (travel / "detached.sh").write_text(_SCRIPT.format(start=search), encoding="utf-8")
     luggage = _Luggage(travel)
     with (travel / "queue.txt").open("w", encoding="utf-8") as queue:
         for begin in range(0, submission.size, CHUNK):

@@ -1,10 +1,12 @@
 """What travels to a batch node: the bootstrap script and the zip file, executed as a node would."""
 
+import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -57,9 +59,8 @@ def test_a_node_without_python_writes_the_record_itself(submission, tmp_path: Pa
     for tool in ("dirname", "tr", "uname", "sed", "grep", "head", "date", "cat", "mv"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     script = (directory / "task.sh").read_text()
-    script = script.replace("/usr/bin/python3", "/no/python3").replace(
-        pack.script.__globals__["sys"].executable, "/no/python"
-    )
+    for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        script = script.replace(f"{python} ", "/no/python ").replace(f"{python};", "/no/python;")
     (directory / "task.sh").write_text(script)
     done = execute(directory, "1", 'a"b', env={"PATH": str(tmp_path / "bin")})
     assert (done.returncode, done.stderr) == (127, "caf: no Python 3.9 or later was found on this node\n")
@@ -139,6 +140,37 @@ def test_a_job_that_is_begun_again_takes_up_its_claim(submission, fifo) -> None:
     os.kill(again.pid, signal.SIGTERM)
     again.wait(30)
     assert json.loads(record.read_text())["scheduler_id"] == "7_1"
+
+
+def test_another_version_of_python_takes_the_source_and_not_the_byte_code(
+    submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = submission()
+    pack.archive.cache_clear()
+    monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"\x00\x01\r\n")
+    (directory / "node.pyz").write_bytes(pack.archive())
+    pack.archive.cache_clear()
+    assert execute(directory, "1").returncode == 0
+    assert json.loads((directory / "records" / "1.json").read_text())["exit_code"] == 0
+
+
+@pytest.mark.parametrize("version", ["Python 3.8.20", "Python 3.8+", "Python 2.7.18", "", "Python 3.4"])
+def test_an_old_python_is_passed_over(submission, tmp_path: Path, version: str) -> None:
+    directory = submission()
+    old = tmp_path / "old"
+    old.write_text(f"#!/bin/sh\necho '{version}'\nexit 0\n")
+    old.chmod(0o755)
+    (directory / "task.sh").write_text(pack.script(str(old)))
+    assert execute(directory, "1").returncode == 0
+    assert json.loads((directory / "records" / "1.json").read_text())["exit_code"] == 0
+
+
+def test_what_lies_in_the_working_directory_is_not_imported(submission, tmp_path: Path) -> None:
+    directory = submission()
+    for name in ("os", "ctypes", "_json", "caf_core"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the working directory')\n")
+    done = execute(directory, "1", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_zip_holds_the_same_bytes_every_time(tmp_path: Path) -> None:

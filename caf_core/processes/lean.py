@@ -1,0 +1,71 @@
+"""Parts of the standard library without what they import: every task on a batch node pays for that.
+
+``signal`` imports ``enum``, and ``json`` imports ``re``; with them the node program would take twice as long
+to start. Their halves in C suffice here. Another Python than CPython may lack those, and has the rest.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # the real one would import typing, which is slow
+if TYPE_CHECKING:
+    import signal
+    from typing import Any
+else:
+    try:
+        import _signal as signal
+    except ImportError:
+        import signal
+
+__all__ = ["dump_json", "load_json", "signal"]
+
+in_c: Any
+try:
+    import _json as in_c
+except ImportError:
+    in_c = None
+
+
+class _Scanning:
+    """What the scanner in C asks about; these are the defaults of ``json.loads``."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float  # of NaN, Infinity and -Infinity
+
+
+def load_json(text: str | bytes) -> Any:
+    """The value of a JSON text, as from ``json.loads``.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
+    if in_c is None:
+        import json
+
+        return json.loads(text)
+    words = (text.decode() if isinstance(text, bytes) else text).strip(" \t\r\n")
+    try:
+        value, end = in_c.make_scanner(_Scanning)(words, 0)
+    except StopIteration:
+        end = -1
+    if end != len(words):
+        raise ValueError(f"this is not JSON: {words[:100]!r}")
+    return value
+
+
+def dump_json(value: object) -> str:
+    """A value as JSON text, as from ``json.dumps``."""
+    if in_c is None:
+        import json
+
+        return json.dumps(value)
+    escape = in_c.encode_basestring_ascii
+    encode = in_c.make_encoder(None, _refuse, escape, None, ": ", ", ", False, False, True)
+    return "".join(encode(value, 0))
+
+
+def _refuse(value: object) -> None:
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")

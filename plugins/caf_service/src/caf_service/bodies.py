@@ -74,6 +74,7 @@ class Failure(Body):
     serial: Number = 0
     message: str = Field(max_length=2000)
     log: str = Field("", max_length=1 << 16)
+    excused: bool = False
 
 
 class Workers(Body):
@@ -92,6 +93,7 @@ class Deaths(Body):
     """Workers that have ended, and why."""
 
     workers: dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], str] = Field(max_length=100_000)
+    excused: list[Number] = Field([], max_length=100_000)
 
 
 class Note(Body):

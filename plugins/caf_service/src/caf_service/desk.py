@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -95,8 +95,10 @@ class AgentDesk(Protocol):
     def note(self, calibration: int, job: str) -> None:
         """Have something written down that ``Crew.job`` says from then on."""
 
-    def died(self, calibration: int, workers: Mapping[int, str]) -> None:
-        """Workers have ended before their time: worker -> reason."""
+    def died(self, calibration: int, workers: Mapping[int, str], *, excused: Collection[int] = ()) -> None:
+        """Workers have ended before their time: worker -> reason; some may be excused, see
+        ``engine.Died``.
+        """
 
     def resubmitted(self, calibration: int, workers: Sequence[int]) -> None:
         """Workers were submitted again."""
@@ -161,12 +163,13 @@ class Desk:
 
         self._thread.do(noted)
 
-    def died(self, calibration: int, workers: Mapping[int, str]) -> None:
+    def died(self, calibration: int, workers: Mapping[int, str], *, excused: Collection[int] = ()) -> None:
         """See ``AgentDesk``."""
 
         def done(store: Store) -> None:
             before = self._snapshot(store, calibration)
-            self._conductor.handle(store, calibration, Died(tuple(workers), self._clock()))
+            last = list(workers.values())[-1][:2000] if workers else ""
+            self._conductor.handle(store, calibration, Died(tuple(workers), self._clock(), last, excused))
             for worker, reason in workers.items():
                 if worker not in before.dead and not before.state.ended:
                     store.log(calibration, "died", f"worker {worker}: {reason[:2000]}", self._clock())

@@ -1,6 +1,6 @@
 """How a calibration goes through its plan: events in, effects out; no clock, no files, no database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from math import ceil
 from typing import Any
@@ -60,9 +60,10 @@ class Snapshot:
         serial: The number of the step among all steps, from 1.
         reported: The workers that have reported in this step.
         used: Those whose results the update uses; fixed when the quorum was reached.
-        failures: How many workers have died or failed so far, each time they did.
+        failures: How many workers have died or failed so far, each time they did; not those excused.
         resubmissions: How often workers were submitted again, in bulk.
         dead: Workers that died and were not submitted again: worker -> since when [s since the epoch].
+        excused: Workers whose end was excused: worker -> the serial of the step in which that was.
         message: Why it ended.
     """
 
@@ -78,6 +79,7 @@ class Snapshot:
     failures: int = 0
     resubmissions: int = 0
     dead: Mapping[int, float] = field(factory=dict)
+    excused: Mapping[int, int] = field(factory=dict)
     message: str = ""
 
     @property
@@ -110,10 +112,19 @@ class Reported:
 
 @frozen
 class Died:
-    """Workers ended before the calibration did, or reported a failure."""
+    """Workers ended before the calibration did, or reported a failure.
+
+    Args:
+        workers: Which ones.
+        now: When [s since the epoch].
+        reason: Why the last of them did, for people.
+        excused: Those of them that ended through no fault of their own, such as at their time limit.
+    """
 
     workers: Sequence[int]
     now: float
+    reason: str = ""
+    excused: Collection[int] = ()
 
 
 @frozen
@@ -206,8 +217,8 @@ def advance(one: Snapshot, event: Event) -> tuple[Snapshot, list[Effect]]:
     match event:
         case Reported(worker, serial):
             return _reported(one, worker, serial)
-        case Died(workers, now):
-            return _died(one, workers, now)
+        case Died():
+            return _died(one, event)
         case Resubmitted(workers):
             left = {worker: since for worker, since in one.dead.items() if worker not in workers}
             return evolve(one, dead=left, resubmissions=one.resubmissions + 1), []
@@ -255,14 +266,23 @@ def _reported(one: Snapshot, worker: int, serial: int) -> tuple[Snapshot, list[E
     return after, [MakeUpdate(one.serial, used, missing)]
 
 
-def _died(one: Snapshot, workers: Sequence[int], now: float) -> tuple[Snapshot, list[Effect]]:
-    new = [
-        worker for worker in dict.fromkeys(workers) if worker not in one.dead and 0 <= worker < one.workers
+def _died(one: Snapshot, event: Died) -> tuple[Snapshot, list[Effect]]:
+    known = dict.fromkeys(event.workers)
+    new = [worker for worker in known if worker not in one.dead and 0 <= worker < one.workers]
+    # Once a step and worker: those that never get anywhere shall not be submitted again for ever.
+    forgiven = [
+        worker for worker in new if worker in event.excused and one.excused.get(worker, 0) < one.serial
     ]
-    failures = one.failures + len(new)
-    after = evolve(one, failures=failures, dead={**one.dead, **dict.fromkeys(new, now)})
-    if failures >= one.workers and new:
-        return _end(after, State.FAILED, f"{failures} workers have failed, as many as there are")
+    failures = one.failures + len(new) - len(forgiven)
+    after = evolve(
+        one,
+        failures=failures,
+        dead={**one.dead, **dict.fromkeys(new, event.now)},
+        excused={**one.excused, **dict.fromkeys(forgiven, one.serial)},
+    )
+    if failures >= one.workers and failures > one.failures:
+        last = f"; the last one, worker {new[-1]}: {event.reason}" if event.reason else ""
+        return _end(after, State.FAILED, f"{failures} workers have failed, as many as there are{last}")
     if len(after.dead) > after.spare:
         return after, [Resubmit(tuple(sorted(after.dead)))]
     return after, []

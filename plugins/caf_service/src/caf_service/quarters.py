@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from caf_core.calibration.own_code import own_folders
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.task import Resources, TaskSpec
 from caf_core.jobs.units import size_mb, time_span
@@ -28,6 +29,7 @@ class Terms:
         pending: How long a dead worker's task may take to end before it is cancelled [s].
         retention: How long the logs of workers whose calibration failed are kept [s].
         patience: How long workers wait for a service that is away [s].
+        trouble: For how long it is tried to submit workers where something fails that may pass [s].
         resources: What a worker needs, where the calibration says nothing.
     """
 
@@ -37,6 +39,7 @@ class Terms:
     pending: float = 30.0
     retention: float = 7 * 86400.0
     patience: float = 2700.0
+    trouble: float = 300.0
     resources: Resources = field(factory=Resources)
 
 
@@ -94,7 +97,7 @@ class Quarters:
     def tasks(self, crew: Crew, resources: Resources) -> list[TaskSpec]:
         """What is executed: one task a worker."""
         home = self.home(crew.calibration)
-        env = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        env = {"PYTHONPATH": path} if (path := python_path(os.environ)) else {}
         return [
             TaskSpec(
                 output_dir=home / "workers" / str(worker),
@@ -159,6 +162,12 @@ class Quarters:
     @property
     def _url_file(self) -> Path:
         return self.place.directory.absolute() / "url"
+
+
+def python_path(environ: Mapping[str, str]) -> str:
+    """Where workers find what this process finds: a plan may lie beside the script that has it executed."""
+    said = filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.pathsep.join(dict.fromkeys([*own_folders(), *said]))
 
 
 def _write(file: Path, text: str, mode: int) -> None:

@@ -1,6 +1,6 @@
 """The agent's desk in a service elsewhere: what ``caf agent`` works with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from caf_service.desk import Crew, Seen
@@ -46,9 +46,12 @@ class RemoteDesk:
         """See ``AgentDesk``."""
         self._transport.post(f"/agent/{calibration}/note", {"job": job})
 
-    def died(self, calibration: int, workers: Mapping[int, str]) -> None:
+    def died(self, calibration: int, workers: Mapping[int, str], *, excused: Collection[int] = ()) -> None:
         """See ``AgentDesk``."""
-        content = {"workers": {str(worker): reason for worker, reason in workers.items()}}
+        content = {
+            "workers": {str(worker): reason for worker, reason in workers.items()},
+            "excused": list(excused),
+        }
         self._transport.post(f"/agent/{calibration}/died", content)
 
     def resubmitted(self, calibration: int, workers: Sequence[int]) -> None:

@@ -99,14 +99,28 @@ def take(
     return "counted"
 
 
-def fail(store: Store, conductor: Conductor, who: Identity, serial: int, message: str, now: float) -> None:
-    """A worker has failed; it counts as dead."""
+def fail(
+    store: Store,
+    conductor: Conductor,
+    who: Identity,
+    serial: int,
+    message: str,
+    now: float,
+    *,
+    excused: bool = False,
+) -> None:
+    """A worker cannot go on; it counts as dead, and unless it is excused as failed."""
     facts = facts_of(store, who)
     before = conductor.snapshot(store, facts.id)
     if before.state.ended:
         return
-    conductor.handle(store, facts.id, Died((who.worker,), now))
-    store.log(facts.id, "failed worker", f"worker {who.worker}, step {serial}: {message}", now)
+    conductor.handle(store, facts.id, Died((who.worker,), now, message, (who.worker,) if excused else ()))
+    store.log(
+        facts.id,
+        "ended worker" if excused else "failed worker",
+        f"worker {who.worker}, step {serial}: {message}",
+        now,
+    )
 
 
 def facts_of(store: Store, who: Identity) -> Facts:

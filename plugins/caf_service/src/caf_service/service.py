@@ -208,9 +208,11 @@ class Service:
             store, self.thread, self.conductor, self.areas, who, serial, upload, self._clock()
         )
 
-    def worker_failed(self, store: Store, who: Identity, serial: int, message: str) -> None:
-        """A worker has failed."""
-        reporting.fail(store, self.conductor, who, serial, message, self._clock())
+    def worker_failed(
+        self, store: Store, who: Identity, serial: int, message: str, *, excused: bool = False
+    ) -> None:
+        """A worker cannot go on."""
+        reporting.fail(store, self.conductor, who, serial, message, self._clock(), excused=excused)
 
     # The life of the service
 

@@ -6,16 +6,12 @@ token is revoked, or at its time limit.
 """
 
 import argparse
-import importlib
-import json
 import logging
-import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,32 +20,20 @@ from attrs import define, field, frozen
 
 from caf_core.errors import CafError
 from caf_service.child import Child
+from caf_service.endings import EXCUSED, Ending
 from caf_service.errand import Errand, digest
 from caf_service.patience import AbandonedError, Patience
-from caf_service.plan import Work
+from caf_service.stepping import perform, result_of, tail_of, warm
 from caf_service.transport import Address, RefusedError, ServiceError, Transport, UnreachableError
 
 log = logging.getLogger("caf.worker")
 
-LOG_TAIL = 48 * 1024
 MESSAGE = 2000
+"""So much of a message is told."""
 UPLOADS = 5
 """How often a result is sent that arrives damaged."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What tells libraries how many threads to start."""
 QUICKEST = 1.0
 """A service that tells a worker to wait, and does not let it wait, is asked no oftener than this [s]."""
-
-
-class Ending(IntEnum):
-    """Why a worker ends; its exit code."""
-
-    OVER = 0
-    FAILED = 1
-    REVOKED = 3
-    ABANDONED = 4
-    TIME_LIMIT = 5
-    SIGNALLED = 143
 
 
 class _End(Exception):
@@ -84,12 +68,14 @@ class Worker:
         directory: Where it works.
         terms: What it keeps to.
         clock: Tells the time [s].
+        sleep: Waits for so many seconds of that time.
     """
 
     transport: Transport
     directory: Path
     terms: Terms = field(factory=Terms)
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
     _until: float = field(init=False)
     _patience: Patience = field(init=False)
     _child: Child | None = field(default=None, init=False)
@@ -162,8 +148,11 @@ class Worker:
         code, self._child = self._child.poll(), None
         if code != 0:
             how = f"exit code {code}" if code is not None and code > 0 else f"signal {-(code or 0)}"
-            raise _End(Ending.FAILED, f"step {told['serial']} ({state}) ended with {how}")
-        self._report(told["serial"], _result(answer, work))
+            # Of an error in Python that is the error itself.
+            last = tail_of(home / "log").strip().rpartition("\n")[2][:500]
+            words = f"step {told['serial']} ({state}) ended with {how}"
+            raise _End(Ending.FAILED, f"{words}: {last}" if last else words)
+        self._report(told["serial"], result_of(answer, work))
         shutil.rmtree(home, ignore_errors=True)
 
     def _live(self, state: str, serial: int) -> None:
@@ -198,10 +187,15 @@ class Worker:
 
     def _complain(self, serial: int, message: str, ending: Ending = Ending.FAILED) -> None:
         """Tell the service of a failure, if it can be told; the agent finds out by itself otherwise."""
-        tail = _tail(self.directory / "steps" / str(serial) / "log")
+        tail = tail_of(self.directory / "steps" / str(serial) / "log")
         sys.stderr.write(f"{message}\n{tail}")
         try:
-            content = {"serial": serial, "message": message[:MESSAGE], "log": tail}
+            content = {
+                "serial": serial,
+                "message": message[:MESSAGE],
+                "log": tail,
+                "excused": ending in EXCUSED,
+            }
             # Who ends it from outside does not wait for long.
             Patience(30.0 if ending is Ending.FAILED else 2.0).ask(
                 lambda: self.transport.post("/worker/failure", content)
@@ -216,68 +210,7 @@ class Worker:
 
     def _pause(self, seconds: float) -> None:
         self._check_time()
-        time.sleep(min(seconds, max(0.0, self._until - self.clock())))
-
-
-def warm(reference: str) -> None:
-    """Import in advance what every step needs: its process has it then, and need not spend seconds on it.
-
-    Libraries for linear algebra start threads when they are imported; what is forked shall have none, unless
-    the environment says how many are wanted.
-    """
-    added = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
-    try:
-        importlib.import_module(reference.partition(":")[0])
-    except Exception as error:  # the step itself will fail of it, and its log is what people are shown
-        log.warning("%s cannot be imported: %s", reference, error)
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
-def perform(function: str, command: str, work: Work, answer: Path) -> Sequence[str] | None:
-    """In the child: do a step of a plan; where its result lies goes into a file.
-
-    Args:
-        function: ``Plan.work``.
-        command: ``Plan.command``.
-        work: The step.
-        answer: The file.
-    Returns:
-        The command that is still to be executed, if there is one.
-    """
-    argv: Sequence[str] | None = None
-    if command:
-        argv, path = _named(command)(work)
-    else:
-        path = _named(function)(work)
-    answer.write_text(json.dumps({"file": str(path)}), encoding="utf-8")
-    return argv
-
-
-def _named(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _result(answer: Path, work: Work) -> Path:
-    path = work.directory / str(json.loads(answer.read_text(encoding="utf-8"))["file"])
-    if not path.is_file():
-        raise _End(Ending.FAILED, f"step {work.position.serial} left no file {path}")
-    return path
-
-
-def _tail(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - LOG_TAIL))
-            return stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
+        self.sleep(min(seconds, max(0.0, self._until - self.clock())))
 
 
 def address_of(url: str, url_file: Path | None, token_file: Path, certificate: Path | None) -> Address:

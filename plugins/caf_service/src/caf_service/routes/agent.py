@@ -51,7 +51,7 @@ async def note(service: Serving, number: Id, body: Note) -> dict[str, str]:
 async def died(service: Serving, number: Id, body: Deaths) -> dict[str, str]:
     """Workers have ended before their time."""
     workers = {int(worker): reason for worker, reason in body.workers.items()}
-    await asyncio.to_thread(service.desk.died, number, workers)
+    await asyncio.to_thread(service.desk.died, number, workers, excused=body.excused)
     return _OK
 
 

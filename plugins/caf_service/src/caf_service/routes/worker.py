@@ -105,7 +105,10 @@ async def failure(service: Serving, who: Who, body: Failure) -> dict[str, Any]:
     """Say that you cannot go on."""
     if body.log:
         await asyncio.to_thread(_keep_log, service, who, body.log)
-    await stored(service, lambda store: service.worker_failed(store, who, body.serial, body.message))
+    await stored(
+        service,
+        lambda store: service.worker_failed(store, who, body.serial, body.message, excused=body.excused),
+    )
     return {"status": "noted"}
 
 

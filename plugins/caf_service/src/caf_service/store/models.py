@@ -77,6 +77,7 @@ def _calibration(base: Any, db: peewee.Database) -> Any:
         failures = peewee.IntegerField()
         resubmissions = peewee.IntegerField()
         dead = peewee.TextField()
+        excused = peewee.TextField(default="{}")
         message = peewee.TextField()
         output = peewee.TextField(default="")
         job = peewee.TextField(default="")

@@ -136,6 +136,7 @@ class Store:
             failures=row.failures,
             resubmissions=row.resubmissions,
             dead={int(worker): since for worker, since in json.loads(row.dead).items()},
+            excused={int(worker): serial for worker, serial in json.loads(row.excused).items()},
             message=row.message,
         )
 
@@ -291,5 +292,6 @@ def _changing(one: Snapshot) -> dict[str, Any]:
         "failures": one.failures,
         "resubmissions": one.resubmissions,
         "dead": _text({str(worker): since for worker, since in one.dead.items()}),
+        "excused": _text({str(worker): serial for worker, serial in one.excused.items()}),
         "message": one.message,
     }

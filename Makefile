@@ -11,7 +11,7 @@ EDITABLE := -e . $(foreach p,$(wildcard caf_*/pyproject.toml plugins/*/pyproject
 # Many tests wait for schedulers more than they compute.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
 
-.PHONY: help setup demo demo-pandora test lint test-slow test-clusters benchmark docs clean
+.PHONY: help setup demo demo-pandora test lint test-slow test-postgresql test-clusters benchmark docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,11 +38,14 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: $(STAMP)  ## Run the tests and check the code
-	$(PY) -m pytest -n $(WORKERS) -m "not slow and not cluster"
+	$(PY) -m pytest -n $(WORKERS) -m "not slow and not cluster and not postgresql"
 	@$(MAKE) --no-print-directory lint
 
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
-	$(PY) -m pytest -n $(WORKERS) -m "slow and not cluster"
+	$(PY) -m pytest -n $(WORKERS) -m "slow and not cluster and not postgresql"
+
+test-postgresql: $(STAMP)  ## The tests of the service, the slow ones too, on a real PostgreSQL, which is started here
+	tests/service/with-postgresql $(PY) -m pytest -n $(WORKERS) -m postgresql tests/service
 
 test-clusters: $(STAMP)  ## The tests on a real HTCondor and a real Slurm, which are started here
 	$(PY) -m pytest -n 4 --dist loadgroup -m cluster tests/clusters

@@ -74,3 +74,34 @@ send() {
     shift
     for pid; do kill "-$signal" "$pid" 2>/dev/null || true; done
 }
+
+# install_packages PACKAGE...: install those of Debian's packages that are missing; this needs root, and "alone".
+install_packages() {
+    # What is there already must not be removed in favour of these (other schedulers have commands of the same
+    # name), and no daemon may be started with a configuration that is not ours.
+    local log=$base/apt.log policy=/usr/sbin/policy-rc.d ours=0 status=1 package attempt missing=()
+    local apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    for package; do
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ ! -e $policy ]; then
+        ours=1
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
+    for attempt in 1 2 3; do
+        # The lists of packages may be missing, or older than the archive.
+        if DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends --no-remove "${missing[@]}" >"$log" 2>&1; then
+            status=0
+            break
+        fi
+        "${apt[@]}" update >>"$log" 2>&1 || sleep $((2 * attempt))
+    done
+    [ $ours = 0 ] || rm -f $policy
+    [ $status = 0 ] || {
+        tail -n 5 "$log" >&2
+        die "the packages ${missing[*]} could not be installed; is this Debian, and is there a network?"
+    }
+    lap "installed ${missing[*]}"
+}

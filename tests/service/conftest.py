@@ -1,7 +1,5 @@
 """A real service on a free port, with a real database."""
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,27 +10,9 @@ import pytest
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
 from service.bench import Bench
+from service.databases import database
 
-POSTGRESQL = os.environ.get("CAF_POSTGRESQL_URL", "")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty database; nothing for SQLite."""
-    if request.param == "sqlite":
-        yield ""
-        return
-    if not POSTGRESQL:
-        pytest.skip("CAF_POSTGRESQL_URL names no PostgreSQL database")
-    import psycopg
-
-    schema = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-    glue = "&" if "?" in POSTGRESQL else "?"
-    yield f"{POSTGRESQL}{glue}options=-csearch_path%3D{schema}"
-    with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+__all__ = ["database"]
 
 
 @pytest.fixture

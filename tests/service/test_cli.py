@@ -134,10 +134,10 @@ def test_start_and_stop_of_a_part(calibrations: Callable[..., Said], rig: Rig) -
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceProcess]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Iterator[ServiceProcess]:
     """A service in a process of its own, not yet started."""
     use_plans(monkeypatch)
-    one = ServiceProcess.make(tmp_path / "service")
+    one = ServiceProcess.make(tmp_path / "service", **({"database": database} if database else {}))
     yield one
     one.stop()
 

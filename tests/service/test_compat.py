@@ -38,11 +38,11 @@ def particles(tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Any:
     """A service that has a plan with the calorimeter's samples."""
     use_plans(monkeypatch)
     monkeypatch.setattr(compat, "_config", dict(compat._config))
-    with rigged(tmp_path, plans={**PLANS, **CLICS}) as rig:
+    with rigged(tmp_path, plans={**PLANS, **CLICS}, database=database) as rig:
         answer = setConfig(url=rig.server.url, token=rig.token, plan="toy_pandora")
         assert answer == {"OK": True, "Value": None}
         yield rig

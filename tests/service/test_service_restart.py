@@ -120,7 +120,15 @@ def outcome(service: Killable, calibration: int) -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("database", "seed"),
+    [
+        pytest.param("sqlite", 0),
+        pytest.param("sqlite", 1),
+        pytest.param("postgresql", 2, marks=pytest.mark.postgresql),
+    ],
+    indirect=["database"],
+)
 def test_killing_the_service_changes_nothing(tmp_path: Path, database: str, seed: int) -> None:
     settings = {"start": 0.2, "mode": "slow", "sleep": 0.2, "accuracy": 0.0001}
     dice = random.Random(seed)

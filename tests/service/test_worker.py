@@ -70,10 +70,10 @@ class Lone:
 
 
 @pytest.fixture
-def lone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lone]:
+def lone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Iterator[Lone]:
     """A service without an agent; what was started is ended."""
     use_plans(monkeypatch)
-    one = Lone(tmp_path, free_port())
+    one = Lone(tmp_path, free_port(), {"database": database})
     one.up()
     yield one
     for process in one.processes:

@@ -10,7 +10,7 @@ from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
-from caf_service.cli.setup import given, make_config, read_setup, setup_options, write_setup
+from caf_service.cli.setup import FILE, given, make_config, read_setup, setup_options, write_setup
 
 DATA = click.argument("data", type=click.Path(file_okay=False, path_type=Path))
 ROLES = click.Choice(["user", "admin", "agent"])
@@ -32,6 +32,11 @@ def init(data: Path, admin: str, **options: Any) -> int:
     """
     from caf_service.service import initialise
 
+    if (data / FILE).exists():
+        raise ConfigurationError(
+            f"there is a service in {shown(data)} already; start it with: caf service start {shown(data)}, or name "
+            "another folder."
+        )
     setup = given(options)
     config = make_config(data, setup)
     token = initialise(config, admin)

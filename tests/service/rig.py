@@ -27,6 +27,7 @@ PLANS = {
     "toy": "service.toy_plan:PLAN",
     "toy_command": "service.toy_plan:COMMAND_PLAN",
     "toy_files": "service.toy_plan:FILES_PLAN",
+    "mean": "service.mean_plan:PLAN",
 }
 QUICK = Terms(interval=0.5, silence=20.0, farewell=10.0, pending=2.0)
 LAST = 6
@@ -176,6 +177,10 @@ class ServiceProcess:
             self._process.send_signal(number)
             self._process.wait(30)
             self._process = None
+
+    def pids(self, calibration: int) -> dict[int, int]:
+        """The processes of the workers that execute: worker -> pid."""
+        return worker_pids(self.data / "agent" / "calibrations" / str(calibration))
 
     def client(self) -> Client:
         """Asks it; waits for it where it is away."""

@@ -1,7 +1,6 @@
 """Whole calibrations on Local: workers come, work, die, come again, and go."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from caf_service.desk import AgentDesk
 from caf_service.remote_desk import RemoteDesk
 from caf_service.server import Server
 from caf_service.transport import Address
-from service.rig import LAST, PLANS, QUICK, Rig, ServiceProcess, rig, rigged, use_plans
+from service.rig import LAST, PLANS, QUICK, Rig, rig, rigged, use_plans
 
 __all__ = ["rig"]
 
@@ -191,65 +190,6 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             number = client.create_calibration("toy", workers=1, settings={"rounds": 1}).id
             assert client.wait(number, 60)["state"] == "finished"
             wait_until(lambda: not server.service.desk.crews(), 30, "the workers are gone")
-
-
-def disturbed(tmp_path: Path, database: str, kills: int) -> None:
-    """Kill the service, agent included, again and again; nothing of that shows in the constants."""
-    service = ServiceProcess.make(tmp_path / "service", **({"database": database} if database else {}))
-    service.start()
-    try:
-        with service.client() as client:
-            settings = {"seconds": 0.3, "rounds": 3 if kills < 10 else 12}
-            number = client.create_calibration("toy", workers=4, quorum=1.0, settings=settings).id
-            draw = random.Random(4)
-            for _ in range(kills):
-                time.sleep(draw.uniform(0.5, 3.0))  # wherever it is then
-                service.kill()
-                service.start()
-            status = client.wait(number, 300)
-            assert (status["state"], status["failures"], status["message"]) == ("finished", 0, "")
-            assert whole_steps(status)
-            history = client.parameters(number)["history"]
-            assert history == pytest.approx(expected(4, rounds=settings["rounds"]), rel=1e-15)
-    finally:
-        service.stop()
-
-
-def test_a_service_that_is_killed_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
-) -> None:
-    use_plans(monkeypatch)
-    disturbed(tmp_path, database, kills=3)
-
-
-@pytest.mark.slow
-def test_a_service_that_is_killed_twenty_times_finds_the_same_constants(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
-) -> None:
-    use_plans(monkeypatch)
-    disturbed(tmp_path, database, kills=20)
-
-
-@pytest.mark.slow
-def test_a_third_of_the_workers_is_killed_at_random(rig: Rig) -> None:
-    workers, draw = 10, random.Random(30)
-    number = rig.create(workers=workers, quorum=0.9, settings={"seconds": 0.2, "rounds": 10})
-    wait_until(lambda: len(rig.pids(number)) == workers, 60, "all workers execute")
-    killed: list[int] = []
-    while len(killed) < 4 and rig.client.status(number)["state"] in ("running", "updating"):
-        time.sleep(draw.uniform(0.5, 2.0))
-        there = rig.pids(number)
-        # The last one is hit twice.
-        victim = draw.choice(sorted(there)) if len(killed) < 3 else killed[-1]
-        if victim in there:
-            os.kill(there[victim], signal.SIGKILL)
-            killed.append(victim)
-    status = rig.client.wait(number, 240)
-    assert status["state"] == "finished"
-    assert status["failures"] >= 3
-    assert 1 <= status["resubmissions"] <= status["failures"]
-    assert all(step["used"] >= 9 for step in status["steps"])
-    assert all(len(step["missing"]) == workers - step["used"] for step in status["steps"])
 
 
 def test_local_gets_as_many_places_as_there_are_workers(

@@ -32,6 +32,7 @@ def work(work: Work) -> Path:
     """Report the sum of the share, scaled; misbehave as the settings want it."""
     settings = work.settings
     time.sleep(settings["seconds"])
+    pass_gate(work)
     if work.worker in settings["failing"]:
         print("something that the log must show")
         raise RuntimeError(f"worker {work.worker} was told to fail")
@@ -42,6 +43,13 @@ def work(work: Work) -> Path:
     file = work.directory / "sum.json"
     file.write_text(json.dumps({"worker": work.worker, "sum": total, "serial": work.position.serial}))
     return file
+
+
+def pass_gate(work: Work) -> None:
+    """From a step on, go on only when a test wants it: it has done by then what it has to do."""
+    gate = work.settings["gate"]
+    while gate and work.position.serial > work.settings["gate_after"] and not Path(gate).exists():
+        time.sleep(0.05)
 
 
 def command(work: Work) -> tuple[Sequence[str], Path]:
@@ -77,6 +85,8 @@ SETTINGS = {
     "failing": Setting((list,), "workers that fail", []),
     "dying": Setting((list,), "workers that die in their first step", []),
     "once": Setting((str,), "folder for what has happened", ""),
+    "gate": Setting((str,), "file that steps wait for", ""),
+    "gate_after": Setting((int,), "the last step that does not wait for it", 0),
 }
 
 PLAN = Plan(

@@ -1,0 +1,21 @@
+"""What the parts of the store have in common."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+
+class Rows:
+    """A part of the store; belongs to the thread of its database.
+
+    Args:
+        models: The tables.
+    """
+
+    def __init__(self, models: SimpleNamespace) -> None:
+        self._m = models
+
+
+def as_text(value: Any) -> str:
+    """A value as the JSON that is kept of it."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

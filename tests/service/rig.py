@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from caf_core.plugins.registry import Registry
 from caf_core.testing.bench import wait_until
 from caf_local import Local
 from caf_service.agent import Agent, Place
@@ -29,7 +30,9 @@ PLANS = {
     "toy_files": "service.toy_plan:FILES_PLAN",
     "mean": "service.mean_plan:PLAN",
 }
-QUICK = Terms(interval=0.5, silence=20.0, farewell=10.0, pending=2.0)
+QUICK = Terms(interval=0.5, silence=120.0, farewell=60.0, pending=2.0)
+LIMIT = 240.0
+"""So long may anything take that a test waits for [s]; the machine may have other things to do."""
 LAST = 6
 """The last step of the plans with their default settings."""
 
@@ -61,7 +64,21 @@ class Rig:
 
     def dismissed(self) -> None:
         """Wait until no workers are left."""
-        wait_until(lambda: not self.server.service.desk.crews(), 30, "the workers are gone")
+        wait_until(lambda: not self.server.service.desk.crews(), LIMIT, "the workers are gone")
+
+    def executes(self, calibration: int, workers: int) -> None:
+        """Wait until so many workers execute."""
+        wait_until(lambda: len(self.pids(calibration)) == workers, LIMIT, f"{workers} workers execute")
+
+    def reaches(self, calibration: int, serial: int) -> None:
+        """Wait until a step has begun."""
+        wait_until(
+            lambda: self.client.status(calibration)["serial"] >= serial, LIMIT, f"step {serial} has begun"
+        )
+
+    def gone(self, pid: int) -> None:
+        """Wait until a process has ended."""
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), LIMIT, f"process {pid} has ended")
 
 
 def worker_pids(home: Path) -> dict[int, int]:
@@ -85,7 +102,14 @@ def worker_pids(home: Path) -> dict[int, int]:
 
 
 @contextmanager
-def rigged(home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: Any) -> Iterator[Rig]:
+def rigged(
+    home: Path,
+    *,
+    terms: Terms = QUICK,
+    backend: Any = None,
+    registry: Registry | None = None,
+    **config: Any,
+) -> Iterator[Rig]:
     """A service and its agent in this process."""
     with ExitStack() as stack:
         settings = {"plans": PLANS, "heartbeat": 1.0, "max_wait": 1.0, **config}
@@ -93,7 +117,7 @@ def rigged(home: Path, *, terms: Terms = QUICK, backend: Any = None, **config: A
         token = server.service.accounts.ensure("ada", "user")
         place = Place(home / "agent", server.url)
         agent = stack.enter_context(
-            Agent(server.service.desk, place, backend=backend or Local(), terms=terms)
+            Agent(server.service.desk, place, backend=backend or Local(), terms=terms, registry=registry)
         )
         client = stack.enter_context(Client(server.url, token))
         yield Rig(server, client, home, token, agent)

@@ -14,12 +14,13 @@ from caf_service.bodies import Content, NewCalibration, Nothing, Output
 from caf_service.creating import Wish
 from caf_service.engine import State
 from caf_service.errors import NotFoundError, NotNowError
-from caf_service.routes import Id, Serving, Who, bearer, stored
+from caf_service.replies import Cleaned, Created, Details, FileTold, Summary
+from caf_service.routes import Id, Serving, Who, bearer, file_of, stored, told
 
 router = APIRouter(prefix="/calibrations", dependencies=[Depends(bearer)])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, **told(Created, 200, 201))
 async def create(service: Serving, who: Who, body: NewCalibration, response: Response) -> dict[str, Any]:
     """Create a calibration."""
     given = body.model_dump(exclude={"files", "start", "stop"})
@@ -31,13 +32,13 @@ async def create(service: Serving, who: Who, body: NewCalibration, response: Res
     return {"id": number, "warnings": warnings}
 
 
-@router.get("")
+@router.get("", **told(list[Summary]))
 async def listing(service: Serving, who: Who, state: State | None = None) -> list[dict[str, Any]]:
     """Your calibrations; everybody's for an administrator."""
     return await stored(service, lambda store: service.listing(store, who, [state] if state else []))
 
 
-@router.get("/{number}")
+@router.get("/{number}", **told(Details))
 async def show(
     service: Serving,
     who: Who,
@@ -58,26 +59,26 @@ async def show(
     return JSONResponse(await stored(service, lambda store: service.details(store, who, number)))
 
 
-@router.post("/{number}/kill")
+@router.post("/{number}/kill", **told(Summary))
 async def kill(service: Serving, who: Who, number: Id, _: Nothing | None = None) -> dict[str, Any]:
     """End a calibration."""
     return await stored(service, lambda store: service.kill(store, who, number))
 
 
-@router.post("/{number}/clean")
+@router.post("/{number}/clean", **told(Cleaned))
 async def clean(service: Serving, who: Who, number: Id, _: Nothing | None = None) -> dict[str, Any]:
     """Forget an ended calibration, with all its files."""
     await stored(service, lambda store: service.clean(store, who, number))
     return {"id": number, "cleaned": True}
 
 
-@router.post("/{number}/output")
+@router.post("/{number}/output", **told(Summary))
 async def output(service: Serving, who: Who, number: Id, body: Output) -> dict[str, Any]:
     """Have the result copied to another folder."""
     return await stored(service, lambda store: service.change_output(store, who, number, body.path))
 
 
-@router.get("/{number}/result", response_class=FileResponse)
+@router.get("/{number}/result", **file_of("application/zip"))
 async def result(service: Serving, who: Who, number: Id) -> FileResponse:
     """The result, in one file."""
     told = await stored(service, lambda store: service.summary(store, who, number))
@@ -90,7 +91,7 @@ async def result(service: Serving, who: Who, number: Id) -> FileResponse:
     return FileResponse(path, media_type="application/zip", filename=f"calibration-{number}.zip")
 
 
-@router.get("/{number}/files")
+@router.get("/{number}/files", **told(list[FileTold]))
 async def files(service: Serving, who: Who, number: Id) -> list[dict[str, Any]]:
     """The files of the result, and what the steps have left so far."""
     await stored(service, lambda store: service.mine(store, who, number))
@@ -98,7 +99,7 @@ async def files(service: Serving, who: Who, number: Id) -> list[dict[str, Any]]:
     return [{"name": name, "size": path.stat().st_size} for name, path in found.items() if path.exists()]
 
 
-@router.get("/{number}/files/{name:path}", response_class=FileResponse)
+@router.get("/{number}/files/{name:path}", **file_of("application/octet-stream"))
 async def one_file(
     service: Serving, who: Who, number: Id, name: Annotated[str, Path(max_length=1000)]
 ) -> FileResponse:

@@ -13,30 +13,33 @@ from caf_service.bodies import Failure, Heartbeat
 from caf_service.errors import NotFoundError
 from caf_service.gate import PATIENCE
 from caf_service.results import DamagedError, Upload
-from caf_service.routes import Serving, Who, bearer, stored
+from caf_service.replies_crews import GoOn, Inputs, Noted, Over, Taken, Wait, WorkTold
+from caf_service.routes import Serving, Who, bearer, file_of, stored, told
 from caf_service.service import Service
 
 router = APIRouter(prefix="/worker", dependencies=[Depends(bearer)])
 _CHUNK = 1 << 20
 """So much of an upload is collected before it is written."""
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
 
 Serial = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a step.")]
 
 
-@router.get("/inputs")
+@router.get("/inputs", **told(Inputs))
 async def inputs(service: Serving, who: Who) -> dict[str, Any]:
     """What a worker needs to know once."""
     return dict(await stored(service, lambda store: service.worker_inputs(store, who)))
 
 
-@router.get("/files/{name}", response_class=FileResponse)
+@router.get("/files/{name}", **file_of("application/octet-stream"))
 async def attached(service: Serving, who: Who, name: Annotated[str, Path(max_length=200)]) -> FileResponse:
     """A file that the calibration brought."""
     path = await stored(service, lambda store: reporting.attached(store, who, name, service.areas))
     return FileResponse(path, media_type="application/octet-stream")
 
 
-@router.get("/work")
+@router.get("/work", **told(WorkTold | Wait | Over))
 async def work(
     service: Serving,
     who: Who,
@@ -51,7 +54,7 @@ async def work(
     return Response(body, media_type="application/json")
 
 
-@router.put("/results/{serial}", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
+@router.put("/results/{serial}", openapi_extra=_UPLOAD, **told(Taken))
 async def report(
     service: Serving,
     who: Who,
@@ -89,7 +92,7 @@ async def _receive(service: Service, request: Request, upload: Upload) -> None:
     upload.write(bytes(collected))
 
 
-@router.post("/heartbeat")
+@router.post("/heartbeat", **told(GoOn | Over))
 async def heartbeat(service: Serving, who: Who, body: Heartbeat) -> Response:
     """Say that you are there."""
     service.desk.see(who.calibration, who.worker, body.state, body.serial)
@@ -100,7 +103,7 @@ async def heartbeat(service: Serving, who: Who, body: Heartbeat) -> Response:
     return Response(live.work if ended else b'{"kind":"go_on"}', media_type="application/json")
 
 
-@router.post("/failure")
+@router.post("/failure", **told(Noted))
 async def failure(service: Serving, who: Who, body: Failure) -> dict[str, Any]:
     """Say that you cannot go on."""
     if body.log:

@@ -1,97 +1,132 @@
-"""Many simulated workers against a service in a process of its own: ``load.py [WORKERS]``.
+"""Many simulated workers: each has a connection of its own, waits for work, reports, and waits again.
 
-It prints how long after a step's beginning the workers heard of it, how long the steps took, and the memory
-of the service.
+They work for no time at all, so that all of them report and ask at the same moment: the worst that a service
+may meet. What they say goes through real connections; they are lean, so that a service on the same machine is
+not slowed down by those who measure it.
 """
 
 import asyncio
 import hashlib
 import json
-import os
-import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-import psutil
+from service.scale_plan import measured
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-
-from service.bench import wish  # noqa: E402 - its folder has to be on the path
-from service.scale_plan import measured  # noqa: E402
-from service.test_service_restart import Killable  # noqa: E402
+# All workers of a step are answered the same.
+_decoded = lru_cache(64)(json.loads)
 
 
-class Simulated:
-    """A worker on one connection that is kept open."""
+class Simulated(asyncio.Protocol):
+    """A worker on one connection that is kept open.
 
-    def __init__(self, port: int, number: int, token: str) -> None:
+    Args:
+        number: Its number.
+        token: Its token.
+        repeats: Whether it reports everything twice.
+    """
+
+    def __init__(self, number: int, token: str, *, repeats: bool = False) -> None:
         self.number = number
         self.heard: list[tuple[int, float]] = []
-        self.counted = 0
-        self._port = port
+        """Serial of a step, and when it was heard of [s since the epoch]."""
+        self.statuses: list[str] = []
+        """What was answered to its reports."""
+        self.errors: list[str] = []
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._repeats = repeats
         self._head = f"Host: localhost\r\nAuthorization: Bearer {token}\r\n"
+        self._last = 0
+        self._report = b""
+        self._asked = ""
+        self._got = b""
 
-    async def live(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        after = 0
-        while True:
-            work = await self._ask(reader, writer, "GET", f"/worker/work?after={after}&wait=50", b"")
-            if work["kind"] == "end":
-                break
-            if work["kind"] == "work":
-                self.heard.append((work["serial"], time.time()))
-                body = measured(self.number, work["serial"], work["parameters"])
-                path = f"/worker/results/{work['serial']}?sha256={hashlib.sha256(body).hexdigest()}"
-                self.counted += (await self._ask(reader, writer, "PUT", path, body))["status"] == "counted"
-                after = work["serial"]
-        writer.close()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self._transport = transport
+        self._ask_for_work()
 
-    async def _ask(self, reader: Any, writer: Any, method: str, path: str, body: bytes) -> Any:
-        head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 200"), answer
-        size = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        return json.loads(await reader.readexactly(size))
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        self._got += data
+        head, found, body = self._got.partition(b"\r\n\r\n")
+        if not found:
+            return
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        if len(body) >= size:
+            self._got = body[size:]
+            self._answered(head, body[:size])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See asyncio."""
+        if not self.ended.done():
+            self._end(f"the connection was lost: {error}")
+
+    def _answered(self, head: bytes, body: bytes) -> None:
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self._end(f"{self._asked}: {head.splitlines()[0].decode()} {body.decode()}")
+        elif self._asked == "work":
+            self._told(_decoded(body))
+        else:
+            self.statuses.append(json.loads(body)["status"])
+            if self._repeats and self.statuses[-1] == "counted":
+                self._ask("report", self._report)
+            else:
+                self._ask_for_work()
+
+    def _told(self, work: Mapping[str, Any]) -> None:
+        if work["kind"] == "end":
+            self._end()
+        elif work["kind"] == "wait":
+            self._ask_for_work()
+        else:
+            self._last = work["serial"]
+            self.heard.append((self._last, time.time()))
+            body = measured(self.number, self._last, work["parameters"])
+            path = f"/worker/results/{self._last}?sha256={hashlib.sha256(body).hexdigest()}"
+            self._report = self._request("PUT", path, body)
+            self._ask("report", self._report)
+
+    def _ask_for_work(self) -> None:
+        self._ask("work", self._request("GET", f"/worker/work?after={self._last}&wait=50"))
+
+    def _ask(self, what: str, request: bytes) -> None:
+        self._asked = what
+        self._transport.write(request)  # type: ignore[attr-defined]  # of a connection, it is one that writes
+
+    def _request(self, method: str, path: str, body: bytes = b"") -> bytes:
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        return f"{method} {path} HTTP/1.1\r\n{self._head}{length}\r\n".encode() + body
+
+    def _end(self, *errors: str) -> None:
+        self.errors += errors
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self._transport.close()
 
 
-async def crew(service: Killable, tokens: dict[str, str]) -> list[Simulated]:
-    workers = [Simulated(service.port, int(number), token) for number, token in tokens.items()]
-    await asyncio.gather(*(one.live() for one in workers))
+async def crew(port: int, tokens: Mapping[str, str], *, repeats: bool = False) -> list[Simulated]:
+    """Let workers live until their calibration has ended.
+
+    Args:
+        port: Where the service listens on this machine.
+        tokens: Number of a worker -> its token.
+        repeats: Whether they report everything twice.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def born(number: int, token: str) -> Simulated:
+        made = Simulated(number, token, repeats=repeats)
+        await loop.create_connection(lambda: made, "127.0.0.1", port)
+        return made
+
+    workers = await asyncio.gather(*(born(int(number), token) for number, token in tokens.items()))
+    await asyncio.gather(*(one.ended for one in workers))
     return workers
 
 
-def main(number: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        service = Killable(Path(folder), os.environ.get("CAF_POSTGRESQL_URL", ""))
-        service.start()
-        try:
-            ada, robot = service.patient(service.ada), service.patient(service.robot)
-            settings = {"start": 0.1, "accuracy": 0.001}
-            calibration = ada.post("/calibrations", wish(workers=number, settings=settings), 201)["id"]
-            tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": list(range(number))})["tokens"]
-            begin = time.monotonic()
-            workers = asyncio.run(crew(service, tokens))
-            seconds = time.monotonic() - begin
-            told = ada.get(f"/calibrations/{calibration}")
-            process = psutil.Process(service.pid)
-            memory, cpu = process.memory_info().rss / 1e6, sum(process.cpu_times()[:2])
-        finally:
-            service.close()
-    steps = len(told["steps"])
-    began = {one["serial"]: one["began"] for one in told["steps"]}
-    delays = sorted(when - began[serial] for one in workers for serial, when in one.heard if serial > 1)
-    assert told["state"] == "finished", told["message"]
-    assert sum(one.counted for one in workers) == steps * number
-    print(f"{number} workers, {steps} steps in {seconds:.1f} s: {steps / seconds * 60:.0f} steps a minute")
-    median, last = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
-    print(f"heard of a step after {median:.3f} s (median), {last:.3f} s (99 %)")
-    print(f"memory of the service: {memory:.0f} MB")
-    print(f"processor: {cpu / steps / number * 1e3:.2f} ms a worker and step, its beginning included")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+def live(port: int, tokens: Mapping[str, str], *, repeats: bool = False) -> list[Simulated]:
+    """The same, from outside an event loop."""
+    return asyncio.run(crew(port, tokens, repeats=repeats))

@@ -44,8 +44,10 @@ def update(results: Results, parameters: Mapping[str, Any]) -> Update:
         sorted(files),
         {name: sorted(one) for name, one in results.earlier.items()},
     ]
+    # For a thousand workers that would be more than anybody reads.
+    history = [] if mode == "brief" else [*parameters["history"], seen]
     return Update(
-        {"scale": scale, "history": [*parameters["history"], seen]},
+        {"scale": scale, "history": history},
         {"pull": pull},
         abs(pull) < results.accuracy,
         f"scale {scale:.4f}",

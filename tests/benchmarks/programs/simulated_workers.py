@@ -2,21 +2,23 @@
 WORKERS. The last line is the answer.
 """
 
-import asyncio
 import json
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from service.bench import wish
-from service.load import crew
+from service.load import live
 from service.test_service_restart import Killable
+
+SETTINGS = {"start": 0.1, "accuracy": 0.001, "mode": "brief"}
 
 
 def main(number: int) -> None:
@@ -25,30 +27,46 @@ def main(number: int) -> None:
         service = Killable(Path(folder), os.environ.get("CAF_POSTGRESQL_URL", ""))
         service.start()
         try:
-            ada, robot = service.patient(service.ada), service.patient(service.robot)
-            wanted = wish(workers=number, settings={"start": 0.1, "accuracy": 0.001})
-            calibration = ada.post("/calibrations", wanted, 201)["id"]
-            tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": list(range(number))})["tokens"]
-            begin = time.monotonic()
-            workers = asyncio.run(crew(service, tokens))
-            seconds = time.monotonic() - begin
-            told = ada.get(f"/calibrations/{calibration}")
-            memory = psutil.Process(service.pid).memory_info().rss
+            print(json.dumps(_measured(service, number)))
         finally:
             service.close()
-    began = {one["serial"]: one["began"] for one in told["steps"]}
+
+
+def _measured(service: Killable, number: int) -> dict[str, Any]:
+    ada, robot = service.patient(service.ada), service.patient(service.robot)
+    calibration = ada.post("/calibrations", wish(workers=number, settings=SETTINGS), 201)["id"]
+    tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": list(range(number))})["tokens"]
+    process, ours = psutil.Process(service.pid), psutil.Process()
+    before, begin = (_cpu(process), _cpu(ours)), time.monotonic()
+    workers = live(service.port, tokens)
+    seconds, after = time.monotonic() - begin, (_cpu(process), _cpu(ours))
+    memory = process.memory_info().rss
+    told = ada.get(f"/calibrations/{calibration}")
+    steps = told["steps"]
+    began = {one["serial"]: one["began"] for one in steps}
     delays = sorted(when - began[serial] for one in workers for serial, when in one.heard if serial > 1)
-    assert told["state"] == "finished", told["message"]
-    answer = {
-        "steps": len(began),
+    statuses = [status for one in workers for status in one.statuses]
+    return {
+        "steps": len(steps),
         "seconds": seconds,
-        "counted": sum(one.counted for one in workers),
+        "counted": statuses.count("counted"),
+        "used": sum(one["used"] for one in steps),
+        "errors": [error for one in workers for error in one.errors],
+        "state": told["state"],
         "median": delays[len(delays) // 2],
         "p99": delays[len(delays) * 99 // 100],
         "slowest": delays[-1],
+        "reporting": sum(one["quorum_at"] - one["began"] for one in steps[1:]) / (len(steps) - 1),
         "bytes": memory,
+        "cpu": (after[0] - before[0]) / len(statuses),
+        "load_cpu": (after[1] - before[1]) / len(statuses),
     }
-    print(json.dumps(answer))
+
+
+def _cpu(process: psutil.Process) -> float:
+    """Processor time, without what its children spent [s]."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 if __name__ == "__main__":

@@ -10,29 +10,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from caf_core.errors import CafError
-from caf_service.errors import ForbiddenError, NotFoundError, NotNowError
-from caf_service.gate import Gate
-from caf_service.results import DamagedError, TooLargeError
+from caf_service.answers import FAULT, refusal
 from caf_service.routes import agent, calibrations, people, worker
 from caf_service.service import Service
-from caf_service.store.thread import DatabaseAwayError
 
 log = logging.getLogger("caf.service")
 VERSION = "0.1.0"
 
-_STATUS: dict[type[CafError], int] = {
-    DamagedError: 400,
-    ForbiddenError: 403,
-    NotFoundError: 404,
-    NotNowError: 409,
-    TooLargeError: 413,
-    DatabaseAwayError: 503,
-}
-"""Error -> its status; any other of caf means that something cannot be done as written: 422."""
-
 
 def create_app(service: Service) -> FastAPI:
-    """The application of a service."""
+    """The application of a service, to be put behind its gate."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +38,6 @@ def create_app(service: Service) -> FastAPI:
         responses=dict.fromkeys(statuses, error),
     )
     app.state.service = service
-    app.add_middleware(Gate, service=service)
     for routes in (people, calibrations, worker, agent):
         app.include_router(routes.router)
     app.add_exception_handler(CafError, _refused)
@@ -69,8 +55,9 @@ def _sentence(status: int, text: str, headers: dict[str, str] | None = None) -> 
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
-    status = next((number for kind, number in _STATUS.items() if isinstance(error, kind)), 422)
-    return _sentence(status, str(error), {"Retry-After": "2"} if status == 503 else None)
+    refused = refusal(error if isinstance(error, CafError) else CafError(str(error)))
+    headers = {"Retry-After": f"{refused.after:.0f}"} if refused.after else None
+    return _sentence(refused.status, str(refused), headers)
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -92,4 +79,4 @@ def _http(_: Request, error: Exception) -> JSONResponse:
 def _fault(request: Request, _: Exception) -> JSONResponse:
     # The server writes the traceback into its log; nobody outside sees it.
     log.error("a fault of caf-service in %s %s", request.method, request.url.path)
-    return _sentence(500, "a fault of caf-service, which is in its log.")
+    return _sentence(500, FAULT)

@@ -9,7 +9,7 @@ from caf_service.access import Identity
 from caf_service.conductor import Conductor, Live
 from caf_service.engine import Died, Reported, Snapshot, State, is_late
 from caf_service.errors import NotFoundError, NotNowError
-from caf_service.results import Areas, Upload, place, sync_folder
+from caf_service.results import Areas, Upload, sync_folder
 from caf_service.store.records import Facts, Result
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
@@ -93,7 +93,7 @@ def take(
     if late:
         return "late"
     target = areas.result_file(number, serial, who.worker, live.setup.suffix)
-    place(upload.path, target)
+    upload.place(target)
     thread.before_commit(target.parent, partial(sync_folder, target.parent))
     conductor.handle(store, number, Reported(who.worker, serial))
     return "counted"

@@ -37,7 +37,7 @@ class Upload:
         self.size = 0
         self._limit = limit
         self._hash = hashlib.sha256()
-        self._stream = path.open("xb")
+        self._placed = False
 
     @property
     def sha256(self) -> str:
@@ -50,31 +50,48 @@ class Upload:
         Raises:
             TooLargeError: If it becomes too large.
         """
-        self.size += len(data)
-        if self.size > self._limit:
-            raise TooLargeError(f"the file is larger than {self._limit} bytes, the limit of this service.")
-        self._hash.update(data)
-        self._stream.write(data)
+        self._count(data)
+        # Opened for every part: those that come slowly shall not use up the files that a process may open.
+        with self.path.open("ab") as stream:
+            stream.write(data)
 
-    def finish(self, sha256: str) -> None:
-        """Verify it, and make it safe on disk.
+    def finish(self, sha256: str, last: bytes = b"") -> None:
+        """Append the last part, verify all of it, and make it safe on disk.
 
         Raises:
+            TooLargeError: If it becomes too large.
             DamagedError: If it is truncated or altered.
         """
+        self._count(last)
         found = self._hash.hexdigest()
         if found != sha256.lower():
             raise DamagedError(
                 f"the file has {self.size} bytes with SHA-256 {found}, not {sha256.lower()}; send it again."
             )
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        with self.path.open("ab") as stream:
+            stream.write(last)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def place(self, target: Path) -> None:
+        """Move it to its place; ``sync_folder`` makes that safe."""
+        try:
+            self.path.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.path.replace(target)
+        self._placed = True
 
     def discard(self) -> None:
         """Forget it; one that was moved to its place stays there."""
-        self._stream.close()
-        self.path.unlink(missing_ok=True)
+        if not self._placed:
+            self.path.unlink(missing_ok=True)
+
+    def _count(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self._limit:
+            raise TooLargeError(f"the file is larger than {self._limit} bytes, the limit of this service.")
+        self._hash.update(data)
 
 
 class Areas:
@@ -163,15 +180,6 @@ class Areas:
         for folder, name in (("updates", "steps"), ("failures", "failures")):
             found.update({f"{name}/{one}": path for one, path in _walk(self.home(calibration) / folder)})
         return found
-
-
-def place(source: Path, target: Path) -> None:
-    """Move a complete file to its place; ``sync_folder`` makes that safe."""
-    try:
-        source.replace(target)
-    except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
 
 
 def sync_folder(folder: Path) -> None:

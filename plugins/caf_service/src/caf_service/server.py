@@ -10,7 +10,12 @@ import uvicorn
 from caf_core.errors import ConfigurationError
 from caf_service.app import create_app
 from caf_service.config import ServiceConfig
+from caf_service.descriptors import room_for_connections
+from caf_service.gate import Gate
 from caf_service.service import Service
+
+BACKLOG = 4096
+"""So many connections may wait until they are taken."""
 
 GRACE = 5
 """So long may requests take to end when the service does [s]."""
@@ -46,6 +51,7 @@ class Server:
         except BaseException:
             self._socket.close()
             raise
+        self._room = room_for_connections()
         self._uvicorn = _Uvicorn(self._settings(), self.service)
         self._thread: threading.Thread | None = None
 
@@ -89,16 +95,19 @@ class Server:
         self._socket.close()
         self.service.close()
 
+    def _crowded(self) -> bool:
+        return len(self._uvicorn.server_state.connections) > self._room
+
     def _settings(self) -> uvicorn.Config:
         return uvicorn.Config(
-            create_app(self.service),
+            Gate(create_app(self.service), self.service, self._crowded),
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE,
             # Longer than the longest wait between two requests of a waiting worker.
             timeout_keep_alive=75,
-            backlog=4096,
+            backlog=BACKLOG,
             ssl_certfile=self.config.certificate,
             ssl_keyfile=self.config.key,
         )
@@ -111,7 +120,7 @@ def _listen(config: ServiceConfig) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address[4])
         # From now on connections are taken, and wait until they are served.
-        listener.listen(4096)
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"the service cannot listen on {config.host}:{config.port} ({error}); name another one."

@@ -5,21 +5,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
-from starlette.requests import ClientDisconnect
 
 from caf_service import reporting
 from caf_service.access import Identity
 from caf_service.bodies import Failure, Heartbeat
 from caf_service.errors import NotFoundError
-from caf_service.gate import PATIENCE
-from caf_service.results import DamagedError, Upload
+from caf_service.hot import PATIENCE
 from caf_service.replies_crews import GoOn, Inputs, Noted, Over, Taken, Wait, WorkTold
 from caf_service.routes import Serving, Who, bearer, file_of, stored, told
 from caf_service.service import Service
+from caf_service.uploads import take_in
 
 router = APIRouter(prefix="/worker", dependencies=[Depends(bearer)])
-_CHUNK = 1 << 20
-"""So much of an upload is collected before it is written."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
 
@@ -63,33 +60,7 @@ async def report(
     sha256: Annotated[str, Query(pattern="^[0-9a-fA-F]{64}$")],
 ) -> dict[str, Any]:
     """Bring the result of a step; the same again does no harm."""
-    upload = service.areas.receive(service.config.limits.result)
-    try:
-        await _receive(service, request, upload)
-        await asyncio.to_thread(upload.finish, sha256)
-        status = await stored(service, lambda store: service.take(store, who, serial, upload))
-    finally:
-        upload.discard()
-    return {"status": status}
-
-
-async def _receive(service: Service, request: Request, upload: Upload) -> None:
-    collected = bytearray()
-    stream = request.stream()
-    try:
-        while True:
-            async with asyncio.timeout(service.config.limits.idle):
-                part = await anext(stream, None)
-            if part is None:
-                break
-            collected += part
-            if len(collected) >= _CHUNK:
-                data = bytes(collected)
-                collected.clear()
-                await asyncio.to_thread(upload.write, data)
-    except (ClientDisconnect, TimeoutError) as error:
-        raise DamagedError("the file did not come to its end; send it again.") from error
-    upload.write(bytes(collected))
+    return {"status": await take_in(service, who, serial, sha256, request.receive)}
 
 
 @router.post("/heartbeat", **told(GoOn | Over))

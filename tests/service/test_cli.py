@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from attrs import frozen
 
 from caf_core.cli.app import execute
 from caf_core.testing.bench import wait_until
+from caf_service.cli.setup import address_for_workers, broken_plans, unreachable
+from caf_service.plans import Catalogue
 from service.rig import LAST, Rig, ServiceProcess, caf, free_port, rig, use_plans, worker_pids
 
 __all__ = ["rig"]
@@ -85,9 +88,41 @@ def test_create_and_watch(calibrations: Callable[..., Said], tmp_path: Path) -> 
     assert json.loads(calibrations("show", number, "--json").out)["state"] == "finished"
     result = calibrations("result", number, "-o", tmp_path / "result")
     assert Path(result.out.strip()).joinpath("history.txt").exists()
-    assert calibrations("output", number, "copies/first").out.strip().endswith("copies/first")
+    copied = calibrations("output", number, "copies/first").out.strip()
+    assert copied.endswith(f"copies/first/calibration-{number}")
+    wait_until(lambda: "copied" in calibrations("show", number).out, 60, "the result is copied")
+    assert Path(copied, "history.txt").exists()
+    assert "history.txt" in calibrations("files", number).out
+    assert calibrations("files", number, "history.txt").out == Path(copied, "history.txt").read_text()
     assert calibrations("clean", number).out.strip() == f"calibration {number}: cleaned"
     assert calibrations("show", number).code == 4
+
+
+def test_what_plans_there_are(calibrations: Callable[..., Said]) -> None:
+    lines = calibrations("plans").out.splitlines()
+    assert lines[0].split() == ["name", "version", "stages", "samples", "quorum"]
+    assert any(line.split()[:4] == ["toy", "1", "first", "(1),"] for line in lines)
+    text = calibrations("plans", "toy_files").out
+    assert "samples: numbers; quorum 1" in text
+    assert "second.more" in text
+    assert "how long a step takes [s]" in text
+    assert json.loads(calibrations("plans", "toy", "--json").out)[0]["name"] == "toy"
+    assert (calibrations("plans", "none").code, calibrations("plans", "none").out) == (2, "")
+
+
+def test_where_workers_are_told_to_find_a_service() -> None:
+    url = "http://0.0.0.0:8443"
+    assert address_for_workers({"url": "https://calib"}, "0.0.0.0", url) == "https://calib"
+    assert address_for_workers({}, "0.0.0.0", url) == f"http://{socket.gethostname()}:8443"
+    assert address_for_workers({}, "127.0.0.1", "http://127.0.0.1:1") == "http://127.0.0.1:1"
+    assert "--url" in unreachable({"backend": "slurm"}, "http://127.0.0.1:8443")
+    assert unreachable({"backend": "slurm"}, "http://calib:8443") == ""
+    assert unreachable({"backend": "local"}, "http://127.0.0.1:8443") == ""
+
+
+def test_a_plan_that_cannot_be_imported_is_told_of() -> None:
+    (told,) = broken_plans(Catalogue({"lost": "nowhere:PLAN", "toy": "service.toy_plan:PLAN"}))
+    assert "'lost' is not offered" in told
 
 
 def test_kill(calibrations: Callable[..., Said], rig: Rig) -> None:

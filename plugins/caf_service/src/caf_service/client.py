@@ -5,7 +5,7 @@ import os
 import time
 import zipfile
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,11 +16,11 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs.tokens import new_token
 from caf_service.engine import State
 from caf_service.patience import Patience
-from caf_service.transport import Address, Transport, quoted
+from caf_service.transport import Address, ServiceError, Transport, quoted
 
 URL, TOKEN, CERTIFICATE = "CAF_SERVICE_URL", "CAF_SERVICE_TOKEN", "CAF_SERVICE_CERTIFICATE"
-SETTINGS = ".config/caf/service.json"
-"""Where address and token stand, below the home directory: ``{"url", "token", "certificate"}``."""
+SETTINGS = "caf/service.json"
+"""Where ``{"url", "token", "certificate"}`` stand, below ``$XDG_CONFIG_HOME`` or ``~/.config``."""
 
 WATCH = 25.0
 """How long one request of a live view waits [s]."""
@@ -36,7 +36,9 @@ def find_address(url: str = "", token: str = "", environ: Mapping[str, str] | No
         ConfigurationError: If nothing says where the service is.
     """
     environ = os.environ if environ is None else environ
-    file = Path(environ.get("HOME", "~")).expanduser() / SETTINGS
+    base = Path(environ.get("XDG_CONFIG_HOME", ""))
+    home = base if base.is_absolute() else Path(environ.get("HOME", "~")).expanduser() / ".config"
+    file = home / SETTINGS
     kept: Mapping[str, Any] = {}
     if file.exists():
         try:
@@ -49,7 +51,7 @@ def find_address(url: str = "", token: str = "", environ: Mapping[str, str] | No
     if not url:
         raise ConfigurationError(
             f"nothing says where the service is; give its address, set {URL} and {TOKEN}, or write them into "
-            f"~/{SETTINGS}."
+            f"{file}."
         )
     return Address(url, token, Path(certificate) if certificate else None)
 
@@ -77,16 +79,23 @@ class Client:
         token: The user's token.
         certificate: Certificates that are trusted, for a service with its own.
         patience: For how long the service may be away [s].
+        notice: Told of what is waited for, when that takes longer than a moment.
     """
 
     def __init__(
-        self, url: str = "", token: str = "", *, certificate: Path | None = None, patience: float = 60.0
+        self,
+        url: str = "",
+        token: str = "",
+        *,
+        certificate: Path | None = None,
+        patience: float = 60.0,
+        notice: Callable[[ServiceError], object] = lambda _: None,
     ) -> None:
         address = find_address(url, token)
         if certificate is not None:
             address = Address(address.url, address.token, certificate)
         self._transport = Transport(address)
-        self._patience = Patience(patience)
+        self._patience = Patience(patience, notice=notice)
 
     def __enter__(self) -> "Client":
         return self

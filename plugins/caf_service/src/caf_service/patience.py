@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 FIRST, LONGEST = 0.2, 15.0
 """The first and the longest pause between two attempts [s]."""
+MOMENT = 1.0
+"""For so long nobody is told that somebody waits [s]."""
 
 
 class AbandonedError(ServiceError):
@@ -28,6 +30,7 @@ class Patience:
         longest: The longest pause [s].
         pause: Waits for so many seconds; may raise to end it all.
         clock: Tells the time [s].
+        notice: Told of what is waited for, once a request, when that takes longer than a moment.
         draw: Draws a number from 0 to 1: many who wait shall not come back at the same moment.
     """
 
@@ -35,6 +38,7 @@ class Patience:
     longest: float = LONGEST
     pause: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    notice: Callable[[ServiceError], object] = lambda _: None
     draw: Callable[[], float] = field(default=random.random)
 
     def ask(self, request: Callable[[], T]) -> T:
@@ -44,7 +48,7 @@ class Patience:
             RefusedError: If the service refuses it for a reason that stays.
             AbandonedError: If the service was away for too long.
         """
-        began, pause = self.clock(), FIRST
+        began, pause, noticed = self.clock(), FIRST, False
         while True:
             try:
                 return request()
@@ -58,5 +62,8 @@ class Patience:
             away = self.clock() - began
             if away >= self.limit:
                 raise AbandonedError(f"{problem}; given up after {away:.0f} s") from problem
+            if away >= MOMENT and not noticed:
+                noticed = True
+                self.notice(problem)
             self.pause(max(wanted, pause) * (0.5 + self.draw()))
             pause = min(2 * pause, self.longest)

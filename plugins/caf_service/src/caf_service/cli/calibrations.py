@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +14,7 @@ from caf_core.cli.base import Command, Settings, duration, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
-from caf_service.cli.showing import COLUMNS, row, step_line, text_of
+from caf_service.cli.showing import COLUMNS, PLANS, plan_row, plan_text, row, step_line, text_of
 
 if TYPE_CHECKING:
     from caf_service.client import Client
@@ -41,7 +42,8 @@ def _client() -> "Client":
     from caf_service.client import Client
 
     url, token_file = click.get_current_context().meta["caf_service"]
-    return Client(url, token_file.read_text(encoding="utf-8").strip() if token_file else "")
+    token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
+    return Client(url, token, notice=lambda problem: click.echo(f"caf: {shown(problem)}; waiting", err=True))
 
 
 @command.command("list", cls=Command)
@@ -60,6 +62,27 @@ def list_(settings: Settings, state: str | None) -> int:
         click.echo(json.dumps(found, indent=2))
     else:
         print_table(COLUMNS, [row(one, time.time()) for one in found], right=("id",))
+    return Exit.OK
+
+
+@command.command("plans", cls=Command)
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def plans(settings: Settings, name: str | None) -> int:
+    """List the plans of the service, or the samples, phases and settings of the plan NAME."""
+    with _client() as client:
+        found = client.plans()
+    if name is not None:
+        found = [one for one in found if one["name"] == name]
+        if not found:
+            raise ConfigurationError(f"there is no plan called {name!r}; see: caf calibrations plans.")
+    if settings.json:
+        click.echo(json.dumps(found, indent=2))
+    elif name is not None:
+        click.echo(plan_text(found[0]))
+    else:
+        print_table(PLANS, [plan_row(one) for one in found])
     return Exit.OK
 
 
@@ -235,11 +258,40 @@ def result(calibration: int, output: Path | None) -> int:
     return Exit.OK
 
 
+@command.command("files", cls=Command)
+@ID
+@click.argument("name", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: stdout]"
+)
+def files(calibration: int, name: str | None, output: Path | None) -> int:
+    """List the files of CALIBRATION, or fetch the file NAME.
+
+    There are those of its result, what its steps have left (steps/), and the last lines of workers that
+    failed (failures/); they can be had while it goes on.
+    """
+    with _client() as client:
+        if name is None:
+            found = [(str(one["size"]), shown(one["name"])) for one in client.files(calibration)]
+            print_table(("bytes", "name"), found, right=("bytes",))
+        elif output is not None:
+            client.get_file(calibration, name, output)
+        else:
+            with TemporaryDirectory(prefix="caf-file-") as scratch:
+                file = client.get_file(calibration, name, Path(scratch) / "file")
+                click.echo(file.read_bytes(), nl=False)
+    return Exit.OK
+
+
 @command.command("output", cls=Command)
 @ID
 @click.argument("path")
 def output(calibration: int, path: str) -> int:
-    """Let the service put the result of CALIBRATION below PATH."""
+    """Let the service copy the result of CALIBRATION below PATH; prints the folder.
+
+    A relative PATH lies in the service's area of yours, an absolute one where its administrator allows it.
+    """
     with _client() as client:
-        click.echo(shown(client.change_output_dir(calibration, path)["output_dir"]))
+        folder = client.change_output_dir(calibration, path)["output_dir"]
+    click.echo(shown(f"{folder}/calibration-{calibration}"))
     return Exit.OK

@@ -1,6 +1,7 @@
 """``caf service``: set a service up, start it, look after its users."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
-from caf_service.cli.setup import FILE, given, make_config, read_setup, setup_options, write_setup
+from caf_service.cli.setup import (
+    FILE,
+    address_for_workers,
+    broken_plans,
+    given,
+    make_config,
+    read_setup,
+    setup_options,
+    unreachable,
+    write_setup,
+)
 
 DATA = click.argument("data", type=click.Path(file_okay=False, path_type=Path))
 ROLES = click.Choice(["user", "admin", "agent"])
@@ -34,8 +45,8 @@ def init(data: Path, admin: str, **options: Any) -> int:
 
     if (data / FILE).exists():
         raise ConfigurationError(
-            f"there is a service in {shown(data)} already; start it with: caf service start {shown(data)}, or name "
-            "another folder."
+            f"there is a service in {shown(data)} already; start it with: caf service start {shown(data)}, "
+            "or name another folder."
         )
     setup = given(options)
     config = make_config(data, setup)
@@ -63,15 +74,21 @@ def start(data: Path, no_agent: bool, **options: Any) -> int:
 
     setup = {**read_setup(data), **given(options)}
     config = make_config(data, setup)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stopped = threading.Event()
     with stop_signals(stopped.set), Server(config) as server:
-        url = setup.get("url") or server.url
+        url = address_for_workers(setup, config.host, server.url)
         click.echo(f"the service listens at {server.url}", err=True)
+        for problem in broken_plans(server.service.catalogue):
+            click.echo(f"caf: {shown(problem)}", err=True)
         if no_agent:
             stopped.wait()
             return Exit.OK
         from caf_service.agent import Agent, Place
 
+        click.echo(f"workers find it at {url}", err=True)
+        if warning := unreachable(setup, url):
+            click.echo(f"caf: {warning}", err=True)
         place = Place(config.data / "agent", url, config.certificate)
         with Agent(server.service.desk, place, backend=setup.get("backend")) as agent:
             while not stopped.wait(1.0):

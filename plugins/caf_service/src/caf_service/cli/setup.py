@@ -1,14 +1,19 @@
 """How a service is set up, kept in ``service.json`` of its data folder."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from attrs import fields
 
-from caf_core.errors import ConfigurationError
+from caf_core.errors import CafError, ConfigurationError
+
+if TYPE_CHECKING:
+    from caf_service.plans import Catalogue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -22,17 +27,31 @@ _PATHS = ("certificate", "key")
 def setup_options(function: Function) -> Function:
     """What both ``init`` and ``start`` may be told."""
     for option in (
-        click.option("--backend", metavar="NAME", help="What executes workers where nothing is said."),
-        click.option("--url", metavar="URL", help="The service's address as workers see it."),
-        click.option("--max-wait", type=float, metavar="S", help="How long a dead worker waits for company."),
-        click.option("--retention", type=float, metavar="S", help="How long results are kept."),
+        click.option(
+            "--backend", metavar="NAME", help="What executes workers where a calibration says nothing."
+        ),
+        click.option(
+            "--url", metavar="URL", help="The service's address as workers see it, if that differs."
+        ),
+        click.option(
+            "--max-wait",
+            type=float,
+            metavar="S",
+            help="How long a dead worker waits for others, to be submitted with them.  [default: 600]",
+        ),
+        click.option(
+            "--retention",
+            type=float,
+            metavar="S",
+            help="How long ended calibrations keep their files.  [default: 604800]",
+        ),
         click.option(
             "--output-root",
             "output_roots",
             multiple=True,
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="Results may be put below it; may be given several times.",
+            help="Users may have results copied below it; may be given several times.",
         ),
         click.option(
             "--plan",
@@ -87,7 +106,9 @@ def read_setup(data: Path) -> dict[str, Any]:
 
 def write_setup(data: Path, setup: Mapping[str, Any]) -> None:
     """Keep it."""
-    (data / FILE).write_text(json.dumps(dict(setup), indent=2) + "\n", encoding="utf-8")
+    file = data / FILE
+    file.touch(mode=0o600)  # the URL of a database holds a password
+    file.write_text(json.dumps(dict(setup), indent=2) + "\n", encoding="utf-8")
 
 
 def make_config(data: Path, setup: Mapping[str, Any]) -> Any:
@@ -114,3 +135,38 @@ def make_config(data: Path, setup: Mapping[str, Any]) -> Any:
         return ServiceConfig(data=data.absolute(), **{"port": 8443, **values})
     except TypeError as error:
         raise ConfigurationError(f"{data / FILE}: {error}; correct it.") from error
+
+
+def address_for_workers(setup: Mapping[str, Any], host: str, url: str) -> str:
+    """Where workers are told to find the service: one that listens everywhere is found by its machine's name.
+
+    Args:
+        setup: What was said.
+        host: Where it listens.
+        url: The same as an address.
+    """
+    if setup.get("url"):
+        return str(setup["url"])
+    return url.replace(host, gethostname(), 1) if host == "0.0.0.0" else url  # noqa: S104 - compared only
+
+
+def unreachable(setup: Mapping[str, Any], url: str) -> str:
+    """What is to be said if workers are submitted to other machines, and told an address of this one."""
+    from caf_core.jobs.config.reading import load_config
+
+    backend = setup.get("backend") or load_config().default_backend or "local"
+    if backend == "local" or urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        return ""
+    return (
+        f"workers of the backend {backend} on other machines do not find {url}; listen with --host 0.0.0.0, "
+        "and say with --url where they find it."
+    )
+
+
+def broken_plans(catalogue: "Catalogue") -> Iterator[str]:
+    """What is wrong with plans that cannot be imported, in one sentence each."""
+    for name in catalogue.names():
+        try:
+            catalogue.find(name)
+        except CafError as error:
+            yield f"the plan {name!r} is not offered: {error}"

@@ -1,5 +1,6 @@
 """Calibrations of a service as text."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,12 @@ from caf_core.cli.base import duration, listed, shown
 from caf_core.cli.tables import aligned
 
 COLUMNS = ("id", "name", "plan", "state", "phase", "step", "reported", "failures", "since")
+PLANS = ("name", "version", "stages", "samples", "quorum")
+SETTINGS = ("setting", "default", "meaning")
+EVENTS = 8
+"""So many events are shown."""
+LONGEST = 120
+"""So much of a parameter is shown."""
 STEPS = ("step", "phase", "used", "missing", "late", "took", "metrics", "")
 
 
@@ -47,8 +54,41 @@ def text_of(status: Mapping[str, Any], now: float, last: int | None = None) -> s
     if steps:
         lines += ["", *aligned(STEPS, [_step(step, now) for step in steps])]
     if not last:
-        lines += ["", *(f"{name} = {shown(value)}" for name, value in status["parameters"].items())]
+        lines += ["", *(_cut(f"{name} = {shown(value)}") for name, value in status["parameters"].items())]
+    # What began and what ended is said above.
+    told = [
+        one for one in status["events"] if one["text"] and one["kind"] not in ("created", "failed", "killed")
+    ]
+    lines += [""] if told else []
+    for one in told[-EVENTS:]:
+        lines.append(f"{duration(now - one['time'])} ago: {one['kind']}: {shown(one['text'])}")
     return "\n".join(lines).rstrip()
+
+
+def plan_row(one: Mapping[str, Any]) -> list[str]:
+    """A plan in a table."""
+    stages = ", ".join(f"{stage['name']} ({len(stage['phases'])})" for stage in one["stages"])
+    return [one["name"], one["version"], stages, ", ".join(one["samples"]) or "-", f"{one['quorum']:g}"]
+
+
+def plan_text(one: Mapping[str, Any]) -> str:
+    """Everything about a plan, for people."""
+    phases = [
+        [f"{stage['name']}.{phase['name']}", phase["sample"], str(phase["max_steps"])]
+        for stage in one["stages"]
+        for phase in stage["phases"]
+    ]
+    settings = [
+        [name, "required" if each["required"] else json.dumps(each["default"]), shown(each["meaning"])]
+        for name, each in one["settings"].items()
+    ]
+    lines = [
+        f"{one['name']}, version {one['version']}; samples: {', '.join(one['samples']) or 'none'}; quorum "
+        f"{one['quorum']:g}",
+        "",
+        *aligned(("phase", "sample", "most steps"), phases),
+    ]
+    return "\n".join([*lines, *(["", *aligned(SETTINGS, settings)] if settings else [])])
 
 
 def step_line(step: Mapping[str, Any]) -> str:
@@ -71,6 +111,11 @@ def _step(step: Mapping[str, Any], now: float) -> list[str]:
         metrics or "-",
         "; ".join(filter(None, (how, shown(step["message"])))),
     ]
+
+
+def _cut(line: str) -> str:
+    """A parameter may be a table."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def _workers(numbers: list[int]) -> str:

@@ -31,7 +31,7 @@ def numbers(work: Work) -> list[float]:
 def work(work: Work) -> Path:
     """Report the sum of the share, scaled; misbehave as the settings want it."""
     settings = work.settings
-    time.sleep(settings["seconds"])
+    time.sleep(3600.0 if work.worker in settings["slow"] else settings["seconds"])
     pass_gate(work)
     if work.worker in settings["failing"]:
         print("something that the log must show")
@@ -82,6 +82,7 @@ def finish(
 SETTINGS = {
     "rounds": Setting((int,), "steps of a phase", ROUNDS),
     "seconds": Setting((float,), "how long a step takes [s]", 0.0),
+    "slow": Setting((list,), "workers that never get done with a step", []),
     "failing": Setting((list,), "workers that fail", []),
     "dying": Setting((list,), "workers that die in their first step", []),
     "once": Setting((str,), "folder for what has happened", ""),

@@ -2,9 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from caf_pandora import constants as c
+from caf_pandora.demo import EVENTS_PER_FILE, FILES, first_event, starting_constants
 from caf_pandora.errors import TooFewEventsError
 from caf_pandora.phases import PHASES
 from caf_pandora.standin.detector import CLIC
@@ -57,6 +59,28 @@ def test_corners(converge, nominal, setup, corner):
     found, steps = converge({name: corner[name] * value for name, value in nominal.items()})
     check(found, setup, 0.7)
     assert max(steps) <= 5
+
+
+@pytest.mark.slow
+def test_statistics_make_the_demo_no_lottery(simulate, setup):
+    """As many events as the demo has, forty times others: none near the edge of its tolerance."""
+    points = fixed_points(CLIC, setup)
+    numbers = {sample: FILES * number for sample, number in EVENTS_PER_FILE.items()}
+    off = []
+    for seed in range(2, 42):
+        constants, results = starting_constants(CLIC, seed), {}
+        for phase in PHASES[:5]:
+            for _ in range(phase.max_steps):
+                sample = phase.sample
+                results[sample] = simulate(sample, numbers[sample], constants, first=first_event(seed))
+                outcome = phase.update(results, constants, setup)
+                constants = outcome.constants
+                if outcome.converged:
+                    break
+        off.append([(constants[name] - point.value) / point.tolerance for name, point in points.items()])
+    assert np.abs(off).max() < 1
+    assert np.abs(np.mean(off, axis=0)).max() < 0.25
+    assert np.std(off, axis=0).max() < 0.35
 
 
 @pytest.mark.parametrize("factor", [0.1, 30.0])

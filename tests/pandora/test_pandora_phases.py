@@ -255,6 +255,17 @@ def test_a_phase_without_events_is_an_error_never_convergence(phase, nominal, se
 
 
 @pytest.mark.parametrize("phase", PHASES[:2] + PHASES[3:5], ids=lambda phase: phase.name)
+def test_a_mean_that_is_not_known_to_the_accuracy_is_no_convergence(phase, simulate, nominal, setup):
+    """The right constants, enough events for a fit, and an accuracy that they cannot reach."""
+    tight = evolve(
+        setup, settings=evolve(setup.settings, digitisation_accuracy=0.002, pandora_pfa_accuracy=0.002)
+    )
+    for first in range(0, 10**6, 10**5):
+        some = simulate(phase.sample, 300, nominal, first=first)
+        assert not phase.update({phase.sample: some}, nominal, tight).converged
+
+
+@pytest.mark.parametrize("phase", PHASES[:2] + PHASES[3:5], ids=lambda phase: phase.name)
 def test_every_phase_tells_wrong_constants_from_right_ones(phase, simulate, nominal, setup):
     """With the right constants an error far below the accuracy, with wrong ones what they are wrong by."""
     right = phase.update({phase.sample: simulate(phase.sample, 4000, nominal)}, nominal, setup)

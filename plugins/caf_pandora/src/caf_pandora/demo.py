@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 FILES = 4
 EVENTS_PER_FILE: Mapping[str, int] = {"gamma": 1500, "kaon": 1500, "muon": 1000, "zuds": 300}
+EVENTS_PER_SEED = 100_000
+MOST_SEEDS = 20_000
+"""So many give numbers of events that fit into the branch ``event``."""
 
 
 def starting_constants(detector: Detector, seed: int, spread: float = 0.2) -> Constants:
@@ -74,12 +77,31 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("pandora-results"), help="folder of the results")
     parser.add_argument("--detector", choices=sorted(DETECTORS), default="CLIC")
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=1, help="of the constants to start from")
+    parser.add_argument(
+        "--seed", type=_seed, default=1, help="of the constants to start from, and of the events (from 1 on)"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="so many times as many events")
     parser.add_argument("--no-pictures", action="store_true")
     parser.add_argument("--service", action="store_true", help="with a service, its agent and its workers")
     parser.add_argument("--backend", default="local", help="what executes the workers (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default="",
+        help="where the service listens (default: this machine only, and everywhere for batch systems)",
+    )
     return parser.parse_args()
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MOST_SEEDS}")
+    return number
+
+
+def first_event(seed: int) -> int:
+    """The number of the first event of every sample; other events have other random numbers."""
+    return EVENTS_PER_SEED * (seed - 1)
 
 
 def main() -> int:
@@ -90,7 +112,7 @@ def main() -> int:
     scratch = Path(tempfile.mkdtemp(prefix="work-", dir=given.output.absolute()))
     settings = demo_settings(given.detector, given.workers)
     numbers = {sample: max(1, round(given.scale * number)) for sample, number in EVENTS_PER_FILE.items()}
-    inputs = Inputs.of(generate(scratch / "input", FILES, numbers), numbers)
+    inputs = Inputs.of(generate(scratch / "input", FILES, numbers, first_event(given.seed)), numbers)
     try:
         found, rows = (_by_service if given.service else _here)(given, settings, inputs, scratch)
     except CafError as problem:
@@ -148,7 +170,7 @@ def _by_service(
         workers=given.workers,
         quorum=1.0,
     )
-    found = calibrate_resident(wish, scratch, given.output, given.backend, _tell)
+    found = calibrate_resident(wish, scratch, given.output, given.backend, given.host, _tell)
     return found, found.steps
 
 

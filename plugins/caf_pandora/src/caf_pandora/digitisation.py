@@ -119,7 +119,7 @@ def _outcome(
         constants=frozen_constants({**old, **new}),
         metrics=fit_metrics(fits),
         error=error,
-        converged=error < accuracy and all(fit.valid for fit in fits.values()),
+        converged=error < accuracy and all(fit.precise(accuracy * energy) for fit in fits.values()),
         fits=fits,
     )
 

@@ -70,7 +70,7 @@ def update_em(results: Mapping[str, Results], constants: Constants, setup: Setup
         constants=frozen_constants({**constants, ECAL_TO_EM: new, HCAL_TO_EM: new}),
         metrics=fit_metrics({"photon": fit}),
         error=error,
-        converged=error < accuracy and fit.valid,
+        converged=error < accuracy and fit.precise(accuracy * energy),
         fits={"photon": fit},
     )
 
@@ -94,6 +94,8 @@ def update_had(results: Mapping[str, Results], constants: Constants, setup: Setu
     new = {ECAL_TO_HAD_BARREL: ecal, ECAL_TO_HAD_ENDCAP: ecal, HCAL_TO_HAD: hcal}
     alike = constants[ECAL_TO_HAD_BARREL] == constants[ECAL_TO_HAD_ENDCAP]
     error = max(abs(line.ecal - kinetic), abs(line.hcal - kinetic)) / kinetic
+    accuracy = settings.pandora_pfa_accuracy
+    trusted = line.narrow and alike and max(line.ecal_error, line.hcal_error) < accuracy * kinetic
     return Outcome(
         constants=frozen_constants({**constants, **new}),
         metrics={
@@ -106,6 +108,6 @@ def update_had(results: Mapping[str, Results], constants: Constants, setup: Setu
             "hcal_intercept_error": line.hcal_error,
         },
         error=error,
-        converged=error < settings.pandora_pfa_accuracy and line.narrow and alike,
+        converged=error < accuracy and trusted,
         fits={"line": line},
     )

@@ -12,6 +12,10 @@ FRACTION = 0.9
 FEWEST_ENTRIES = 5
 FEWEST_BINS = 5
 """The range is widened to so many bins, so that three parameters (height, mean, sigma) can be fitted."""
+WHOLE_OVER_CUT = 1.3
+"""A Gaussian's standard deviation over that of its central 90 %, rounded up from 1.27."""
+WIDEST = 2.0
+"""A fitted Gaussian that is so much wider than it should be has not seen a peak, but a slope."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -25,7 +29,8 @@ class GaussianFit:
         entries: All entries of the histogram.
         low: Lower end of the range.
         high: Upper end of the range.
-        valid: Whether the fit converged. Nothing counts as calibrated on the strength of one that has not.
+        valid: Whether the fit converged to a peak. Nothing counts as calibrated on the strength of one that
+            has not.
         histogram: What was fitted.
     """
 
@@ -37,6 +42,10 @@ class GaussianFit:
     high: float
     valid: bool
     histogram: Histogram
+
+    def precise(self, accuracy: float) -> bool:
+        """Whether its mean is worth something: valid, and known better than an accuracy [as the mean]."""
+        return self.valid and self.mean_error < accuracy
 
     def expected(self, edges: Floats) -> Floats:
         """The Gaussian's entries in bins, such as for a drawing; as many in the range as were counted."""
@@ -149,8 +158,7 @@ def _minimise(
         probability = np.maximum(shape, 1e-300) / max(whole, 1e-300)
         return float(-2 * (seen * np.log(probability)).sum())
 
-    # 90 % of a Gaussian are narrower than all of it
-    minuit = Minuit(deviance, position=mean, spread=1.3 * sigma)
+    minuit = Minuit(deviance, position=mean, spread=WHOLE_OVER_CUT * sigma)
     minuit.errordef = Minuit.LEAST_SQUARES  # a deviance grows by 1 within one standard deviation
     minuit.errors = (sigma / 5, sigma / 5)
     minuit.limits = ((float(edges[0]) - width, float(edges[-1]) + width), (0.05 * width, 3 * span))
@@ -159,5 +167,6 @@ def _minimise(
         minuit.simplex().migrad()
     position, spread = minuit.values
     error = minuit.errors[0]
-    trusted = bool(minuit.valid) and isfinite(error) and spread < 2.9 * span
+    peaked = edges[0] < position < edges[-1] and spread < WIDEST * WHOLE_OVER_CUT * sigma
+    trusted = bool(minuit.valid and isfinite(error) and peaked)
     return (position, error if trusted else nan, spread), trusted

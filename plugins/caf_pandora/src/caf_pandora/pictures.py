@@ -33,8 +33,19 @@ def draw(step: Step) -> "Figure | None":
         raise CafError(
             "pictures need matplotlib, which is not installed: pip install 'caf-pandora[plot]'."
         ) from missing
-    figure = Figure(figsize=(5.0 * min(len(fits), 3), 4.0 * -(-len(fits) // 3)), layout="constrained")
-    panels = figure.subplots(-(-len(fits) // 3), min(len(fits), 3), squeeze=False).ravel()
+    columns, rows = min(len(fits), 3), -(-len(fits) // 3)
+    width, height = 5.0 * columns, 4.0 * rows
+    figure = Figure(figsize=(width, height))
+    # Margins in inches: matplotlib would find its own by drawing everything twice.
+    figure.subplots_adjust(
+        left=0.8 / width,
+        right=1 - 0.2 / width,
+        bottom=0.6 / height,
+        top=1 - 0.8 / height,
+        wspace=0.25,
+        hspace=0.35,
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (name, fit) in zip(panels, fits.items(), strict=False):
         _draw(panel, fit)
         panel.set_title(name, fontsize="small")
@@ -91,5 +102,6 @@ def _draw_peak(panel: Any, fit: Peak) -> None:
     panel.axvline(fit.position, color="C1", label=f"{fit.position:.4g}")
     panel.set_yscale("log")
     panel.set_xlim(0, min(4 * fit.position, histogram.edges[-1]))
+    panel.ticklabel_format(axis="x", scilimits=(-2, 3))
     panel.set_xlabel("energy [GeV]")
     panel.legend(fontsize="x-small")

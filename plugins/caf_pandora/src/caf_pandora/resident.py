@@ -14,6 +14,7 @@ from caf_pandora.errors import PandoraError
 from caf_pandora.step_files import Kit
 from caf_pandora.stepping import FILES
 from caf_service.agent import Agent, Place, Terms
+from caf_service.cli.setup import address_for_workers
 from caf_service.client import Client, Status
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
@@ -22,6 +23,9 @@ FAREWELL = 60.0
 """How long workers may take to end when the calibration has ended [s]."""
 TERMS = Terms(interval=2.0, patience=300.0)
 """The service lives as long as this process, so nobody need wait for long if it goes away."""
+HERE = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - workers of a batch system come from other machines, with tokens
+"""The service is then found by its machine's name."""
 
 
 @frozen(kw_only=True)
@@ -65,6 +69,7 @@ def calibrate(
     directory: Path,
     output: Path,
     backend: str = "local",
+    host: str = "",
     notice: Callable[[Mapping[str, Any]], object] = lambda _step: None,
 ) -> Found:
     """Carry a calibration out with resident workers.
@@ -74,17 +79,21 @@ def calibrate(
         directory: Where service, agent and workers have their files; nodes of a batch system see it too.
         output: Where the result goes, pictures in a folder of their own.
         backend: What executes the workers.
+        host: The address to listen on; if left out this machine alone for workers that are executed here, and
+            everywhere for those of a batch system.
         notice: Told every step when it is over.
     Raises:
         PandoraError: If it fails.
     """
+    host = host or (HERE if backend == "local" else EVERYWHERE)
     with ExitStack() as stack:
-        server = stack.enter_context(Server(ServiceConfig(data=directory / "service")))
-        place = Place(directory / "agent", server.url)
+        server = stack.enter_context(Server(ServiceConfig(data=directory / "service", host=host)))
+        url = address_for_workers({}, host, server.url)
+        place = Place(directory / "agent", url)
         stack.enter_context(Agent(server.service.desk, place, backend=backend, terms=TERMS))
         stack.callback(_until_gone, server)
         token = server.service.accounts.ensure("demo", "user")
-        client = stack.enter_context(Client(server.url, token))
+        client = stack.enter_context(Client(url, token))
         kit = (wish.kit.steering.content(), wish.kit.pandora_settings, wish.kit.likelihood)
         number = client.create_calibration(
             wish.plan,

@@ -1,4 +1,4 @@
-"""The stand-in's input files: one true particle an event, numbered from 0 over all files of a sample.
+"""The stand-in's input files: one true particle an event, numbered over all files of a sample.
 
 ``python -m caf_pandora.standin.truth DIRECTORY`` makes such files.
 """
@@ -109,13 +109,16 @@ def _columns(path: Path) -> Mapping[str, NDArray[np.float64]]:
         raise ResultFileError(path, f"is no input file of the stand-in ({problem}).") from problem
 
 
-def generate(directory: Path, files: int, events_per_file: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+def generate(
+    directory: Path, files: int, events_per_file: Mapping[str, int], first: int = 0
+) -> dict[str, tuple[str, ...]]:
     """Make input files.
 
     Args:
         directory: Where they go, in a folder for each sample and energy such as ``gamma/10``.
         files: How many files each sample has.
         events_per_file: Sample -> events in each of its files.
+        first: The number of each sample's first event.
     Returns:
         Sample -> paths of its files.
     """
@@ -125,7 +128,7 @@ def generate(directory: Path, files: int, events_per_file: Mapping[str, int]) ->
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{sample}_{place}.root" for place in range(files)]
         for place, path in enumerate(paths):
-            write(path, particles(sample, place * number, number))
+            write(path, particles(sample, first + place * number, number))
         made[sample] = tuple(map(str, paths))
     return made
 

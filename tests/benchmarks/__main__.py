@@ -14,7 +14,7 @@ from rich.console import Console
 from sizes import FULL, QUICK
 from table import Row, machine, show, write
 
-SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "schedulers": schedulers, "resident": resident}
+SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "schedulers": schedulers, "service": resident}
 
 
 def main() -> None:

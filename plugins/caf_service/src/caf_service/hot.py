@@ -1,8 +1,8 @@
 """The two requests that a thousand workers make at the same moment: they ask for work, and they report.
 
-They are answered without the framework, which takes several times as long. What is written as workers write it
-is answered here; anything unusual is left to the routes of the same names, which say what is wrong with it, and
-describe both.
+They are answered without the framework, which takes several times as long. What is written as workers write
+it is answered here; anything unusual is left to the routes of the same names, which describe both and tell
+what is wrong.
 """
 
 import re

@@ -23,6 +23,7 @@ class Limits:
         idle: A body of which nothing came for so long is given up [s].
         calibrations: So many calibrations of one user may go on at a time.
         workers: So many workers may a calibration have.
+        connections: So many connections are served at a time, if the process may open so many files.
     """
 
     body: int = 16 << 20
@@ -34,6 +35,7 @@ class Limits:
     idle: float = 60.0
     calibrations: int = 100
     workers: int = 10_000
+    connections: int = 65_536
 
 
 @define

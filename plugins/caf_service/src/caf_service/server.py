@@ -51,7 +51,7 @@ class Server:
         except BaseException:
             self._socket.close()
             raise
-        self._room = room_for_connections()
+        self._room = min(config.limits.connections, room_for_connections())
         self._uvicorn = _Uvicorn(self._settings(), self.service)
         self._thread: threading.Thread | None = None
 

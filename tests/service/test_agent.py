@@ -4,15 +4,17 @@ import os
 import shutil
 import signal
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from caf_core.jobs.task import Resources
 from caf_core.testing.bench import wait_until
 from caf_local import Local
-from caf_service.agent import Agent, Place
+from caf_service.agent import Agent, Place, Terms
 from caf_service.client import Client
 from caf_service.config import ServiceConfig
 from caf_service.desk import AgentDesk
@@ -245,3 +247,15 @@ def test_local_gets_as_many_places_as_there_are_workers(
         assert rig.client.wait(number, LIMIT)["state"] == "finished"
         assert backend.max_processes == 3
         rig.dismissed()
+
+
+def test_the_site_says_what_the_terms_leave_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "caf.toml"
+    site.write_text("[resources]\nmemory_mb = 300\nwalltime = '2 h'\n")
+    monkeypatch.setenv("CAF_CONFIG", str(site))
+    terms = Terms(interval=7.0, resources=Resources(memory_mb=900))
+    with Server(ServiceConfig(data=tmp_path / "service")) as server:
+        agent = Agent(server.service.desk, Place(tmp_path / "agent", server.url), terms=terms)
+    kept = agent._terms
+    assert (kept.interval, kept.resources.memory_mb) == (7.0, 900)
+    assert kept.resources.walltime == timedelta(hours=2)

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from os import getpid
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.session import make_private
@@ -56,7 +56,7 @@ class Agent:
         place: Where it works.
         backend: What executes workers whose calibration names no backend: a name or an instance; the site's
             default if left out.
-        terms: What it keeps to.
+        terms: What it keeps to; resources that they leave open are those of the site.
         registry: The plugins; all installed ones if left out.
         config: What holds at this site.
         clock: Seconds since the epoch.
@@ -77,7 +77,9 @@ class Agent:
         self._place = place
         self._config = config or load_config()
         self._backend = backend or self._config.default_backend or "local"
-        self._terms = terms or Terms(resources=self._config.make_resources())
+        terms = terms or Terms()
+        resources = terms.resources.or_else(self._config.make_resources())
+        self._terms = evolve(terms, resources=resources)
         self._registry = registry or Registry.load()
         self._clock = clock
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()

@@ -15,6 +15,7 @@ from caf_core import CAF, CalibrationBase, CalibrationFailedError, IoV, LocalDat
 from caf_core.control.reading.overview import read_overview
 from caf_local import Local
 from caf_service import ServiceCalibration
+from caf_service.calibration import convergence_of
 from service.rig import EXAMPLES, LAST, Rig, rig, use_plans
 
 __all__ = ["rig"]
@@ -70,6 +71,15 @@ def test_a_plan_in_a_caf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (origin.calibration, origin.algorithm, origin.iteration) == ("toy", "toy 1", 2)
 
 
+def test_what_is_said_of_convergence() -> None:
+    def step(phase: str, converged: bool) -> dict[str, Any]:
+        return {"stage": "one", "phase": phase, "converged": converged}
+
+    done = [step("first", False), step("first", True)]
+    assert convergence_of({"steps": done}) == "converged"
+    assert convergence_of({"steps": [*done, step("second", False)]}) == "max_iterations"
+
+
 def test_a_plan_that_fails_fails_the_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_plans(monkeypatch)
     caf = CAF(output_dir=tmp_path / "out", backend=Local(max_processes=1))
@@ -106,6 +116,7 @@ def test_an_unknown_plan_is_not_valid(monkeypatch: pytest.MonkeyPatch) -> None:
 SCRIPT = """
 from caf_core import CAF
 from caf_service import ServiceCalibration
+from caf_service.calibration import convergence_of
 
 plan = "service.toy_plan:PLAN"
 toy = ServiceCalibration("toy", plan=plan, workers=2, quorum=1.0, settings={"seconds": 0.5})

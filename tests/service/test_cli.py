@@ -14,6 +14,7 @@ from attrs import frozen
 from caf_core.cli.app import execute
 from caf_core.testing.bench import wait_until
 from caf_service.cli.setup import address_for_workers, broken_plans, unreachable
+from caf_service.cli.showing import step_line
 from caf_service.plans import Catalogue
 from service.rig import LAST, Rig, ServiceProcess, caf, free_port, rig, use_plans, worker_pids
 
@@ -230,3 +231,10 @@ def test_an_agent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for process in (agent, service):
             process.terminate()
             assert process.wait(30) == 0
+
+
+def test_a_metric_that_is_no_number_is_shown() -> None:
+    times = {"began": 0.0, "ended": 1.0}
+    step = {"serial": 1, "stage": "a", "phase": "b", "step": 0, "used": 1, "missing": [], "late": 0, **times}
+    line = step_line({**step, "metrics": {"width": None, "mean": 1.0}, "converged": True, "message": ""})
+    assert "metrics width nan, mean 1" in line

@@ -1,12 +1,17 @@
 """The Python client against a real service."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from caf_core.errors import ConfigurationError
 from caf_service.client import Client, find_address
+from caf_service.config import ServiceConfig
+from caf_service.patience import AbandonedError
+from caf_service.server import Server
 from caf_service.transport import RefusedError, UnreachableError
 from service.rig import LAST, Rig, free_port, rig
 
@@ -121,3 +126,26 @@ def test_where_the_service_is(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(ConfigurationError, match="no JSON"):
         find_address(environ=home)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
+def test_a_certificate_that_an_authority_signed(tmp_path: Path) -> None:
+    """Workers are told to trust the service's own certificate, whoever signed it."""
+    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for words in (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout key.pem -out leaf.csr",
+        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out leaf.pem",
+    ):
+        subprocess.run(["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = tmp_path / "leaf.pem", tmp_path / "key.pem"
+    with Server(ServiceConfig(data=tmp_path / "service", certificate=certificate, key=key)) as server:
+        token = server.service.accounts.ensure("ada", "user")
+        for trusted in (certificate, tmp_path / "ca.pem"):
+            with Client(server.url, token, certificate=trusted) as client:
+                assert client.me()["name"] == "ada"
+        with (
+            Client(server.url, token, patience=0.0) as client,
+            pytest.raises(AbandonedError, match="CERTIFI"),
+        ):
+            client.me()

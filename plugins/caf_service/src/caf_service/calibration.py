@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from caf_core.calibration.calibration import CalibrationBase
+from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.files import write_json
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Payload
@@ -201,7 +202,7 @@ class ServiceCalibration(CalibrationBase):
             algorithm=f"{status['plan']} {status['version']}",
             inputs={sample: [str(file) for file in files] for sample, files in self.inputs.items()},
             parameters=dict(status["settings"]),
-            convergence="converged",
+            convergence=convergence_of(status),
             missing=_missing(status),
         )
         folder = self.output_database_dir or self.output_dir / "outputdb"
@@ -224,6 +225,12 @@ def _usable(client: Client, calibration: int) -> bool:
         return str(client.status(calibration)["state"]) not in ("failed", "killed")
     except RefusedError:
         return False
+
+
+def convergence_of(status: Status) -> Convergence:
+    """Whether every phase has converged; one may be allowed to go on without."""
+    last = {(step["stage"], step["phase"]): step["converged"] for step in status["steps"]}
+    return Convergence.CONVERGED if all(last.values()) else Convergence.MAX_ITERATIONS
 
 
 def _missing(status: Status) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Address:
     Args:
         url: ``http://host:port`` or ``https://host:port``, perhaps with a path before the API's.
         token: The token.
-        certificate: File with the certificates that are trusted; those of the system if left out.
+        certificate: File with certificates that are trusted beside those of the system.
     """
 
     url: str
@@ -177,8 +177,11 @@ class Transport:
         self._prefix, self._token = parts.path.rstrip("/"), address.token
         if parts.scheme == "http":
             return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout)
-        trusted = None if address.certificate is None else str(address.certificate)
-        context = ssl.create_default_context(cafile=trusted)
+        context = ssl.create_default_context()
+        if address.certificate is not None:
+            # Beside those of the system; the service's own certificate is enough, whoever signed it.
+            context.load_verify_locations(address.certificate)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self._timeout, context=context)
 
     def _refusal(self, answer: http.client.HTTPResponse) -> RefusedError:

@@ -47,12 +47,19 @@ def text_of(status: Mapping[str, Any], now: float, last: int | None = None) -> s
         lines.append(f"warning: {shown(warning)}")
     if status["ended"] is None:
         lines.append(f"not reported: {_workers(status['missing'])}; dead: {_workers(status['dead'])}")
-    lines.append(f"workers were submitted again {status['resubmissions']} times")
+    if status["resubmissions"]:
+        lines.append(f"resubmissions: {status['resubmissions']}")
     steps = status["steps"] if last is None else status["steps"][-last:]
     if len(steps) < len(status["steps"]):
         lines.append(f"... {len(status['steps']) - len(steps)} earlier steps")
     if steps:
-        lines += ["", *aligned(STEPS, [_step(step, now) for step in steps])]
+        lines += [
+            "",
+            *aligned(
+                STEPS,
+                [_step(step, status["ended"] or now, over=status["ended"] is not None) for step in steps],
+            ),
+        ]
     if not last:
         lines += ["", *(_cut(f"{name} = {shown(value)}") for name, value in status["parameters"].items())]
     # What began and what ended is said above.
@@ -97,10 +104,15 @@ def step_line(step: Mapping[str, Any]) -> str:
     return "  ".join(f"{name} {cell}".strip() for name, cell in cells if cell not in ("", "-"))
 
 
-def _step(step: Mapping[str, Any], now: float) -> list[str]:
+def _step(step: Mapping[str, Any], now: float, *, over: bool = False) -> list[str]:
     took = duration((step["ended"] or now) - step["began"])
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items())
-    how = {True: "converged", False: "goes on", None: "under way"}[step["converged"]]
+    # What was not finite is nothing in JSON.
+    metrics = ", ".join(
+        f"{name} {'nan' if value is None else format(value, '.4g')}"
+        for name, value in step["metrics"].items()
+    )
+    unknown = "not ended" if over else "under way"
+    how = {True: "converged", False: "goes on", None: unknown}[step["converged"]]
     return [
         str(step["serial"]),
         f"{step['stage']}.{step['phase']}.{step['step']}",

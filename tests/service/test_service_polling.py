@@ -91,7 +91,10 @@ def test_dead_workers_are_submitted_again_when_the_quorum_needs_them(bench: Benc
     assert bench.ada.http.get(f"/calibrations/{calibration}/files/failures/0.txt").text == "the last line"
     bench.desk.died(calibration, {2: "lost", 3: "lost"})
     told = bench.show(calibration)
-    assert (told["state"], told["message"]) == ("failed", "4 workers have failed, as many as there are")
+    assert (told["state"], told["message"]) == (
+        "failed",
+        "4 workers have failed, as many as there are; the last one, worker 3: lost",
+    )
 
 
 def test_dead_workers_wait_no_longer_than_they_must(start: Any) -> None:

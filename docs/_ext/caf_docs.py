@@ -1,14 +1,17 @@
 """What the documentation takes from the code when it is built: pictures, commands, exit codes, tables.
 
 Directives: ``caf-commands``, ``caf-exit-codes``, ``caf-errors``, ``caf-checkpoint-tables``,
-``caf-state-machine``, ``caf-backend-arguments``. Each writes Markdown, which is then parsed as if it stood on
+``caf-state-machine``, ``caf-backend-arguments``, ``caf-service-commands``, ``caf-service-limits``,
+``caf-service-tables``, ``caf-http-api``. Each writes Markdown, which is then parsed as if it stood on
 the page.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import peewee
@@ -22,7 +25,11 @@ from caf_core.calibration.states import Machine
 from caf_core.cli.app import COMMANDS, make_app
 from caf_core.control.store.models import make_models
 from caf_core.jobs.batch.settings import COMMON, Setting
+from caf_service.app import create_app
+from caf_service.limits import Limits
+from caf_service.store import models as service_models
 
+SERVICE_COMMANDS = ("service", "agent", "calibrations")
 BATCH_BACKENDS = (
     ("caf_htcondor", "HTCondor"),
     ("caf_slurm", "Slurm"),
@@ -99,7 +106,16 @@ def errors() -> Iterator[str]:
 
 def checkpoint_tables() -> Iterator[str]:
     """The tables and columns of the checkpoint store."""
-    models = make_models(peewee.SqliteDatabase(":memory:"))
+    return tables(make_models(peewee.SqliteDatabase(":memory:")))
+
+
+def service_tables() -> Iterator[str]:
+    """The tables and columns of a service's database."""
+    return tables(service_models.make_models(peewee.SqliteDatabase(":memory:")))
+
+
+def tables(models: Any) -> Iterator[str]:
+    """Tables and their columns."""
     yield "| table | columns |\n|---|---|"
     for model in models.all:
         columns = ", ".join(f"`{column}`" for column in model._meta.columns)
@@ -131,6 +147,125 @@ def settings_table(settings: Mapping[str, Setting], defaults: Mapping[str, objec
     return "\n".join(["| argument | meaning | type | default |", "|---|---|---|---|", *rows, ""]) + "\n"
 
 
+def service_commands() -> Iterator[str]:
+    """The commands of caf-service; ``caf worker`` is not for people."""
+    for name in SERVICE_COMMANDS:
+        command = import_module(f"caf_service.cli.{name}").command
+        yield from command_text(command, f"caf {name}", 2)
+
+
+def service_limits() -> Iterator[str]:
+    """What a service lets its clients ask for."""
+    meanings = re.findall(r"^ {4}(\w+): (.*)$", inspect.getdoc(Limits) or "", flags=re.MULTILINE)
+    yield "| key | default | meaning |\n|---|---|---|"
+    for name, meaning in meanings:
+        yield f"| `{name}` | {getattr(Limits(), name):,} | {meaning.rstrip('.')} |"
+
+
+def http_api() -> Iterator[str]:
+    """The HTTP API, from the description that a service gives of itself."""
+    # Nothing but the routes is looked at, and no service is asked.
+    description = create_app(None).openapi()  # type: ignore[arg-type]
+    parts: dict[str, list[str]] = {}
+    for path, operations in description["paths"].items():
+        group = next(text for start, text in API_GROUPS if path.startswith(start))
+        for method, operation in operations.items():
+            parts.setdefault(group, []).extend(_operation(method, path, operation, description))
+    for _, group in API_GROUPS:
+        yield f"## {group}\n"
+        yield "\n".join(parts.get(group, ()))
+    yield from _objects(description)
+
+
+API_GROUPS = (
+    ("/calibrations", "Calibrations, with the token of a user or administrator"),
+    ("/worker", "Workers, with a token of their own"),
+    ("/agent", "Agents, with a token of the role agent or admin"),
+    ("/users", "Users, for administrators"),
+    ("/", "Everybody"),
+)
+"""How a path begins, and what it belongs to; the first one counts."""
+
+
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], description: Mapping[str, Any]
+) -> Iterator[str]:
+    yield f"### `{method.upper()} {path}`\n"
+    yield f"{operation.get('description', '')}\n"
+    rows = [
+        " | ".join(
+            [
+                f"| `{one['name']}`",
+                one["in"],
+                _kind(one["schema"], description),
+                one.get("description", "required" if one["required"] else "") + " |",
+            ]
+        )
+        for one in operation.get("parameters", ())
+        if one["in"] != "path" or one.get("description")
+    ]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = _resolved(content.get("schema", {}), description)
+        for name, field in schema.get("properties", {}).items():
+            needed = "required" if name in schema.get("required", ()) else ""
+            rows.append(f"| `{name}` | body | {_kind(field, description)} | {needed} |")
+        if not schema:
+            rows.append("| | body | the bytes of a file | |")
+    if rows:
+        yield "\n".join(["| name | where | type | |", "|---|---|---|---|", *rows, ""])
+    answers = []
+    for status, answer in operation["responses"].items():
+        if status.startswith("2"):
+            kinds = [
+                _kind(content["schema"], description) if kind == "application/json" else kind
+                for kind, content in answer.get("content", {}).items()
+            ]
+            answers.append(f"{status}, {' or '.join(kinds) or 'nothing'}")
+    yield f"Answer: {'; '.join(answers)}.\n"
+
+
+def _objects(description: Mapping[str, Any]) -> Iterator[str]:
+    """What is sent and answered, by its name."""
+    yield "## Objects\n"
+    for name, schema in sorted(description["components"]["schemas"].items()):
+        if schema.get("properties"):
+            yield f"### `{name}`\n"
+            yield f"{' '.join(schema.get('description', '').split())}\n"
+            yield "| field | type |\n|---|---|"
+            for field, kind in schema["properties"].items():
+                yield f"| `{field}` | {_kind(kind, description)} |"
+            yield ""
+
+
+def _resolved(schema: Mapping[str, Any], description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema without a reference at its top, and without the alternative of nothing."""
+    choices = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    if len(choices) == 1:
+        return _resolved(choices[0], description)
+    if "$ref" in schema:
+        found: Mapping[str, Any] = description["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return found
+    return schema
+
+
+def _kind(schema: Mapping[str, Any], description: Mapping[str, Any]) -> str:
+    """A type in words; objects by their names, which are explained below."""
+    choices = schema.get("anyOf", ())
+    if choices:
+        return " or ".join(dict.fromkeys(_kind(one, description) for one in choices))
+    found = _resolved(schema, description)
+    if "enum" in found or "const" in found:
+        return ", ".join(f"`{one}`" for one in found.get("enum", [found.get("const")]))
+    if "$ref" in schema and found.get("properties"):
+        return f"`{schema['$ref'].rpartition('/')[2]}`"
+    if found.get("type") == "array":
+        return f"list of {_kind(found.get('items', {}), description)}"
+    inner = found.get("additionalProperties")
+    if isinstance(inner, Mapping) and inner:
+        return f"object of {_kind(inner, description)}"
+    return str(found.get("type", "anything"))
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "caf-commands": commands,
     "caf-exit-codes": exit_codes,
@@ -138,6 +273,10 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "caf-checkpoint-tables": checkpoint_tables,
     "caf-state-machine": state_machine,
     "caf-backend-arguments": backend_arguments,
+    "caf-http-api": http_api,
+    "caf-service-commands": service_commands,
+    "caf-service-limits": service_limits,
+    "caf-service-tables": service_tables,
 }
 
 

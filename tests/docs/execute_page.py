@@ -7,6 +7,7 @@ import contextlib
 import doctest
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,10 @@ from types import ModuleType
 
 import pages
 
+from caf_core.processes import subreaper, tree
+
 TIME_LIMIT = 300
+PORT = "8443"
 
 
 def main() -> int:
@@ -30,7 +34,19 @@ def main() -> int:
     script.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = script
     sys.path[0] = str(Path.cwd())
+    # What it has started in the background becomes this process's child, and is ended below.
+    subreaper.prctl(subreaper.SET_CHILD_SUBREAPER, 1)
+    try:
+        return execute_all(page, script)
+    finally:
+        tree.send(tree.descendants(os.getpid()), signal.SIGKILL)
+
+
+def execute_all(page: Path, script: ModuleType) -> int:
+    """Execute the blocks of a page."""
+    port = os.environ.get("CAF_PAGE_PORT", PORT)
     for block in pages.blocks(page):
+        block.text = block.text.replace(PORT, port)
         if block.executed:
             begin = time.monotonic()
             problem = execute(block, script)

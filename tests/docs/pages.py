@@ -9,13 +9,19 @@ Executed are, page by page, in order, in an empty directory:
 - ``console`` blocks: what follows ``$`` is executed by a shell, the other lines are what it prints; ``...``
   stands for anything. A command may fail only if ``$ echo $?`` follows.
 
+The port 8443, where a service of a page listens, becomes a free one: pages are tried beside one another. What
+a page has started and not ended is ended with it.
+
 Files that a page offers with the role ``{download}`` are in the directory. A block is left alone if
 ``<!-- not executed: REASON -->`` stands before it. ``text`` and other languages are for reading.
 """
 
+import contextlib
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -153,6 +159,15 @@ def _match(want: list[str], have: list[str]) -> bool:
     return bool(have) and re.fullmatch(pattern, have[0]) is not None and _match(want[1:], have[1:])
 
 
+def free_port() -> int:
+    """A port that nobody listens on, below those that the kernel gives away to others meanwhile."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
+
+
 def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
     """Execute the blocks of a page in a folder; the first that does not work fails the test.
 
@@ -167,6 +182,7 @@ def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
     kept = {key: value for key, value in os.environ.items() if key != "CAF_CONFIG"}
     env = {**kept, **environment, "MPLBACKEND": "Agg", "XDG_CONFIG_HOME": str(folder / "none")}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    env["CAF_PAGE_PORT"] = str(free_port())
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("execute_page.py")), str(page)],
         cwd=folder,

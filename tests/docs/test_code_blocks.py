@@ -19,7 +19,7 @@ _spec.loader.exec_module(pages)
 
 SLOW = {
     "tutorial/muon-scale.md",
-    "how-to/from-ilcdirac.md",
+    *(f"how-to/{name}.md" for name in ("from-ilcdirac", "operate-the-service", "write-a-plan")),
     *(f"how-to/{name}.md" for name in ("debug-a-failed-job", "dependencies", "restart")),
     *(f"how-to/write-a-{name}.md" for name in ("backend", "strategy")),
     *(f"how-to/use-{name}.md" for name in ("pbs", "lsf")),

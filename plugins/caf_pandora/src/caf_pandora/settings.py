@@ -45,7 +45,7 @@ class Settings:
     """What the user chooses; make one with ``Settings.of``.
 
     The attributes are the settings' names in our spelling. Accuracies are fractions of the true energy;
-    ranges are of |cos theta|.
+    ranges are of ``|cos theta|``.
     """
 
     digitisation_accuracy: float = field(metadata=_setting("digitisationAccuracy", FRACTION, 0.05))

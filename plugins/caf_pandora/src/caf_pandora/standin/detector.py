@@ -14,7 +14,7 @@ COS_THETA_MAX = 0.98
 class Detector:
     """A calorimeter like that of CLIC.
 
-    Regions follow |cos theta|: ECal barrel, a gap with a crack, endcap; HCal barrel, ring ("other"), endcap.
+    Regions follow ``|cos theta|``: ECal barrel, a gap with a crack, endcap; HCal barrel, ring ("other"), endcap.
     ``..._constant`` are inverse sampling fractions: true over visible energy. ``..._mip`` are the most
     probable energies of a minimum ionising particle that crosses a layer straight [GeV].
 
@@ -96,7 +96,7 @@ class Detector:
 
     @property
     def mean_endcap_direction(self) -> float:
-        """Mean direction correction in the HCal endcap: |cos theta| averaged over it."""
+        """Mean direction correction in the HCal endcap: ``|cos theta|`` averaged over it."""
         return (self.hcal_endcap_begin + COS_THETA_MAX) / 2
 
     @property

@@ -19,6 +19,19 @@ class Ending(IntEnum):
         return _MEANINGS[self]
 
 
+class End(Exception):
+    """Ends a worker from wherever it is.
+
+    Args:
+        ending: Why.
+        message: The same for people.
+    """
+
+    def __init__(self, ending: Ending, message: str) -> None:
+        super().__init__(message)
+        self.ending = ending
+
+
 _MEANINGS = {
     Ending.OVER: "its calibration was over",
     Ending.FAILED: "it failed",

@@ -20,8 +20,9 @@ from attrs import define, field, frozen
 
 from caf_core.errors import CafError
 from caf_service.child import Child
-from caf_service.endings import EXCUSED, Ending
+from caf_service.endings import EXCUSED, End, Ending
 from caf_service.errand import Errand, digest
+from caf_service.heeding import Heed
 from caf_service.patience import AbandonedError, Patience
 from caf_service.stepping import perform, result_of, tail_of, warm
 from caf_service.transport import Address, RefusedError, ServiceError, Transport, UnreachableError
@@ -34,14 +35,6 @@ UPLOADS = 5
 """How often a result is sent that arrives damaged."""
 QUICKEST = 1.0
 """A service that tells a worker to wait, and does not let it wait, is asked no oftener than this [s]."""
-
-
-class _End(Exception):
-    """Ends the worker from wherever it is."""
-
-    def __init__(self, ending: Ending, message: str) -> None:
-        super().__init__(message)
-        self.ending = ending
 
 
 @frozen
@@ -69,6 +62,7 @@ class Worker:
         terms: What it keeps to.
         clock: Tells the time [s].
         sleep: Waits for so many seconds of that time.
+        heed: Hears of signals that ask it to end.
     """
 
     transport: Transport
@@ -76,6 +70,7 @@ class Worker:
     terms: Terms = field(factory=Terms)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
+    heed: Heed = field(factory=Heed)
     _until: float = field(init=False)
     _patience: Patience = field(init=False)
     _child: Child | None = field(default=None, init=False)
@@ -89,15 +84,16 @@ class Worker:
         """Work until there is a reason to end; everything that it started has ended then."""
         serial = 0
         try:
-            errand = Errand.fetch(self.transport, self._patience, self.directory / "inputs")
+            with self.heed.waiting():
+                errand = Errand.fetch(self.transport, self._patience, self.directory / "inputs")
             warm(errand.plan.work or errand.plan.command)
             while True:
                 told = self._work_after(serial, min(self.terms.wait, errand.heartbeat))
                 if told["kind"] == "end":
-                    raise _End(Ending.OVER, f"the calibration is {told['reason']}")
+                    raise End(Ending.OVER, f"the calibration is {told['reason']}")
                 serial = told["serial"]
                 self._step(errand, told)
-        except _End as end:
+        except End as end:
             log.info("worker ends: %s", end)
             if end.ending in (Ending.FAILED, Ending.TIME_LIMIT, Ending.SIGNALLED):
                 self._complain(serial, str(end), end.ending)
@@ -125,7 +121,7 @@ class Worker:
             self._check_time()
             began = self.clock()
             wait = max(1.0, min(patience, self._until - began))
-            told = self._patience.ask(lambda: self.transport.get("/worker/work", after=serial, wait=wait))  # noqa: B023 - asked at once
+            told = self._ask(lambda: self.transport.get("/worker/work", after=serial, wait=wait))  # noqa: B023 - asked at once
             if told["kind"] != "wait":
                 return told
             quick = QUICKEST - (self.clock() - began)
@@ -142,7 +138,7 @@ class Worker:
         function = partial(perform, errand.plan.work, errand.plan.command, work, answer)
         self._child = Child(function, work.directory, home / "log")
         state = f"{told['stage']}.{told['phase']}"
-        while not self._child.wait(min(errand.heartbeat, max(0.0, self._until - self.clock()))):
+        while not self._wait(self._child, errand.heartbeat):
             self._check_time()
             self._live(state, told["serial"])
         code, self._child = self._child.poll(), None
@@ -151,14 +147,23 @@ class Worker:
             # Of an error in Python that is the error itself.
             last = tail_of(home / "log").strip().rpartition("\n")[2][:500]
             words = f"step {told['serial']} ({state}) ended with {how}"
-            raise _End(Ending.FAILED, f"{words}: {last}" if last else words)
+            raise End(Ending.FAILED, f"{words}: {last}" if last else words)
         self._report(told["serial"], result_of(answer, work))
         shutil.rmtree(home, ignore_errors=True)
+
+    def _wait(self, child: Child, seconds: float) -> bool:
+        with self.heed.waiting():
+            return child.wait(min(seconds, max(0.0, self._until - self.clock())))
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        with self.heed.waiting():
+            return self._patience.ask(request)
 
     def _live(self, state: str, serial: int) -> None:
         """Give a sign of life; a service that is away now will ask for no reason."""
         try:
-            told = self.transport.post("/worker/heartbeat", {"state": state[:40], "serial": serial})
+            with self.heed.waiting():
+                told = self.transport.post("/worker/heartbeat", {"state": state[:40], "serial": serial})
         except UnreachableError:
             return
         except RefusedError as error:
@@ -166,17 +171,21 @@ class Worker:
                 return
             raise
         if told["kind"] == "end":
-            raise _End(Ending.OVER, f"the calibration is {told['reason']}")
+            raise End(Ending.OVER, f"the calibration is {told['reason']}")
 
     def _report(self, serial: int, result: Path) -> None:
         """Send a result; the service says whether it counts."""
         checksum = digest(result)
         for attempt in range(UPLOADS):
             try:
-                told = self._patience.ask(
+                told = self._ask(
                     lambda: self.transport.put_file(f"/worker/results/{serial}", result, sha256=checksum)
                 )
             except RefusedError as error:
+                if error.status == 409:
+                    # Its database was restored from a backup: it wants an earlier step again.
+                    log.warning("the result of step %s is not wanted: %s", serial, error)
+                    return
                 if error.status != 400 or attempt == UPLOADS - 1:
                     raise
                 log.warning("the result of step %s is sent again: %s", serial, error)
@@ -206,11 +215,12 @@ class Worker:
     def _check_time(self) -> None:
         if self.clock() >= self._until:
             limit = f"the worker's time limit of {self.terms.time_limit:g} s is reached"
-            raise _End(Ending.TIME_LIMIT, limit)
+            raise End(Ending.TIME_LIMIT, limit)
 
     def _pause(self, seconds: float) -> None:
         self._check_time()
         self.sleep(min(seconds, max(0.0, self._until - self.clock())))
+        self.heed.check()
 
 
 def address_of(url: str, url_file: Path | None, token_file: Path, certificate: Path | None) -> Address:
@@ -222,13 +232,13 @@ def address_of(url: str, url_file: Path | None, token_file: Path, certificate: P
         raise UnreachableError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
-def _signalled(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise _End(Ending.SIGNALLED, f"the worker was ended by signal {number}")
+def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Worker] = Worker) -> int:
+    """Be a worker in the current directory.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Be a worker in the current directory."""
+    Args:
+        arguments: The command line.
+        make: Makes the worker.
+    """
     parser = argparse.ArgumentParser(
         prog="caf worker", description="Work for a calibration of a caf service."
     )
@@ -242,13 +252,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patience", type=float, default=Terms().patience, help=patience)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, _signalled)
     address = partial(
         address_of, options.url, options.url_file, options.token_file.absolute(), options.certificate
     )
     transport = Transport(address)
     terms = Terms(options.time_limit, options.patience)
-    return int(Worker(transport, Path.cwd(), terms).run())
+    worker = make(transport, Path.cwd(), terms)
+    signal.signal(signal.SIGTERM, worker.heed.hear)
+    return int(worker.run())
 
 
 if __name__ == "__main__":

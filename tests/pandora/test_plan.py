@@ -92,6 +92,8 @@ def test_a_detector_fills_in_what_belongs_to_it():
         ({"numberOfEventsPerFile": {"gamma": 0}}, "numberOfEventsPerFile is {'gamma': 0}"),
         ({"numberOfEventsPerFile": {"gamma": 1.5}}, "numberOfEventsPerFile is {'gamma': 1.5}"),
         ({"energies": {"photon": 5.0}}, "energies is"),
+        ({"hcalAbsorberThickness": {"endcap": 20.0}}, "hcalAbsorberThickness is {'endcap': 20.0}"),
+        ({"hcalScintillatorThickness": {"endcap": 3.0, "other": 0}}, "in endcap and other [mm]"),
         ({"startStage": 3, "stopStage": 1}, "is after the stop"),
         ({"startPhase": 5, "stopStage": 1, "stopPhase": 5}, "nothing is to be done"),
         ({"startCalibrationFinished": True}, "leaves nothing to do"),
@@ -352,6 +354,25 @@ def test_phase_two_alone_gets_its_kaons(rehearse, calibrated):
     assert muons.update.message == "done: the phase takes one step"
 
 
+def test_thicknesses_and_pictures_are_settings(tmp_path, attached, calibrated):
+    """A ring whose absorber is twice as thick; phase 2 alone tells."""
+    ring = []
+    for thickness in (20, 40):
+        more = {
+            "pictures": False,
+            "hcalAbsorberThickness": {"endcap": 20, "other": thickness},
+            "startPhase": 2,
+            "stopStage": 1,
+            "stopPhase": 2,
+        }
+        request = Request(settings={**GIVEN, **more}, workers=1, inputs=calibrated.inputs.files)
+        rehearsal = Rehearsal(tmp_path / f"{thickness}", request, attached)
+        assert rehearsal.run() is State.FINISHED
+        assert not list(rehearsal.directory.glob("updates/*/*.png"))
+        ring.append(rehearsal.parameters["constants"][c.CALIBR_HCAL_OTHER])
+    assert ring[1] == pytest.approx(ring[0] / 2)
+
+
 def test_missing_workers_are_in_the_record(rehearse):
     absent = {1: 2, 2: 0}
     rehearsal = rehearse(
@@ -452,9 +473,22 @@ def test_a_service_takes_it_and_says_what_is_wrong(client, attached, calibrated)
         assert refused.value.status == 422
 
 
+DEMO = [sys.executable, "-m", "caf_pandora.demo"]
+
+
+@pytest.mark.parametrize("more", [[], pytest.param(["--service"], marks=pytest.mark.slow)])
+def test_a_demo_that_loses_its_events_ends_with_an_error(tmp_path, more):
+    """Sixteen photons: not enough of them in the endcap."""
+    words = [*DEMO, "--scale", "0.003", "--workers", "2", "--output", str(tmp_path / "out"), *more]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "entries and needs at least 5; take more events" in done.stderr
+    assert "constant  " not in done.stdout
+
+
 @pytest.mark.slow
 def test_the_demo_with_a_service_gives_the_constants_of_the_one_without(tmp_path):
-    argv = [sys.executable, "-m", "caf_pandora.demo", "--seed", "5", "--output"]
+    argv = [*DEMO, "--seed", "5", "--output"]
     results = []
     for name, more in (("here", ["--no-pictures"]), ("service", ["--service"])):
         words = [*argv, str(tmp_path / name), *more]

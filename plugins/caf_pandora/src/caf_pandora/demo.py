@@ -164,7 +164,11 @@ def _by_service(
 
     wish = Wish(
         plan="pandora-standin",
-        settings={"detector": given.detector, "numberOfEventsPerFile": dict(inputs.events_per_file)},
+        settings={
+            "detector": given.detector,
+            "numberOfEventsPerFile": dict(inputs.events_per_file),
+            "pictures": not given.no_pictures,
+        },
         files=inputs.files,
         kit=kit(starting_constants(DETECTORS[given.detector], given.seed), settings),
         workers=given.workers,

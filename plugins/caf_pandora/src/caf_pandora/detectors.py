@@ -36,3 +36,7 @@ DETECTORS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 """Detector -> setting -> default; what is not here has a default for all detectors, or none."""
+ABSORBER: Mapping[str, float] = MappingProxyType({"endcap": 20.0, "other": 20.0})
+"""Region -> thickness of the HCal's absorber layers [mm]."""
+SCINTILLATOR: Mapping[str, float] = MappingProxyType({"endcap": 3.0, "other": 3.0})
+"""Region -> thickness of the HCal's scintillator layers [mm]."""

@@ -36,20 +36,8 @@ CORRECTIONS = {
 MUON_HISTOGRAMS = (*HIT_ENERGIES.values(), *VISIBLE.values())
 KAON_HISTOGRAMS = tuple(CORRECTIONS.values())
 
-ABSORBER = {"endcap": 20.0, "other": 20.0}
-"""Thickness of the HCal's absorber layers [mm]."""
-SCINTILLATOR = {"endcap": 3.0, "other": 3.0}
-"""Thickness of the HCal's scintillator layers [mm]."""
 
-
-def update_mips(
-    results: Mapping[str, Results],
-    constants: Constants,
-    setup: Setup,
-    *,
-    absorber: Mapping[str, float] = ABSORBER,
-    scintillator: Mapping[str, float] = SCINTILLATOR,
-) -> Outcome:
+def update_mips(results: Mapping[str, Results], constants: Constants, setup: Setup) -> Outcome:
     """Phase 2, MuonAndHCalOtherDigi: the three ``...ToMipCalibration`` and ``CalibrHCALOther``.
 
     The ring's constant follows from that of the endcap as phase 1 has left it. The original multiplies by
@@ -58,14 +46,12 @@ def update_mips(
     Args:
         results: Of ``muon``, and of ``kaon`` from the phase before.
         constants: The constants so far.
-        setup: Not used: the phase has no accuracy and no energy.
-        absorber: Region -> thickness of its absorber [mm].
-        scintillator: Region -> thickness of its scintillator [mm].
+        setup: Its thicknesses are used; the phase has no accuracy and no energy.
     Raises:
         TooFewEventsError: If a histogram has fewer than five entries.
         NoPeakError: If a histogram of hit energies has no peak.
     """
-    del setup
+    absorber, scintillator = setup.absorber, setup.scintillator
     muons, kaons = results["muon"].histograms, results["kaon"].histograms
     peaks = {name: find_peak(muons[name], name) for name in MUON_HISTOGRAMS}
     corrections = {region: _mean(kaons[name], name) for region, name in CORRECTIONS.items()}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from caf_pandora.constants import Constants
+from caf_pandora.detectors import ABSORBER, SCINTILLATOR
 from caf_pandora.gaussian import GaussianFit
 from caf_pandora.inputs import ENERGIES, KAON_MASS
 from caf_pandora.line import LineFit
@@ -22,10 +23,14 @@ class Setup:
     Args:
         settings: The user's settings.
         energies: Sample -> true energy [GeV].
+        absorber: Region of the HCal, ``endcap`` and ``other`` -> thickness of its absorber [mm].
+        scintillator: Region -> thickness of its scintillator [mm].
     """
 
     settings: Settings
     energies: Mapping[str, float] = field(default=ENERGIES)
+    absorber: Mapping[str, float] = field(default=ABSORBER)
+    scintillator: Mapping[str, float] = field(default=SCINTILLATOR)
 
     @property
     def kinetic(self) -> float:

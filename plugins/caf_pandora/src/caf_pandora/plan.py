@@ -11,7 +11,7 @@ from attrs import evolve
 
 from caf_core.errors import ConfigurationError
 from caf_pandora.checks import is_number
-from caf_pandora.detectors import DETECTORS
+from caf_pandora.detectors import ABSORBER, DETECTORS, SCINTILLATOR
 from caf_pandora.inputs import SAMPLES
 from caf_pandora.order import STAGES, TRAINING_STAGE, chosen
 from caf_pandora.settings import REQUIRED as NO_DEFAULT
@@ -47,6 +47,11 @@ def _by_sample(number: type[int] | type[float]) -> Any:
     )
 
 
+def _is_thickness(value: Mapping[str, Any]) -> bool:
+    """Whether a value has a thickness for both regions."""
+    return set(value) == {"endcap", "other"} and all(is_number(one) and one > 0 for one in value.values())
+
+
 _MORE = {
     "detector": Setting(
         (str,),
@@ -63,7 +68,22 @@ _MORE = {
     "energies": Setting(
         (dict,), "true energies by sample [GeV], where they are not the usual ones", {}, _by_sample(float)
     ),
+    "hcalAbsorberThickness": Setting(
+        (dict,),
+        "thickness of the HCal's absorber layers in endcap and other [mm]",
+        dict(ABSORBER),
+        _is_thickness,
+    ),
+    "hcalScintillatorThickness": Setting(
+        (dict,),
+        "thickness of the HCal's scintillator layers in endcap and other [mm]",
+        dict(SCINTILLATOR),
+        _is_thickness,
+    ),
     "PfoAnalysisName": Setting((str,), "the name of the processor PfoAnalysis", "MyPfoAnalysis", bool),
+    "pictures": Setting(
+        (bool,), "whether the fits of every step are drawn, if matplotlib is installed", True
+    ),
     "reconstructionTimeLimit": Setting(
         (float,), "how long the reconstruction of a share may take [s]", TIME_LIMIT, lambda value: value > 0
     ),

@@ -103,7 +103,7 @@ def update(results: Results, parameters: Parameters) -> Update:
         workers=len(results.files),
         missing=tuple(one for one in range(settings.number_of_jobs) if one not in results.files),
     )
-    if find_spec("matplotlib"):
+    if results.settings["pictures"] and find_spec("matplotlib"):
         write_pictures(results.directory, [step])
     return Update(
         _parameters(parameters, step), outcome.metrics, outcome.converged, _message(outcome, results.accuracy)
@@ -142,7 +142,12 @@ def phase_at(position: Position) -> Phase:
 
 def _setup(settings: Mapping[str, Any]) -> Setup:
     energies = {name.lower(): float(energy) for name, energy in settings["energies"].items()}
-    return Setup(of_plan(settings), {**ENERGIES, **energies})
+    return Setup(
+        of_plan(settings),
+        {**ENERGIES, **energies},
+        settings["hcalAbsorberThickness"],
+        settings["hcalScintillatorThickness"],
+    )
 
 
 def _parameters(parameters: Parameters, step: Step) -> Parameters:

@@ -15,6 +15,9 @@ from typing import Any
 
 from service.scale_plan import measured
 
+TIME_LIMIT = 600.0
+"""So long may a calibration take [s]."""
+
 # All workers of a step are answered the same.
 _decoded = lru_cache(64)(json.loads)
 
@@ -114,6 +117,8 @@ async def crew(port: int, tokens: Mapping[str, str], *, repeats: bool = False) -
         port: Where the service listens on this machine.
         tokens: Number of a worker -> its token.
         repeats: Whether they report everything twice.
+    Raises:
+        TimeoutError: If it never ends.
     """
     loop = asyncio.get_running_loop()
 
@@ -123,7 +128,8 @@ async def crew(port: int, tokens: Mapping[str, str], *, repeats: bool = False) -
         return made
 
     workers = await asyncio.gather(*(born(int(number), token) for number, token in tokens.items()))
-    await asyncio.gather(*(one.ended for one in workers))
+    async with asyncio.timeout(TIME_LIMIT):
+        await asyncio.gather(*(one.ended for one in workers))
     return workers
 
 

@@ -17,6 +17,11 @@ from caf_service.errors import NotFoundError, NotNowError
 from caf_service.replies import Cleaned, Created, Details, FileTold, Summary
 from caf_service.routes import Id, Serving, Who, bearer, file_of, stored, told
 
+SETTLE = 0.2
+"""So long is waited for more changes before a view is told [s]: while a thousand workers report, there is one
+every millisecond.
+"""
+
 router = APIRouter(prefix="/calibrations", dependencies=[Depends(bearer)])
 
 
@@ -55,7 +60,8 @@ async def show(
             live = service.conductor.live(number)
             return live is None or live.version != seen
 
-        await service.hub.wait((topics.VIEW, number), patience, changed)
+        if await service.hub.wait((topics.VIEW, number), patience, changed):
+            await asyncio.sleep(SETTLE)
     return JSONResponse(await stored(service, lambda store: service.details(store, who, number)))
 
 

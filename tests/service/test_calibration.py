@@ -1,11 +1,8 @@
 """A plan as a calibration of a CAF, and the muon momentum scale with resident workers."""
 
 import json
-import os
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,11 @@ import pytest
 
 from caf_core import CAF, CalibrationBase, CalibrationFailedError, IoV, LocalDatabase
 from caf_core.control.reading.overview import read_overview
+from caf_core.testing.bench import wait_until
 from caf_local import Local
 from caf_service import ServiceCalibration
 from caf_service.calibration import convergence_of
-from service.rig import EXAMPLES, LAST, Rig, rig, use_plans
+from service.rig import EXAMPLES, LAST, LIMIT, Rig, rig, use_plans, worker_pids
 
 __all__ = ["rig"]
 
@@ -87,6 +85,7 @@ def test_a_plan_that_fails_fails_the_calibration(tmp_path: Path, monkeypatch: py
     caf.add_calibration(ServiceCalibration("toy", plan=TOY, workers=1, settings=settings))
     with pytest.raises(CalibrationFailedError, match="as many as there are"):
         caf.run()
+    assert worker_pids(tmp_path / "out" / "toy" / "service" / "agent" / "calibrations" / "1") == {}
 
 
 def test_a_service_elsewhere(rig: Rig, tmp_path: Path) -> None:
@@ -114,37 +113,100 @@ def test_an_unknown_plan_is_not_valid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SCRIPT = """
+import sys
 from caf_core import CAF
-from caf_service import ServiceCalibration
-from caf_service.calibration import convergence_of
+from caf_service import ServiceCalibration, own_service
 
-plan = "service.toy_plan:PLAN"
-toy = ServiceCalibration("toy", plan=plan, workers=2, quorum=1.0, settings={"seconds": 0.5})
+own_service.PATIENCE = float(sys.argv[1])
+settings = {"gate": "GATE", "gate_after": 3, "rounds": int(sys.argv[2])}
+toy = ServiceCalibration("toy", plan="service.toy_plan:PLAN", workers=2, quorum=1.0, settings=settings)
 caf = CAF(output_dir="out")
 caf.add_calibration(toy)
 caf.run()
 """
 
 
-def test_a_script_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Script:
+    """A CAF in a process of its own, which is killed in the midst of its fourth step."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.out = home / "out" / "toy"
+        (home / "script.py").write_text(SCRIPT.replace("GATE", str(home / "gate")))
+
+    def _argv(self, patience: float, rounds: int) -> list[str]:
+        return [sys.executable, "script.py", str(patience), str(rounds)]
+
+    def kill(self, patience: float = 300.0) -> dict[int, int]:
+        """Begin it and kill it; returns its workers."""
+        with subprocess.Popen(self._argv(patience, 2), cwd=self.home) as first:
+            try:
+                wait_until(lambda: first.poll() is not None or self._steps() == 4, LIMIT, "the fourth step")
+                assert first.poll() is None
+                wait_until(
+                    lambda: iteration_of(self.home / "out", "toy")[0] == 3, LIMIT, "caf status says so"
+                )
+            finally:
+                first.kill()
+        return self.workers()
+
+    def finish(self, rounds: int = 2) -> Any:
+        """Execute it again, to its end; returns what it says about its calibration."""
+        (self.home / "gate").touch()
+        subprocess.run(self._argv(300.0, rounds), cwd=self.home, check=True, timeout=LIMIT)
+        return json.loads((self.out / "steps.json").read_text())
+
+    def workers(self, calibration: int = 1) -> dict[int, int]:
+        """The workers of a calibration that execute."""
+        return worker_pids(self.out / "service" / "agent" / "calibrations" / str(calibration))
+
+    def calibrations(self) -> list[str]:
+        """The calibrations of its service."""
+        return sorted(one.name for one in (self.out / "service" / "calibrations").iterdir())
+
+    def _steps(self) -> int:
+        file = self.out / "steps.json"
+        return len(json.loads(file.read_text())["steps"]) if file.exists() else 0
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """A CAF that can be killed."""
     use_plans(monkeypatch)
-    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    argv = [sys.executable, "script.py"]
-    first = subprocess.Popen(argv, cwd=tmp_path)
-    steps = tmp_path / "out" / "toy" / "steps.json"
-    until = time.monotonic() + 60
-    while not (steps.exists() and len(json.loads(steps.read_text())["steps"]) > 2):
-        assert first.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.1)  # another process works
-    first.kill()
-    first.wait()
-    known = json.loads((tmp_path / "out" / "toy" / "calibration.json").read_text())
-    subprocess.run(argv, cwd=tmp_path, check=True, timeout=120, env=os.environ)
-    told = json.loads(steps.read_text())
-    assert told["id"] == known["id"] == 1
-    assert [step["serial"] for step in told["steps"]] == list(range(1, LAST + 1))
+    return Script(tmp_path)
+
+
+def check_steps(told: Any, rounds: int = 2) -> None:
+    """Every step is there once, with the results of both workers."""
+    assert [step["serial"] for step in told["steps"]] == list(range(1, 3 * rounds + 1))
     assert all(step["used"] == 2 for step in told["steps"])
+
+
+def test_a_script_that_is_killed_goes_on(script: Script) -> None:
+    before = script.kill()
+    assert sorted(before) == [0, 1]
+    told = script.finish()
+    assert (told["id"], script.calibrations()) == (1, ["1"])
+    check_steps(told)
+    assert script.workers() == {}
+
+
+def test_a_script_goes_on_when_its_workers_are_tired_of_waiting(script: Script) -> None:
+    script.kill(patience=0.5)
+    # They have something to do until then.
+    (script.home / "gate").touch()
+    wait_until(lambda: not script.workers(), LIMIT, "its workers have ended")
+    told = script.finish()
+    assert (told["id"], script.calibrations()) == (1, ["1"])
+    check_steps(told)
+
+
+def test_a_script_that_was_changed_begins_anew_and_leaves_nobody_behind(script: Script) -> None:
+    script.kill()
+    told = script.finish(rounds=3)
+    assert told["id"] == 2
+    check_steps(told, rounds=3)
+    assert script.workers(1) == script.workers(2) == {}
 
 
 PAIR = """
@@ -178,7 +240,7 @@ def test_the_muon_momentum_scale_has_the_same_constants(
     use_plans(monkeypatch)
     (tmp_path / "pair.py").write_text(PAIR.format(examples=str(EXAMPLES)))
     for kind in ("usual", "service"):
-        subprocess.run([sys.executable, "pair.py", kind], cwd=tmp_path, check=True, timeout=280)
+        subprocess.run([sys.executable, "pair.py", kind], cwd=tmp_path, check=True, timeout=1200)
     usual, service = (json.loads((tmp_path / f"{kind}.json").read_text()) for kind in ("usual", "service"))
     assert len(usual) > 40
     assert service == usual

@@ -2,12 +2,11 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
@@ -20,27 +19,15 @@ from caf_core.conditions.provenance import Provenance
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV
 from caf_service.client import Client, Status
-from caf_service.plan import Parameters
+from caf_service.own_service import UnfinishedError, own_service
+from caf_service.plan import Parameters, Plan
 from caf_service.plans import load_plan
 from caf_service.transport import RefusedError
 
-if TYPE_CHECKING:
-    from caf_service.desk import AgentDesk
-
 log = logging.getLogger("caf.service")
-
-USER = "caf"
-PATIENCE = 300.0
-"""How long workers wait for a service that lives in the process of a CAF [s]: nobody may start it again."""
-GOODBYE = 60.0
-"""How long the workers of a calibration that has ended are waited for [s]."""
 
 MakePayloads = Callable[[Parameters, Path], Iterable[Payload]]
 """Makes constants of the last parameters and the folder of the result."""
-
-
-class UnfinishedError(CafError):
-    """The calibration has ended without a result."""
 
 
 @define(eq=False, kw_only=True, slots=False)
@@ -113,11 +100,9 @@ class ServiceCalibration(CalibrationBase):
             result = client.get_result(number, self.output_dir / "result")
         self._store(status, result)
 
-    def _load(self) -> str:
-        """The plan's name; raises if there is none."""
-        if ":" in self.plan:
-            return load_plan(self.plan, self.plan).name
-        return load_plan(self.plan).name
+    def _load(self) -> Plan:
+        """The plan, where it is carried out here; raises if there is none."""
+        return load_plan(self.plan, self.plan if ":" in self.plan else "")
 
     @contextmanager
     def _service(self) -> Iterator[Client]:
@@ -126,47 +111,43 @@ class ServiceCalibration(CalibrationBase):
             with Client(self.url, self.token) as client:
                 yield client
             return
-        from caf_service.agent import Agent, Place
-        from caf_service.config import ServiceConfig
-        from caf_service.quarters import Terms
-        from caf_service.server import Server
-
         assert self.output_dir is not None  # noqa: S101 - run() has looked
-        home = self.output_dir / "service"
-        plans = {self._load(): self.plan} if ":" in self.plan else {}
-        with ExitStack() as stack:
-            server = stack.enter_context(Server(ServiceConfig(data=home, plans=plans)))
-            token = server.service.accounts.ensure(USER, "user")
-            place = Place(home / "agent", server.url)
-            terms = Terms(interval=2.0, patience=PATIENCE)
-            stack.enter_context(Agent(server.service.desk, place, backend=self.backend, terms=terms))
-            yield stack.enter_context(Client(server.url, token))
-            _until_gone(server.service.desk)
+        plan = self._load()
+        plans = {plan.name: self.plan} if ":" in self.plan else {}
+        with own_service(self.output_dir / "service", plans, self.backend) as client:
+            yield client
 
     def _create(self, client: Client) -> int:
         """Begin, or go on with what an earlier process began."""
         assert self.output_dir is not None  # noqa: S101 - run() has looked
         wish = self._wish()
-        print_of = sha256(json.dumps(wish, sort_keys=True, default=str).encode()).hexdigest()[:24]
+        version = "" if self.url else self._load().version
+        everything = json.dumps([wish, version], sort_keys=True, default=str)
+        print_of = sha256(everything.encode()).hexdigest()[:24]
         file = self.output_dir / "calibration.json"
         attempt = 0
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             known = {}
-        if known.get("print") == print_of:
-            attempt = known["attempt"] + (not _usable(client, known["id"]))
+        if known.get("url") != self.url:
+            known = {}
+        if known:
+            same = known["print"] == print_of
+            attempt = known["attempt"] + (not (same and _usable(client, known["id"])))
+            if not same:
+                _end(client, known["id"])
         wish["key"] = f"{print_of}-{attempt}"
         made = client.create_calibration(**wish)
         for warning in made.warnings:
             log.warning("calibration %r: %s", self.name, warning)
-        write_json(file, {"id": made.id, "print": print_of, "attempt": attempt})
+        write_json(file, {"id": made.id, "print": print_of, "attempt": attempt, "url": self.url})
         return made.id
 
     def _wish(self) -> dict[str, Any]:
         settings = self.settings(self) if callable(self.settings) else self.settings
         return {
-            "plan": self.plan if self.url else self._load(),
+            "plan": self.plan if self.url else self._load().name,
             "workers": self.workers,
             "settings": dict(settings),
             "inputs": {sample: [_absolute(file) for file in files] for sample, files in self.inputs.items()},
@@ -227,6 +208,12 @@ def _usable(client: Client, calibration: int) -> bool:
         return False
 
 
+def _end(client: Client, calibration: int) -> None:
+    """End what an earlier process began in another way: nobody waits for its result any more."""
+    with suppress(RefusedError):
+        client.kill(calibration)
+
+
 def convergence_of(status: Status) -> Convergence:
     """Whether every phase has converged; one may be allowed to go on without."""
     last = {(step["stage"], step["phase"]): step["converged"] for step in status["steps"]}
@@ -237,13 +224,6 @@ def _missing(status: Status) -> tuple[str, ...]:
     """The workers whose results the last steps did without."""
     last = status["steps"][-1:] if status["steps"] else []
     return tuple(f"worker {worker}" for step in last for worker in step["missing"])
-
-
-def _until_gone(desk: "AgentDesk") -> None:
-    """Let workers end by themselves before their service does."""
-    until = time.monotonic() + GOODBYE
-    while desk.crews() and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def _absolute(file: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,10 +13,20 @@ import pytest
 from attrs import frozen
 
 from caf_core.cli.app import execute
+from caf_core.errors import ConfigurationError
 from caf_core.testing.bench import wait_until
-from caf_service.cli.setup import address_for_workers, broken_plans, unreachable
+from caf_service.cli.agent import check_role
+from caf_service.cli.setup import (
+    address_for_workers,
+    broken_plans,
+    make_config,
+    read_setup,
+    unreachable,
+    write_setup,
+)
 from caf_service.cli.showing import step_line
 from caf_service.plans import Catalogue
+from caf_service.transport import Address
 from service.rig import LAST, Rig, ServiceProcess, caf, free_port, rig, use_plans, worker_pids
 
 __all__ = ["rig"]
@@ -121,6 +132,35 @@ def test_where_workers_are_told_to_find_a_service() -> None:
     assert unreachable({"backend": "local"}, "http://127.0.0.1:8443") == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "no JSON"),
+        ("[]", "holds a list"),
+        ('{"ports": 1}', "no setting ports; there are: backend,"),
+        ('{"limits": 1}', "limits: there is nothing by name"),
+        ('{"limits": {"bodies": 1}}', "limits: there is no setting bodies; there are: body,"),
+        ('{"limits": {"body": "1"}}', "body is '1'; it is a whole number from 1 on"),
+        ('{"port": 80.5}', "port is 80.5"),
+        ('{"retention": -1}', "retention is -1; it is a number from 0 on"),
+        ('{"heartbeat": true}', "heartbeat is True"),
+        ('{"database": "mysql://here"}', "'mysql' is not known"),
+    ],
+)
+def test_a_setup_that_cannot_be(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "service.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        make_config(tmp_path, read_setup(tmp_path))
+
+
+def test_a_setup_is_kept_for_its_owner(tmp_path: Path) -> None:
+    setup = {"port": 1, "retention": 60, "limits": {"body": 100}, "backend": "slurm"}
+    write_setup(tmp_path, setup)
+    config = make_config(tmp_path, read_setup(tmp_path))
+    assert (config.port, config.retention, config.limits.body) == (1, 60, 100)
+    assert (tmp_path / "service.json").stat().st_mode & 0o077 == 0
+
+
 def test_a_plan_that_cannot_be_imported_is_told_of() -> None:
     (told,) = broken_plans(Catalogue({"lost": "nowhere:PLAN", "toy": "service.toy_plan:PLAN"}))
     assert "'lost' is not offered" in told
@@ -208,6 +248,15 @@ def test_a_service_is_made_once(service: ServiceProcess) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith("caf: ")
     assert (service.data / "service.json").exists()
+
+
+def test_an_agent_needs_a_token_of_its_role(rig: Rig) -> None:
+    with pytest.raises(ConfigurationError, match="role user, and an agent needs"):
+        check_role(Address(rig.server.url, rig.token))
+    with pytest.raises(ConfigurationError, match="does not take the token"):
+        check_role(Address(rig.server.url, "nonsense"))
+    check_role(Address(rig.server.url, rig.server.service.accounts.ensure("robin", "agent")))
+    check_role(Address(f"http://127.0.0.1:{free_port()}", "whoever"))  # it may come
 
 
 def test_an_agent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.errors import ConfigurationError
-from caf_service.client import Client, find_address
+from caf_service.client import Client, files_of, find_address
 from caf_service.config import ServiceConfig
 from caf_service.patience import AbandonedError
 from caf_service.server import Server
@@ -25,6 +25,12 @@ def test_a_live_view_ends_with_the_calibration(rig: Rig) -> None:
     serials = [status["serial"] for status in statuses]
     assert serials == sorted(serials)
     assert set(serials) == {1, 2, 3}
+
+
+def test_one_file_is_not_its_letters() -> None:
+    assert files_of("data/a.root") == ["data/a.root"]
+    assert files_of(Path("a")) == ["a"]
+    assert files_of(name for name in ("a", Path("b"))) == ["a", "b"]
 
 
 def test_statuses_are_ones_own(rig: Rig) -> None:

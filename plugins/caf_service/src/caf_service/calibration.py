@@ -18,7 +18,7 @@ from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV
-from caf_service.client import Client, Status
+from caf_service.client import Client, Status, files_of
 from caf_service.own_service import UnfinishedError, own_service
 from caf_service.plan import Parameters, Plan
 from caf_service.plans import load_plan
@@ -56,7 +56,7 @@ class ServiceCalibration(CalibrationBase):
 
     plan: str
     workers: int = 1
-    inputs: Mapping[str, Iterable[str | Path]] = field(factory=dict)
+    inputs: Mapping[str, Iterable[str | Path] | str | Path] = field(factory=dict)
     settings: Mapping[str, Any] | Callable[["ServiceCalibration"], Mapping[str, Any]] = field(factory=dict)
     files: Mapping[str, str | bytes | Path] = field(factory=dict)
     quorum: float | None = None
@@ -150,7 +150,9 @@ class ServiceCalibration(CalibrationBase):
             "plan": self.plan if self.url else self._load().name,
             "workers": self.workers,
             "settings": dict(settings),
-            "inputs": {sample: [_absolute(file) for file in files] for sample, files in self.inputs.items()},
+            "inputs": {
+                sample: [_absolute(file) for file in files_of(files)] for sample, files in self.inputs.items()
+            },
             "files": dict(self.files),
             "quorum": self.quorum,
             "start": self.start,
@@ -181,7 +183,7 @@ class ServiceCalibration(CalibrationBase):
             calibration=self.name,
             iteration=max(len(status["steps"]) - 1, 0),
             algorithm=f"{status['plan']} {status['version']}",
-            inputs={sample: [str(file) for file in files] for sample, files in self.inputs.items()},
+            inputs={sample: files_of(files) for sample, files in self.inputs.items()},
             parameters=dict(status["settings"]),
             convergence=convergence_of(status),
             missing=_missing(status),

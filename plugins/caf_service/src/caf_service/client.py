@@ -113,7 +113,7 @@ class Client:
         *,
         workers: int,
         settings: Mapping[str, Any] | None = None,
-        inputs: Mapping[str, Iterable[str | Path]] | None = None,
+        inputs: Mapping[str, Iterable[str | Path] | str | Path] | None = None,
         files: Mapping[str, str | bytes | Path] | None = None,
         key: str = "",
         **more: Any,
@@ -124,7 +124,7 @@ class Client:
             plan: The plan's name.
             workers: How many workers it gets.
             settings: The plan's settings.
-            inputs: Sample -> files, as the workers find them.
+            inputs: Sample -> files, or one file, as the workers find them.
             files: Small files that come along, such as a steering file: name -> path, or content.
             key: The same key again gives the same calibration; made up if left out.
             more: ``quorum``, ``start``, ``stop``, ``output_dir``, ``backend``, ``backend_args``, ``name``.
@@ -137,7 +137,7 @@ class Client:
             "plan": plan,
             "workers": workers,
             "settings": dict(settings or {}),
-            "inputs": {sample: [str(file) for file in names] for sample, names in (inputs or {}).items()},
+            "inputs": {sample: files_of(names) for sample, names in (inputs or {}).items()},
             "files": {name: _packed(content) for name, content in (files or {}).items()},
             "key": key or new_token(),
             **{name: value for name, value in more.items() if value is not None},
@@ -266,6 +266,11 @@ class Client:
 
     def _post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
         return self._patience.ask(lambda: self._transport.post(path, content))
+
+
+def files_of(names: Iterable[str | Path] | str | Path) -> list[str]:
+    """The files of a sample; a text is one file, and not its letters."""
+    return [str(names)] if isinstance(names, str | Path) else [str(file) for file in names]
 
 
 def _packed(content: str | bytes | Path) -> dict[str, str]:

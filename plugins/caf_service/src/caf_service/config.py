@@ -6,7 +6,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from caf_core.errors import ConfigurationError
-from caf_service.limits import Limits
+from caf_service.limits import Limits, above
 
 
 def _folders(values: object) -> tuple[Path, ...]:
@@ -52,15 +52,15 @@ class ServiceConfig:
     data: Path = field(converter=Path)
     database: str = field(default="", validator=_known_database)
     host: str = "127.0.0.1"
-    port: int = 0
+    port: int = field(default=0, validator=above(0, whole=True))
     certificate: Path | None = None
     key: Path | None = field(default=None, validator=_whole)
     plans: Mapping[str, str] = field(factory=dict)
     output_roots: tuple[Path, ...] = field(default=(), converter=_folders)
     user_backend_args: tuple[str, ...] | None = None
-    retention: float = 7 * 86400.0
-    max_wait: float = 600.0
-    update_timeout: float = 3600.0
-    updates: int = 2
-    heartbeat: float = 30.0
+    retention: float = field(default=7 * 86400.0, validator=above(0))
+    max_wait: float = field(default=600.0, validator=above(0))
+    update_timeout: float = field(default=3600.0, validator=above(0))
+    updates: int = field(default=2, validator=above(1, whole=True))
+    heartbeat: float = field(default=30.0, validator=above(0.001))
     limits: Limits = field(factory=Limits)

@@ -2,11 +2,31 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
+
+from caf_core.errors import ConfigurationError
 
 _REMEMBERED = 10_000
 """So many callers are remembered; one that is forgotten starts with a full bucket."""
+
+
+def above(least: float, *, whole: bool = False) -> Callable[[Any, Any, Any], None]:
+    """A validator of numbers that may stand in a file.
+
+    Args:
+        least: The smallest that will do.
+        whole: Whether it has to be a whole number.
+    """
+    kinds = int if whole else int | float
+    words = f"a {'whole ' if whole else ''}number from {least:g} on"
+
+    def check(_: Any, attribute: Any, value: Any) -> None:
+        if not isinstance(value, kinds) or isinstance(value, bool) or not value >= least:
+            raise ConfigurationError(f"{attribute.name} is {value!r}; it is {words}.")
+
+    return check
 
 
 @frozen
@@ -26,16 +46,16 @@ class Limits:
         connections: So many connections are served at a time, if the process may open so many files.
     """
 
-    body: int = 16 << 20
-    result: int = 1 << 30
-    rate: float = 50.0
-    burst: int = 200
-    failures: float = 5.0
-    wait: float = 60.0
-    idle: float = 60.0
-    calibrations: int = 100
-    workers: int = 10_000
-    connections: int = 65_536
+    body: int = field(default=16 << 20, validator=above(1, whole=True))
+    result: int = field(default=1 << 30, validator=above(1, whole=True))
+    rate: float = field(default=50.0, validator=above(0.001))
+    burst: int = field(default=200, validator=above(1, whole=True))
+    failures: float = field(default=5.0, validator=above(0.001))
+    wait: float = field(default=60.0, validator=above(0))
+    idle: float = field(default=60.0, validator=above(0.001))
+    calibrations: int = field(default=100, validator=above(1, whole=True))
+    workers: int = field(default=10_000, validator=above(1, whole=True))
+    connections: int = field(default=65_536, validator=above(1, whole=True))
 
 
 @define

@@ -1,11 +1,16 @@
 """``caf agent``: the agent of a service that is elsewhere."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from caf_core.cli.base import Command
 from caf_core.cli.exits import Exit
+from caf_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from caf_service.transport import Address
 
 
 @click.command("agent", cls=Command)
@@ -34,9 +39,36 @@ def command(directory: Path, url: str, worker_url: str, token_file: Path | None,
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     address = find_address(url, token_file.read_text(encoding="utf-8").strip() if token_file else "")
     place = Place(directory.absolute(), worker_url or address.url, address.certificate)
+    check_role(address)
     desk = RemoteDesk(address)
     agent = Agent(desk, place, backend=backend)
     with stop_signals(agent.end):
         agent.run()
     desk.close()
     return Exit.OK
+
+
+def check_role(address: "Address") -> None:
+    """Look whether the token is good for an agent; a service that is away now is asked later.
+
+    Raises:
+        ConfigurationError: If it is not.
+    """
+    from caf_service.transport import RefusedError, Transport, UnreachableError
+
+    transport = Transport(address)
+    try:
+        role = transport.get("/me")["role"]
+    except UnreachableError:
+        return
+    except RefusedError as error:
+        if error.passing:
+            return
+        raise ConfigurationError(f"the service does not take the token: {error}") from error
+    finally:
+        transport.close()
+    if role not in ("agent", "admin"):
+        raise ConfigurationError(
+            f"the token is one of the role {role}, and an agent needs one of the role agent; make one with: "
+            "caf service user add DATA NAME --role agent."
+        )

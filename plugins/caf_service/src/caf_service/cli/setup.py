@@ -1,14 +1,14 @@
 """How a service is set up, kept in ``service.json`` of its data folder."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
-from attrs import fields
+from attrs import Attribute, fields
 
 from caf_core.errors import CafError, ConfigurationError
 
@@ -94,13 +94,17 @@ def read_setup(data: Path) -> dict[str, Any]:
     """
     file = data / FILE
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{data} holds no service; make one with: caf service init {data}."
         ) from error
     except ValueError as error:
         raise ConfigurationError(f"{file} is no JSON ({error}); correct it.") from error
+    if not isinstance(found, dict):
+        raise ConfigurationError(
+            f"{file} holds a {type(found).__name__}, and no settings by name; correct it."
+        )
     return found
 
 
@@ -120,21 +124,27 @@ def make_config(data: Path, setup: Mapping[str, Any]) -> Any:
     from caf_service.config import ServiceConfig
     from caf_service.limits import Limits
 
-    known = {one.name for one in fields(ServiceConfig)} - {"data"}
-    unknown = set(setup) - known - set(BESIDE)
-    if unknown:
-        raise ConfigurationError(
-            f"{data / FILE}: there is no setting {', '.join(sorted(unknown))}; there are: "
-            f"{', '.join(sorted(known | set(BESIDE)))}."
-        )
+    kept = [one for one in fields(ServiceConfig) if one.name != "data"]
+    _known(setup, kept, str(data / FILE), BESIDE)
     values = {name: value for name, value in setup.items() if name not in BESIDE}
     values |= {name: Path(values[name]) for name in _PATHS if values.get(name)}
     try:
         if "limits" in values:
-            values["limits"] = Limits(**values["limits"])
+            values["limits"] = Limits(**_known(values["limits"], fields(Limits), f"{data / FILE}: limits"))
         return ServiceConfig(data=data.absolute(), **{"port": 8443, **values})
     except TypeError as error:
         raise ConfigurationError(f"{data / FILE}: {error}; correct it.") from error
+
+
+def _known(
+    values: Any, attributes: "Iterable[Attribute[Any]]", where: str, more: Iterable[str] = ()
+) -> Mapping[str, Any]:
+    """Settings by name, all of which there are."""
+    known = sorted({*(one.name for one in attributes), *more})
+    if not isinstance(values, Mapping) or (unknown := sorted(set(values) - set(known))):
+        what = f"no setting {', '.join(unknown)}" if isinstance(values, Mapping) else "nothing by name"
+        raise ConfigurationError(f"{where}: there is {what}; there are: {', '.join(known)}.")
+    return values
 
 
 def address_for_workers(setup: Mapping[str, Any], host: str, url: str) -> str:

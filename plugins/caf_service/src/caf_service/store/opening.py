@@ -34,6 +34,10 @@ def open_database(data: Path, url: str) -> tuple[peewee.Database, SimpleNamespac
             database.create_tables(models.all, safe=True)
             models.Setting.insert(key="schema", value=str(SCHEMA_VERSION)).on_conflict_ignore().execute()
             version = models.Setting.get_by_id("schema").value
+    except peewee.ImproperlyConfigured as error:
+        raise ConfigurationError(
+            "PostgreSQL needs a driver; install it with: pip install 'caf-service[postgresql]'."
+        ) from error
     except DATABASE_ERRORS as error:
         database.close()
         raise ConfigurationError(
@@ -55,9 +59,4 @@ def _sqlite(path: Path) -> peewee.Database:
 
 
 def _postgresql(url: str) -> peewee.Database:
-    try:
-        return peewee.PostgresqlDatabase(url, prefer_psycopg3=True, connect_timeout=10)
-    except peewee.ImproperlyConfigured as error:
-        raise ConfigurationError(
-            "PostgreSQL needs a driver; install it with: pip install 'caf-service[postgresql]'."
-        ) from error
+    return peewee.PostgresqlDatabase(url, prefer_psycopg3=True, connect_timeout=10)

@@ -16,9 +16,10 @@ from caf_pandora.errors import ResultFileError, SteeringError, TooFewEventsError
 from caf_pandora.inputs import Inputs
 from caf_pandora.outcome import Setup
 from caf_pandora.phases import PHASES
-from caf_pandora.pictures import draw, file_name
+from caf_pandora.pictures import draw, write_pictures
 from caf_pandora.record import calibration_txt, time_rows, time_table
-from caf_pandora.results import result_files, write_pictures, write_results
+from caf_pandora.results import result_files, write_results
+from caf_pandora.sketch import Sketch
 from caf_pandora.standin.detector import CLD, CLIC
 from caf_pandora.standin.examples import kit
 from caf_pandora.standin.fixed_points import fixed_points
@@ -101,17 +102,42 @@ def test_the_record_has_every_step_and_change(calibrated, files):
 
 
 def test_pictures(calibrated, tmp_path):
-    first = {step.phase.number: step for step in reversed(calibrated.found.steps)}
+    first = {step.phase.number: Sketch.of(step) for step in reversed(calibrated.found.steps)}
     written = write_pictures(tmp_path, [first[0], first[2], first[4], first[5]])
-    assert [path.name for path in written] == [file_name(first[n]) for n in (0, 2, 4)]
+    assert [path.name for path in written] == [f"{first[n].stem}.png" for n in (0, 2, 4)]
+    assert written[0].name == "stage1_phase0_ECalDigi_step0.png"
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
     assert len(draw(first[2]).axes) == 5
+
+
+def test_pictures_drawn_later_are_the_same(calibrated, tmp_path):
+    """The fits of a step go into JSON; what is drawn of it is what is drawn at once."""
+    sketches = {step.phase.number: Sketch.of(step) for step in calibrated.found.steps}
+    chosen = [sketches[n] for n in (1, 2, 4)]
+    at_once = write_pictures(tmp_path / "here", chosen)
+    for place, sketch in enumerate(chosen):
+        (tmp_path / "result" / "steps" / f"{place}").mkdir(parents=True)
+        sketch.write(tmp_path / "result" / "steps" / f"{place}")
+    argv = [sys.executable, "-m", "caf_pandora.pictures", str(tmp_path / "result")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.startswith("3 pictures are in ")
+    for path in at_once:
+        assert (tmp_path / "result" / "pictures" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"fits": {"x": {"kind": "parabola"}}}', '{"fits": {}}']
+)
+def test_what_is_no_sketch_is_named(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ResultFileError, match=r"x\.json has no fits of a step"):
+        Sketch.read(tmp_path / "x.json")
 
 
 def test_a_missing_matplotlib_is_named(calibrated, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(Exception, match=r"caf-pandora\[plot\]"):
-        draw(calibrated.found.steps[0])
+        draw(Sketch.of(calibrated.found.steps[0]))
 
 
 def test_a_quorum_of_the_workers_gives_constants_within_statistics(calibrated):

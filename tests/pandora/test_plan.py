@@ -326,7 +326,10 @@ def test_it_finds_the_same_constants_as_the_library_alone(rehearse, calibrated):
     assert rehearsal.parameters["start"] == dict(calibrated.start)
     untimed = [describe(evolve(one, seconds=0.0)) for one in expected]
     assert rehearsal.parameters["record"] == untimed
-    pictures = [path.name for one in rehearsal.steps for path in one.directory.iterdir()]
+    left = [path for one in rehearsal.steps for path in one.directory.iterdir()]
+    pictures = [path.name for path in left if path.suffix == ".png"]
+    fits = [path.name for path in left if path.suffix == ".json"]
+    assert len(fits) == len(expected)
     assert len(pictures) == sum(bool(one.outcome.fits) for one in expected)
     assert "stage1_phase0_ECalDigi_step0.png" in pictures
 

@@ -20,9 +20,11 @@ from caf_pandora.constants import NAMES, Constants, frozen_constants
 from caf_pandora.driver import Calibration, calibrate
 from caf_pandora.inputs import SAMPLES, Inputs
 from caf_pandora.outcome import Setup
+from caf_pandora.pictures import gather, write_pictures
 from caf_pandora.record import describe, time_rows, time_table
-from caf_pandora.results import result_files, write_pictures, write_results
+from caf_pandora.results import result_files, write_results
 from caf_pandora.settings import Settings
+from caf_pandora.sketch import Sketch
 from caf_pandora.standin.detector import DETECTORS, Detector
 from caf_pandora.standin.examples import kit
 from caf_pandora.standin.fixed_points import FixedPoint, fixed_points
@@ -151,7 +153,7 @@ def _here(
     )
     write_results(given.output, result_files(files, settings, start, found.steps))
     if not given.no_pictures:
-        write_pictures(given.output / "pictures", found.steps)
+        write_pictures(given.output / "pictures", map(Sketch.of, found.steps))
     return found, time_rows(found.steps)
 
 
@@ -167,7 +169,8 @@ def _by_service(
         settings={
             "detector": given.detector,
             "numberOfEventsPerFile": dict(inputs.events_per_file),
-            "pictures": not given.no_pictures,
+            # They are drawn at the end: importing matplotlib in each step would take most of the time.
+            "pictures": False,
         },
         files=inputs.files,
         kit=kit(starting_constants(DETECTORS[given.detector], given.seed), settings),
@@ -175,6 +178,8 @@ def _by_service(
         quorum=1.0,
     )
     found = calibrate_resident(wish, scratch, given.output, given.backend, given.host, _tell)
+    if not given.no_pictures:
+        gather(given.output)
     return found, found.steps
 
 

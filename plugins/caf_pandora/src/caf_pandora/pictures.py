@@ -1,5 +1,12 @@
-"""Pictures of the fits of a step; they need matplotlib, the extra ``plot``."""
+"""Pictures of the fits of a step; they need matplotlib, the extra ``plot``.
 
+``python -m caf_pandora.pictures FOLDER`` draws what the steps of a result left there as JSON.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,22 +16,19 @@ from caf_pandora.gaussian import GaussianFit
 from caf_pandora.line import RESOLUTION, LineFit
 from caf_pandora.outcome import Fit
 from caf_pandora.peaks import Peak
-from caf_pandora.record import Step
+from caf_pandora.sketch import MOST_POINTS, Sketch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_POINTS = 5000
-"""More points of a scatter plot tell nothing and make large files."""
 
-
-def draw(step: Step) -> "Figure | None":
+def draw(sketch: Sketch) -> "Figure | None":
     """One figure with all fits of a step; ``None`` if it has none.
 
     Raises:
         CafError: If matplotlib is not installed.
     """
-    fits = step.outcome.fits
+    fits = sketch.fits
     if not fits:
         return None
     try:
@@ -51,13 +55,33 @@ def draw(step: Step) -> "Figure | None":
         panel.set_title(name, fontsize="small")
     for panel in panels[len(fits) :]:
         panel.remove()
-    figure.suptitle(f"stage {step.stage}, phase {step.phase.number} {step.phase.name}, step {step.number}")
+    figure.suptitle(f"stage {sketch.stage}, phase {sketch.phase} {sketch.name}, step {sketch.step}")
     return figure
 
 
-def file_name(step: Step) -> str:
-    """What the picture of a step is called."""
-    return f"stage{step.stage}_phase{step.phase.number}_{step.phase.name}_step{step.number}.png"
+def write_pictures(directory: Path, sketches: Iterable[Sketch]) -> list[Path]:
+    """Write a picture of every step that fitted something; the directory is made if need be."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return list(_written(directory, sketches))
+
+
+def _written(directory: Path, sketches: Iterable[Sketch]) -> Iterator[Path]:
+    for sketch in sketches:
+        figure = draw(sketch)
+        if figure is not None:
+            path = directory / f"{sketch.stem}.png"
+            figure.savefig(path, dpi=80)
+            yield path
+
+
+def gather(folder: Path) -> list[Path]:
+    """Draw what the steps of a result left, into its folder ``pictures``.
+
+    Raises:
+        ResultFileError: If a file in it says something else.
+    """
+    files = sorted((folder / "steps").glob("*/stage*_phase*_step*.json"))
+    return write_pictures(folder / "pictures", map(Sketch.read, files))
 
 
 def _draw(panel: Any, fit: Fit) -> None:
@@ -105,3 +129,21 @@ def _draw_peak(panel: Any, fit: Peak) -> None:
     panel.ticklabel_format(axis="x", scilimits=(-2, 3))
     panel.set_xlabel("energy [GeV]")
     panel.legend(fontsize="x-small")
+
+
+def main() -> int:
+    """Draw the fits of a result's steps."""
+    parser = argparse.ArgumentParser(prog="python -m caf_pandora.pictures", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="the folder of a result, with its steps")
+    given = parser.parse_args()
+    try:
+        made = gather(given.folder)
+    except CafError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write(f"{len(made)} pictures are in {given.folder / 'pictures'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

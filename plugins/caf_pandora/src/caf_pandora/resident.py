@@ -1,6 +1,5 @@
 """The calibration by a service, its agent and resident workers, all of which are started here."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -77,7 +76,7 @@ def calibrate(
     Args:
         wish: What is to be calibrated.
         directory: Where service, agent and workers have their files; nodes of a batch system see it too.
-        output: Where the result goes, pictures in a folder of their own.
+        output: Where the result goes.
         backend: What executes the workers.
         host: The address to listen on; if left out this machine alone for workers that are executed here, and
             everywhere for those of a batch system.
@@ -108,7 +107,6 @@ def calibrate(
         if status["state"] != "finished":
             raise PandoraError(f"the calibration has {status['state']}: {status['message']}")
         client.get_result(number, output)
-        _gather_pictures(output)
         parameters = client.parameters(number)
     steps = [(one["stage"], one["phase"], one["ended"] - one["began"]) for one in status["steps"]]
     start, end = (frozen_constants(parameters[name]) for name in ("start", "constants"))
@@ -132,10 +130,3 @@ def _until_gone(server: Server) -> None:
     until = time.monotonic() + FAREWELL
     while server.service.desk.crews() and time.monotonic() < until:
         time.sleep(0.1)
-
-
-def _gather_pictures(output: Path) -> None:
-    """Put the pictures of all steps into one folder."""
-    (output / "pictures").mkdir(exist_ok=True)
-    for picture in sorted((output / "steps").glob("*/*.png")):
-        shutil.copy(picture, output / "pictures" / picture.name)

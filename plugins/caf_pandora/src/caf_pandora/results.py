@@ -1,6 +1,6 @@
 """The files that a calibration ends with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from caf_pandora.constants import Constants, write_constants
@@ -55,19 +55,3 @@ def write_results(directory: Path, files: dict[str, bytes]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (directory / name).write_bytes(content)
-
-
-def write_pictures(directory: Path, steps: Sequence[Step]) -> list[Path]:
-    """Write a picture of every step that fitted something; see ``caf_pandora.pictures``."""
-    directory.mkdir(parents=True, exist_ok=True)
-    return list(_pictures(directory, steps))
-
-
-def _pictures(directory: Path, steps: Sequence[Step]) -> Iterator[Path]:
-    from caf_pandora.pictures import draw, file_name
-
-    for step in steps:
-        figure = draw(step)
-        if figure is not None:
-            figure.savefig(directory / file_name(step), dpi=80)
-            yield directory / file_name(step)

@@ -17,7 +17,8 @@ from caf_pandora.outcome import Outcome, Setup
 from caf_pandora.phases import LIKELIHOOD_FILE, PHASES, Phase
 from caf_pandora.plan import of_plan
 from caf_pandora.record import Step, describe, joined_record
-from caf_pandora.results import final_files, write_pictures, write_results
+from caf_pandora.results import final_files, write_results
+from caf_pandora.sketch import Sketch
 from caf_pandora.step_files import PANDORA_SETTINGS_FILE, STEERING_FILE, Kit
 from caf_pandora.training import NEW_LIKELIHOOD
 from caf_pandora.worker import Reconstruct, command, command_reconstruction, reconstruct_share
@@ -83,7 +84,7 @@ def reconstructed(work: Work, reconstruct: Reconstruct) -> Path:
 
 
 def update(results: Results, parameters: Parameters) -> Update:
-    """Carry out the phase, leave a picture of it, and write it down."""
+    """Carry out the phase, leave its fits and a picture of them, and write it down."""
     settings, phase = of_plan(results.settings), phase_at(results.position)
     stage = results.position.stage + 1
     if (stage, phase.number) not in chosen(settings):
@@ -103,8 +104,12 @@ def update(results: Results, parameters: Parameters) -> Update:
         workers=len(results.files),
         missing=tuple(one for one in range(settings.number_of_jobs) if one not in results.files),
     )
+    sketch = Sketch.of(step)
+    sketch.write(results.directory)
     if results.settings["pictures"] and find_spec("matplotlib"):
-        write_pictures(results.directory, [step])
+        from caf_pandora.pictures import write_pictures
+
+        write_pictures(results.directory, [sketch])
     return Update(
         _parameters(parameters, step), outcome.metrics, outcome.converged, _message(outcome, results.accuracy)
     )

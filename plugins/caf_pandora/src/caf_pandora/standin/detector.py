@@ -14,7 +14,8 @@ COS_THETA_MAX = 0.98
 class Detector:
     """A calorimeter like that of CLIC.
 
-    Regions follow ``|cos theta|``: ECal barrel, a gap with a crack, endcap; HCal barrel, ring ("other"), endcap.
+    Regions follow ``|cos theta|``: ECal barrel, a gap with a crack, endcap; HCal barrel, ring ("other"),
+    endcap.
     ``..._constant`` are inverse sampling fractions: true over visible energy. ``..._mip`` are the most
     probable energies of a minimum ionising particle that crosses a layer straight [GeV].
 

@@ -35,6 +35,8 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # One spelling for every path; and nobody is sent elsewhere with a token.
+        redirect_slashes=False,
         responses=dict.fromkeys(statuses, error),
     )
     app.state.service = service

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -147,9 +147,7 @@ class Desk:
         """See ``AgentDesk``."""
 
         def made(store: Store) -> Mapping[int, str]:
-            snapshot = self._snapshot(store, calibration)
-            if wrong := [one for one in workers if not 0 <= one < snapshot.workers]:
-                raise NotFoundError(f"calibration {calibration} has no worker {wrong[0]}.")
+            self._snapshot(store, calibration, workers)
             return self._accounts.worker_tokens(store, calibration, workers, revoke=revoke)
 
         return self._thread.do(made)
@@ -167,7 +165,7 @@ class Desk:
         """See ``AgentDesk``."""
 
         def done(store: Store) -> None:
-            before = self._snapshot(store, calibration)
+            before = self._snapshot(store, calibration, workers)
             last = list(workers.values())[-1][:2000] if workers else ""
             self._conductor.handle(store, calibration, Died(tuple(workers), self._clock(), last, excused))
             for worker, reason in workers.items():
@@ -180,7 +178,7 @@ class Desk:
         """See ``AgentDesk``."""
 
         def done(store: Store) -> None:
-            self._snapshot(store, calibration)
+            self._snapshot(store, calibration, workers)
             self._conductor.handle(store, calibration, Resubmitted(tuple(workers)))
             text = f"{len(workers)} workers were submitted again: {', '.join(map(str, workers[:50]))}"
             store.log(calibration, "resubmitted", text, self._clock())
@@ -229,10 +227,13 @@ class Desk:
         """The last signs of life."""
         return dict(self._seen.get(calibration, {}))
 
-    def _snapshot(self, store: Store, calibration: int) -> Snapshot:
+    def _snapshot(self, store: Store, calibration: int, workers: Iterable[int] = ()) -> Snapshot:
         if store.facts(calibration) is None:
             raise NotFoundError(f"there is no calibration {calibration}.")
-        return self._conductor.snapshot(store, calibration)
+        snapshot = self._conductor.snapshot(store, calibration)
+        if wrong := [one for one in workers if not 0 <= one < snapshot.workers]:
+            raise NotFoundError(f"calibration {calibration} has no worker {wrong[0]}.")
+        return snapshot
 
     def _crew(self, store: Store, facts: Facts) -> Crew:
         now = self._conductor.snapshot(store, facts.id)

@@ -5,15 +5,12 @@ import os
 import re
 import shutil
 import uuid
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from caf_core.errors import CafError, ConfigurationError
+from caf_core.errors import CafError
 
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_]{1,16}){0,3}")
-MARK = ".caf-calibration"
-"""Names a folder that was written by a service, so that it may write it again."""
 
 
 class TooLargeError(CafError):
@@ -180,99 +177,6 @@ class Areas:
         for folder, name in (("updates", "steps"), ("failures", "failures")):
             found.update({f"{name}/{one}": path for one, path in _walk(self.home(calibration) / folder)})
         return found
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder safe on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Put a complete folder in place of an earlier one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        old = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        target.rename(old)
-        shutil.rmtree(old, ignore_errors=True)
-    source.rename(target)
-
-
-def write_zip(files: dict[str, Path], target: Path) -> None:
-    """Pack files; the archive appears when it is complete."""
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-            for name, path in sorted(files.items()):
-                archive.write(path, name)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def copy_result(files: dict[str, Path], folder: Path, calibration: int, owner: str) -> None:
-    """Copy a result to ``folder/calibration-N``.
-
-    Args:
-        files: name -> file.
-        folder: Where the user wants it.
-        calibration: Its number.
-        owner: What tells this service from others; only a copy of the same is replaced.
-    Raises:
-        ConfigurationError: If something else is there, or it cannot be written.
-    """
-    target = folder / f"calibration-{int(calibration)}"
-    partial = folder / f".calibration-{int(calibration)}.{uuid.uuid4().hex}"
-    try:
-        if target.is_symlink() or (target.exists() and not _is_ours(target, owner)):
-            raise ConfigurationError(f"there is something else in {target}; name another folder.")
-        for name, path in files.items():
-            copy = partial / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-        partial.mkdir(parents=True, exist_ok=True)
-        (partial / MARK).write_text(owner)
-        replace_folder(partial, target)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the result cannot be copied to {target}: {error.strerror}; name another folder."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def allowed_folder(path: str, own: Path, roots: tuple[Path, ...]) -> Path:
-    """The folder that a user names.
-
-    Args:
-        path: Relative to the user's own area, or absolute.
-        own: The user's own area.
-        roots: Where absolute ones may be.
-    Raises:
-        ConfigurationError: If it is not allowed.
-    """
-    wanted = Path(path)
-    homes = [root.resolve() for root in roots] if wanted.is_absolute() else [own.resolve()]
-    try:
-        folder = (own / wanted).resolve()
-    except (OSError, RuntimeError, ValueError):
-        folder = None
-    if folder is None or ".." in wanted.parts or not any(folder.is_relative_to(home) for home in homes):
-        raise ConfigurationError(
-            f"the folder {path!r} is not allowed; name a relative one"
-            + (f", or one below {', '.join(map(str, roots))}." if roots else ".")
-        )
-    return folder
-
-
-def _is_ours(folder: Path, owner: str) -> bool:
-    try:
-        return (folder / MARK).read_text() == owner
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:

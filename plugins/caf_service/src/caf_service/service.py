@@ -19,9 +19,10 @@ from caf_service.creating import Prepared, Wish, output_folder, prepare
 from caf_service.desk import Desk
 from caf_service.engine import Killed, State
 from caf_service.errors import NotFoundError, NotNowError
+from caf_service.filing import private_folder, replace_folder
 from caf_service.hub import Hub
 from caf_service.plans import Catalogue
-from caf_service.results import Areas, Upload, replace_folder
+from caf_service.results import Areas, Upload
 from caf_service.store.records import Facts
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
@@ -291,7 +292,7 @@ def initialise(config: ServiceConfig, name: str = "admin") -> str:
 @contextmanager
 def open_accounts(config: ServiceConfig) -> Iterator[Accounts]:
     """The users and tokens, beside a service that may go on; it sees changes within seconds."""
-    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(config.data)
     thread = StoreThread(config.data, config.database)
     try:
         yield Accounts(thread)
@@ -300,7 +301,7 @@ def open_accounts(config: ServiceConfig) -> Iterator[Accounts]:
 
 
 def _lock(config: ServiceConfig) -> int:
-    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(config.data)
     descriptor = os.open(config.data / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

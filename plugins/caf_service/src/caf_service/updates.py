@@ -18,9 +18,11 @@ from attrs import asdict, frozen
 from caf_core.errors import CafError, ConfigurationError
 from caf_service.conductor import Conductor
 from caf_service.config import ServiceConfig
+from caf_service.delivery import copy_result, made_folder
 from caf_service.engine import End, Snapshot, State, Updated, UpdateFailed, advance
+from caf_service.filing import replace_folder, write_zip
 from caf_service.plan import Update
-from caf_service.results import Areas, copy_result, replace_folder, write_zip
+from caf_service.results import Areas
 from caf_service.store.records import Facts, Step
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
@@ -207,8 +209,7 @@ class Updates:
         if facts is None or not facts.output or live is None or live.snapshot.state is not State.FINISHED:
             return
         try:
-            folder = Path(facts.output)
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = made_folder(Path(facts.output))
             copy_result(self._areas.listing(calibration), folder, calibration, self._identity)
             kind, text = "copied", f"the result is in {folder}/calibration-{calibration}"
         except (ConfigurationError, OSError, shutil.Error) as error:

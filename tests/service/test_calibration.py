@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from caf_core import CAF, CalibrationBase, CalibrationFailedError, IoV, LocalDatabase
+from caf_core.control.lease import Lease
 from caf_core.control.reading.overview import read_overview
+from caf_core.control.session import make_private
 from caf_core.testing.bench import wait_until
 from caf_local import Local
 from caf_service import ServiceCalibration
@@ -86,6 +88,19 @@ def test_a_plan_that_fails_fails_the_calibration(tmp_path: Path, monkeypatch: py
     with pytest.raises(CalibrationFailedError, match="as many as there are"):
         caf.run()
     assert worker_pids(tmp_path / "out" / "toy" / "service" / "agent" / "calibrations" / "1") == {}
+
+
+def test_an_agent_that_cannot_work_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_plans(monkeypatch)
+    private = make_private(tmp_path / "out" / "toy" / "service" / "agent")
+    lease = Lease(private)
+    try:
+        caf = CAF(output_dir=tmp_path / "out", backend=Local(max_processes=1))
+        caf.add_calibration(ServiceCalibration("toy", plan=TOY, workers=1))
+        with pytest.raises(CalibrationFailedError, match="another controller"):
+            caf.run()
+    finally:
+        lease.release()
 
 
 def test_a_service_elsewhere(rig: Rig, tmp_path: Path) -> None:

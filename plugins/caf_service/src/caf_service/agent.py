@@ -60,6 +60,8 @@ class Agent:
         registry: The plugins; all installed ones if left out.
         config: What holds at this site.
         clock: Seconds since the epoch.
+        take_over: Whether an agent on another host is declared dead that worked here last.
+        on_broken: Called in the agent's thread with what ended its work, if anything but ``stop`` does.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Agent:
         registry: Registry | None = None,
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
+        take_over: bool = False,
+        on_broken: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._desk = desk
         self._place = place
@@ -82,6 +86,8 @@ class Agent:
         self._terms = evolve(terms, resources=resources)
         self._registry = registry or Registry.load()
         self._clock = clock
+        self._take_over = take_over
+        self._on_broken = on_broken
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,7 +138,7 @@ class Agent:
             directory = self._place.directory
             directory.mkdir(parents=True, exist_ok=True)
             private = make_private(directory)
-            lease = Lease(private)
+            lease = Lease(private, take_over=self._take_over)
             stack.callback(lease.release)
             store = CheckpointStore(directory)
             stack.callback(store.close)
@@ -205,3 +211,4 @@ class Agent:
         except BaseException as error:
             log.exception("the agent ended: %s", error)
             self._broken = error
+            self._on_broken(error)

@@ -1,8 +1,10 @@
 """A service and its agent in this process, for as long as one calibration of a CAF goes on."""
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,18 @@ def own_service(home: Path, plans: Mapping[str, str], backend: Any) -> Iterator[
         token = server.service.accounts.ensure(USER, "user")
         place = Place(home / "agent", server.url)
         terms = Terms(interval=2.0, patience=PATIENCE)
-        stack.enter_context(Agent(server.service.desk, place, backend=backend, terms=terms))
+        over = threading.Event()
+        agent = Agent(
+            server.service.desk,
+            place,
+            backend=backend,
+            terms=terms,
+            # The CAF around us is the only one that drives this folder; it has seen to that.
+            take_over=True,
+            on_broken=partial(_give_up, server.service.desk, over),
+        )
+        stack.enter_context(agent)
+        stack.callback(over.set)
         client = stack.enter_context(Client(server.url, token))
         try:
             yield client
@@ -52,6 +65,14 @@ def own_service(home: Path, plans: Mapping[str, str], backend: Any) -> Iterator[
             _until_gone(server.service.desk)
             raise
         _until_gone(server.service.desk)
+
+
+def _give_up(desk: "AgentDesk", over: threading.Event, error: BaseException) -> None:
+    """Without an agent nobody looks after workers: do not wait for their results, now or later."""
+    while not over.wait(0.2):
+        for crew in desk.crews():
+            desk.broken(crew.calibration, f"its agent has ended: {error}")
+            desk.dismissed(crew.calibration)
 
 
 def _until_gone(desk: "AgentDesk") -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 from measuring import program
@@ -52,14 +51,11 @@ def _simulated(sizes: Sizes) -> Iterator[Row]:
         values = tuple(one[name] / per for one in found)
         return Row(what, values, unit, budget, note=note if budget is not None else "")
 
-    fast = " and ".join(
-        f"{'with' if find_spec(name) else 'without'} {name}" for name in ("httptools", "uvloop")
-    )
     counted = " and ".join(f"{one['counted']:,}" for one in found)
     database = "PostgreSQL" if os.environ.get("CAF_POSTGRESQL_URL") else "SQLite"
     note = (
         f"{database}, quorum 1, {found[0]['steps']} steps without any work, so that all report and ask at "
-        f"once; {counted} results counted; {fast}"
+        f"once; {counted} results counted"
     )
     who = f"{sizes.simulated:,} simulated workers"
     yield row(f"{who} hear of a step after its beginning (p99)", "p99", "s", 1.0)

@@ -31,6 +31,10 @@ def update(results: Results, parameters: Mapping[str, Any]) -> Update:
         os.kill(os.getpid(), 9)
     if mode == "slow":
         time.sleep(results.settings["sleep"])
+    if mode == "odd parameters":
+        return Update({"scale": "half a character: \ud800"})
+    if mode == "odd message":
+        return Update({"scale": 1.0, "history": []}, {}, True, "a NUL \0, half a character \udce9")
     if mode == "nan":
         return Update({"scale": float("nan")})
     files = {worker: json.loads(path.read_text()) for worker, path in results.files.items()}

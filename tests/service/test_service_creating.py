@@ -114,6 +114,7 @@ def test_the_plans_say_what_they_want(bench: Bench) -> None:
         ("raises", "ValueError: no peak was found"),
         ("dies", "was ended by signal 9"),
         ("nan", "Out of range float values"),
+        ("odd parameters", "surrogates not allowed"),
         ("no result", "OSError: no place for the result"),
     ],
 )

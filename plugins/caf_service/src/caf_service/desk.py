@@ -16,6 +16,7 @@ from caf_service.hub import Hub
 from caf_service.store.records import Facts
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
+from caf_service.texts import plain
 
 
 @frozen
@@ -166,11 +167,11 @@ class Desk:
 
         def done(store: Store) -> None:
             before = self._snapshot(store, calibration, workers)
-            last = list(workers.values())[-1][:2000] if workers else ""
+            last = plain(list(workers.values())[-1]) if workers else ""
             self._conductor.handle(store, calibration, Died(tuple(workers), self._clock(), last, excused))
             for worker, reason in workers.items():
                 if worker not in before.dead and not before.state.ended:
-                    store.log(calibration, "died", f"worker {worker}: {reason[:2000]}", self._clock())
+                    store.log(calibration, "died", f"worker {worker}: {plain(reason)}", self._clock())
 
         self._thread.do(done)
 
@@ -194,7 +195,7 @@ class Desk:
 
         def done(store: Store) -> None:
             self._snapshot(store, calibration)
-            self._conductor.handle(store, calibration, Broken(message[:2000]))
+            self._conductor.handle(store, calibration, Broken(plain(message)))
 
         self._thread.do(done)
 

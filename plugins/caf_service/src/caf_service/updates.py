@@ -26,6 +26,7 @@ from caf_service.results import Areas
 from caf_service.store.records import Facts, Step
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
+from caf_service.texts import plain
 from caf_service.updating import LOG, PlanError, run_plan
 
 log = logging.getLogger("caf.service")
@@ -115,7 +116,7 @@ class Updates:
             update = self._updated(task)
             self._finish_if_last(task, update)
         except PlanError as error:
-            failed = UpdateFailed(task.step.serial, str(error))
+            failed = UpdateFailed(task.step.serial, plain(error))
             self._thread.do(lambda store: self._conductor.handle(store, calibration, failed))
             return
         finally:
@@ -213,7 +214,7 @@ class Updates:
             copy_result(self._areas.listing(calibration), folder, calibration, self._identity)
             kind, text = "copied", f"the result is in {folder}/calibration-{calibration}"
         except (ConfigurationError, OSError, shutil.Error) as error:
-            kind, text = "not copied", str(error)
+            kind, text = "not copied", plain(error)
         self._thread.do(lambda store: store.log(calibration, kind, text, self._clock()))
 
 

@@ -21,6 +21,7 @@ from caf_core.processes.command import execute
 from caf_core.processes.subreaper import follow_parent
 from caf_service.plan import Plan, Position, Results, Update
 from caf_service.plans import accuracy_of, default_shares, load_plan
+from caf_service.texts import plain
 
 REQUEST = "request.json"
 ANSWER = "answer.json"
@@ -56,7 +57,7 @@ def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: flo
     if done.returncode < 0:
         raise PlanError(f"{name} was ended by signal {-done.returncode}.")
     try:
-        answer: Mapping[str, Any] = json.loads((folder / ANSWER).read_text())
+        answer: Mapping[str, Any] = json.loads((folder / ANSWER).read_bytes())
     except (OSError, ValueError) as error:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise PlanError(f"{name} left no answer: {last[:500]}") from error
@@ -73,14 +74,15 @@ def main(arguments: list[str]) -> int:
     try:
         plan = load_plan(request["plan"], request["reference"])
         answer = _ACTIONS[request["action"]](plan, request)
-        text = json.dumps(answer, allow_nan=False, default=_plain)
+        # As it is sent to people and workers: a half of a character is found out here.
+        text = json.dumps(answer, allow_nan=False, default=_plain, ensure_ascii=False).encode()
     except Exception as error:
         traceback.print_exc()
         said = " ".join(str(error).split())[:1000]
         kind = "" if isinstance(error, CafError) else type(error).__name__
-        text = json.dumps({"error": ": ".join(one for one in (kind, said) if one)})
+        text = json.dumps({"error": ": ".join(one for one in (kind, said) if one)}).encode()
     partial = folder / f".{ANSWER}"
-    partial.write_text(text)
+    partial.write_bytes(text)
     partial.replace(folder / ANSWER)
     return 0
 
@@ -120,7 +122,7 @@ def _update(plan: Plan, request: Mapping[str, Any]) -> Mapping[str, Any]:
         "parameters": _parameters(update.parameters),
         "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
         "converged": bool(update.converged),
-        "message": str(update.message),
+        "message": plain(update.message),
     }
 
 

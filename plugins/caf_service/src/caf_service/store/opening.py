@@ -11,6 +11,9 @@ from caf_service.store.models import SCHEMA_VERSION, make_models
 
 FILE_NAME = "service.db"
 
+_MAKING = 0x636166  # "caf"
+"""The number of the lock that is held in PostgreSQL while tables are made."""
+
 DATABASE_ERRORS = (peewee.DatabaseError, peewee.InterfaceError, sqlite3.DatabaseError)
 """What is raised when a database cannot be read or written."""
 
@@ -29,8 +32,10 @@ def open_database(data: Path, url: str) -> tuple[peewee.Database, SimpleNamespac
     models = make_models(database)
     try:
         database.connect()
-        # Two services that begin at the same time are kept apart by the lock on the data folder.
         with database.atomic():
+            if url:
+                # IF NOT EXISTS is no help against somebody who makes the same tables at the same time.
+                database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
             database.create_tables(models.all, safe=True)
             models.Setting.insert(key="schema", value=str(SCHEMA_VERSION)).on_conflict_ignore().execute()
             version = models.Setting.get_by_id("schema").value

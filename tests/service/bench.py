@@ -43,6 +43,13 @@ class Worker(Client):
     def work(self, after: int = 0, wait: float = 0.0) -> Any:
         return self.get("/worker/work", params={"after": after, "wait": wait})
 
+    def next_work(self, after: int, seconds: float = 120.0) -> Any:
+        """The same when there is something to do."""
+        deadline = time.monotonic() + seconds
+        while (work := self.work(after, 30))["kind"] == "wait":
+            assert time.monotonic() < deadline, "there is nothing to do"
+        return work
+
     def put(self, serial: int, body: bytes, status: int = 200, sha256: str | None = None) -> Any:
         digest = hashlib.sha256(body).hexdigest() if sha256 is None else sha256
         return self.ask("PUT", f"/worker/results/{serial}", status, params={"sha256": digest}, content=body)
@@ -95,7 +102,7 @@ class Bench:
         """Let workers work until the end; returns what is told about the calibration."""
         after = 0
         for _ in range(limit):
-            works = [one.work(after, 30) for one in workers]
+            works = [one.next_work(after) for one in workers]
             if works[0]["kind"] == "end":
                 return self.show(calibration)
             assert {one["kind"] for one in works} == {"work"}
@@ -117,7 +124,7 @@ def wish(**more: Any) -> dict[str, Any]:
     return {"plan": "toy", "workers": 2, "settings": {"start": 0.5}, "inputs": INPUTS, **more}
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -140,7 +140,9 @@ class StoreThread:
         except (*DATABASE_ERRORS, OSError) as error:
             self._undo()
             self._lost(database, error)
-            away = DatabaseAwayError(f"the database does not answer ({_line(error)}); try again in a moment.")
+            away = DatabaseAwayError(
+                f"the database does not answer ({reason_of(error)}); try again in a moment."
+            )
             for _, future in batch:
                 future.set_exception(away)
             return
@@ -167,7 +169,7 @@ class StoreThread:
             return None, error
 
     def _lost(self, database: peewee.Database, error: Exception) -> None:
-        log.warning("the database does not answer: %s", _line(error))
+        log.warning("the database does not answer: %s", reason_of(error))
         try:
             database.close()
         except DATABASE_ERRORS:
@@ -175,5 +177,9 @@ class StoreThread:
         time.sleep(0.1)  # so that a database that is away is not asked without pause
 
 
-def _line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why the database does not answer, in one line."""
+    # Giving up a transaction that a full disk has ended fails too, and hides why.
+    while isinstance(error.__context__, DATABASE_ERRORS):
+        error = error.__context__
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,7 @@
 """The documentation is built without a warning, and the pictures say what the code does."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from caf_core.calibration.states import Machine
 from caf_core.iov import ExpRun, IoV
+from caf_service.app import create_app
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -41,8 +43,15 @@ def test_the_documentation_builds_without_warnings(tmp_path):
         "metadata|raw",
         "mermaid|dot",
         "INTERRUPTED",
+        "caf service init",
+        "--output-root",
+        "caf calibrations create",
     ):
         assert words in commands
+    api = (tmp_path / "html" / "reference" / "http-api.html").read_text(encoding="utf-8")
+    for path, operations in create_app(None).openapi()["paths"].items():
+        for method in operations:
+            assert f"{method.upper()} {path}" in re.sub("<[^>]*>", "", api)
 
 
 def test_the_machine_is_drawn_with_every_state_and_transition(pictures):

@@ -14,6 +14,10 @@ from caf_core.jobs.config import places, schema
 from caf_core.jobs.retry import Rule
 from caf_core.plugins.plugin import DISABLE_VARIABLE
 from caf_local import Local
+from caf_pandora import stepping
+from caf_service import client
+from caf_service.config import ServiceConfig
+from caf_service.quarters import Terms
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +52,10 @@ def test_the_page_of_the_environment_names_every_variable():
         DISABLE_VARIABLE,
         crash.VARIABLE,
         places.VARIABLE,
+        client.URL,
+        client.TOKEN,
+        client.CERTIFICATE,
+        stepping.COMMAND,
     } <= named
     inherited = text[text.index("and, from the machine") : text.index("Without `LC_ALL`")]
     assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", inherited)) == set(workspace.INHERITED)
@@ -77,6 +85,24 @@ def test_the_default_retry_policy_is_that_of_the_page():
 
 def test_the_kinds_of_failure_are_explained():
     assert first_cells(page("docs/how-to/debug-a-failed-job.md")) == {kind.value for kind in FailureKind}
+
+
+def test_the_times_that_pages_of_the_service_tell_are_those_of_the_code():
+    resident, operate = (
+        page("docs/explanation/resident-workers.md"),
+        page("docs/how-to/operate-the-service.md"),
+    )
+    assert Terms().patience == 45 * 60
+    assert "for 45 minutes" in resident
+    assert "for 45 minutes" in operate
+    assert Terms().silence == 5 * 60
+    assert "no sign of life for five minutes" in resident
+    assert Terms().farewell == 2 * 60
+    assert "gets two minutes" in resident
+    config = ServiceConfig(data="service")
+    assert (config.max_wait, config.retention) == (10 * 60, 7 * 86400)
+    assert "for ten minutes (`--max-wait`)" in resident
+    assert "seven days" in operate
 
 
 @pytest.mark.parametrize("words", [State, Convergence])

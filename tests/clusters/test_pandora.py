@@ -10,7 +10,7 @@ import pytest
 from caf_pandora.constants import NAMES
 from clusters.experiment import Experiment
 
-LIMIT = 900
+LIMIT = 1800
 STEERING = "clicReconstruction.xml"
 
 

@@ -1,9 +1,11 @@
 """The plan: what users may say, and a whole calibration by the service's engine, without a service."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from attrs import evolve
 
 from caf_core.errors import ConfigurationError
 from caf_core.plugins.lookup import import_named
+from caf_core.testing.bench import wait_until
 from caf_pandora import constants as c
 from caf_pandora.demo import demo_settings
 from caf_pandora.errors import PandoraError, SteeringError, TooFewEventsError
@@ -487,6 +490,28 @@ def test_a_demo_that_loses_its_events_ends_with_an_error(tmp_path, more):
     assert done.returncode == 1, done.stdout + done.stderr
     assert "entries and needs at least 5; take more events" in done.stderr
     assert "constant  " not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_ended_takes_its_workers_along(tmp_path):
+    words = [*DEMO, "--service", "--workers", "2", "--output", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "step 0: 2 workers" in process.stdout.readline()
+        assert working(tmp_path)
+        process.terminate()
+        process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM
+    wait_until(lambda: not working(tmp_path), 60, "its workers end")
+
+
+def working(place: Path) -> list[str]:
+    """Commands of processes that know a folder by its name."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [one for one in found if str(place) in one and "caf_service.worker" in one]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ the constants found and their fixed points.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -109,6 +110,8 @@ def first_event(seed: int) -> int:
 def main() -> int:
     """Calibrate the stand-in's calorimeter."""
     given = arguments()
+    # Whoever ends this process ends its workers, too, which may be on other machines.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     given.output.mkdir(parents=True, exist_ok=True)
     # Workers of a batch system need a folder that its nodes see, which the results' folder should be.
     scratch = Path(tempfile.mkdtemp(prefix="work-", dir=given.output.absolute()))

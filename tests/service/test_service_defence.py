@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from caf_core.errors import ConfigurationError
-from caf_service import access
+from caf_service import access, wire
 from caf_service.config import ServiceConfig
 from caf_service.limits import Limits
 from caf_service.server import Server
@@ -195,6 +195,17 @@ def test_a_flood_of_headers_is_cut_off(bench: Bench) -> None:
     assert not answer or status_of(answer) in (400, 431), answer
     assert sent < 20_000
     assert bench.ada.get("/health")["status"] == "ok"
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "HEAD_TIME", 0.2)
+    for begun in (b"", b"GET /health HTTP/1.1\r\nHost: a\r\n"):
+        assert raw(bench, begun) == b""
+    # Who says it all at once, and then asks again, is not disturbed.
+    with httpx.Client(base_url=bench.server.url, timeout=60) as client:
+        first = client.get("/health").extensions["network_stream"]
+        until(lambda: not bench.server._uvicorn.server_state.tasks)
+        assert client.get("/health").extensions["network_stream"] is first
 
 
 def test_what_is_no_http_is_refused(bench: Bench) -> None:

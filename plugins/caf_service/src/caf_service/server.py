@@ -13,6 +13,7 @@ from caf_service.config import ServiceConfig
 from caf_service.descriptors import room_for_connections
 from caf_service.gate import Gate
 from caf_service.service import Service
+from caf_service.wire import GuardedProtocol
 
 BACKLOG = 4096
 """So many connections may wait until they are taken."""
@@ -101,6 +102,8 @@ class Server:
     def _settings(self) -> uvicorn.Config:
         return uvicorn.Config(
             Gate(create_app(self.service), self.service, self._crowded),
+            http=GuardedProtocol,
+            ws="none",
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -1,8 +1,10 @@
 """A plan as a calibration of a CAF, and the muon momentum scale with resident workers."""
 
 import json
+import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from caf_core.testing.bench import wait_until
 from caf_local import Local
 from caf_service import ServiceCalibration
 from caf_service.calibration import convergence_of
+from caf_service.quarters import python_path
 from service.rig import EXAMPLES, LAST, LIMIT, Rig, rig, use_plans, worker_pids
 
 __all__ = ["rig"]
@@ -69,6 +72,16 @@ def test_a_plan_in_a_caf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     origin = database.provenance(entry)
     assert origin is not None
     assert (origin.calibration, origin.algorithm, origin.iteration) == ("toy", "toy 1", 2)
+
+
+def test_workers_find_what_lies_beside_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    folders = python_path({"PYTHONPATH": f"/a/site-packages::{tmp_path}"}).split(os.pathsep)
+    assert folders[0] == str(tmp_path)
+    assert folders[-1] == "/a/site-packages"
+    assert folders.count(str(tmp_path)) == 1
+    assert not any(Path(one).is_relative_to(sysconfig.get_path("purelib")) for one in folders)
+    assert "" not in folders
 
 
 def test_what_is_said_of_convergence() -> None:

@@ -40,6 +40,7 @@ class Simulated(asyncio.Protocol):
         self.errors: list[str] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._repeats = repeats
+        self._stopped = False
         self._head = f"Host: localhost\r\nAuthorization: Bearer {token}\r\n"
         self._last = 0
         self._report = b""
@@ -64,7 +65,7 @@ class Simulated(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio."""
-        if not self.ended.done():
+        if not self.ended.done() and not self._stopped:
             self._end(f"the connection was lost: {error}")
 
     def _answered(self, head: bytes, body: bytes) -> None:
@@ -103,9 +104,18 @@ class Simulated(asyncio.Protocol):
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         return f"{method} {path} HTTP/1.1\r\n{self._head}{length}\r\n".encode() + body
 
-    def _end(self, *errors: str) -> None:
-        self.errors += errors
-        if not self.ended.done():
+    def stop(self) -> None:
+        """End at once, if it has not ended."""
+        self._stopped = True
+        if self.ended.done():
+            self.ended.exception()  # it is among the errors
+        self._transport.abort()  # type: ignore[attr-defined]  # as above
+
+    def _end(self, error: str = "") -> None:
+        if error:
+            self.errors.append(error)
+            self.ended.set_exception(RuntimeError(error))
+        else:
             self.ended.set_result(None)
         self._transport.close()
 
@@ -128,8 +138,12 @@ async def crew(port: int, tokens: Mapping[str, str], *, repeats: bool = False) -
         return made
 
     workers = await asyncio.gather(*(born(int(number), token) for number, token in tokens.items()))
+    endings = [one.ended for one in workers]
     async with asyncio.timeout(TIME_LIMIT):
-        await asyncio.gather(*(one.ended for one in workers))
+        # Without the one that failed, the others might wait for ever.
+        await asyncio.wait(endings, return_when=asyncio.FIRST_EXCEPTION)
+    for one in workers:
+        one.stop()
     return workers
 
 

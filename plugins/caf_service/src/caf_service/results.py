@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from caf_core.errors import CafError
+from caf_service.filing import sync_folder
 
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_]{1,16}){0,3}")
 
@@ -76,6 +77,8 @@ class Upload:
             self.path.replace(target)
         except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in target.parent.parents[:2]:  # that there is such a step, and that there are steps
+                sync_folder(folder)
             self.path.replace(target)
         self._placed = True
 

@@ -104,7 +104,13 @@ class World:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("role", ALLOWED)
+@pytest.mark.parametrize(
+    ("database", "role"),
+    # An administrator may do what users and agents may: that is enough for the second database.
+    [("sqlite", role) for role in ALLOWED]
+    + [pytest.param("postgresql", role, marks=pytest.mark.postgresql) for role in ("admin", "worker")],
+    indirect=["database"],
+)
 def test_every_answer_is_one_that_is_described(
     start: Callable[..., Bench], role: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

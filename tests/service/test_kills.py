@@ -22,7 +22,7 @@ from caf_service.client import Client
 from caf_service.store.thread import StoreThread
 from service.rig import ServiceProcess, use_plans
 
-LIMIT = 300.0
+LIMIT = 1200.0
 """So long may anything take that a test waits for [s]."""
 
 
@@ -142,7 +142,7 @@ SPARE = 2
 """So many may be dead while the quorum is within reach."""
 EVENTS, TRUTH, WIDTH = 50, 91.2, 2.5
 """A worker's events: their number, mean and width."""
-ROUNDS = 20
+ROUNDS = 12
 
 
 def events(home: Path) -> tuple[list[Path], float, float]:

@@ -359,7 +359,7 @@ def _since(directories: Sequence[Path | None]) -> tuple[str, ...]:
         written = []
     if not written or len(written) < len(directories):
         return ()
-    # What was sent with its files may stay in the queue for days after its end: it tells nothing of the order.
+    # What was sent with its files may stay in the queue for days after its end: it tells no order.
     return ("-since", f"EnteredCurrentStatus < {int(min(written)) - _CLOCKS} && StageInFinish =?= undefined")
 
 

@@ -5,7 +5,7 @@ import socket
 from contextlib import closing
 from importlib.metadata import version
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from caf_core.calibration.states import State
 from caf_core.control.catalogue import Catalogue
@@ -36,49 +36,29 @@ def drive(setup: Setup) -> Report:
         return _drive(setup, store)
 
 
+@frozen
+class _Parts:
+    """What works together while a process is driven."""
+
+    inbox: Inbox
+    service: JobService
+    controller: Controller
+    observers: Observers
+
+
 def _drive(setup: Setup, store: CheckpointStore) -> Report:
-    wish, options, registry, catalogue = setup.wish, setup.options, setup.registry, setup.catalogue
-    crash = CrashPoints.from_environment()
-    inbox: Inbox = Inbox()
-    service = JobService(StoreLedger(store), inbox.put, crash=crash)
-    observers = Observers(registry)
-    shop = Workshop(
-        wish.output_dir, store, service, registry, doors_of(registry), crash, options.listener.said
-    )
-    controller = Controller(
-        shop,
-        catalogue,
-        inbox,
-        beat=setup.lease.beat,
-        beat_interval=HEARTBEAT,
-        listener=options.listener,
-        observers=observers,
-        override=options.override,
-    )
+    wish, options, catalogue = setup.wish, setup.options, setup.catalogue
+    parts = _assemble(setup, store)
+    controller = parts.controller
     process = store.begin_process(socket.gethostname(), os.getpid(), version("caf-core"))
     try:
-        service.add_backend(EXECUTIONS, setup.executions)
-        for name, backend in setup.backends.instances.items():
-            service.add_backend(name, backend)
-        for position, one in enumerate(catalogue.calibrations.values()):
-            needs = [dependency.name for dependency in one.calibration.dependencies]
-            store.enter(one.name, position, one.settings["max_iterations"], needs)
-        if options.override is not None:
-            check_override(store, catalogue.calibrations, options.override)
-        options.listener.begun(
-            {name: one.settings["max_iterations"] for name, one in catalogue.calibrations.items()}
-        )
+        _begin(setup, store, parts.service)
         words = LastWords(stopped_at_once(wish.output_dir))
         left: dict[str, int] = {}
-        with stop_signals(lambda: inbox.put(Interrupt()), words):
+        with stop_signals(lambda: parts.inbox.put(Interrupt()), words):
             controller.drive()
             if controller.interrupted:
-                # Jobs of batch systems go on.
-                left = count_left(store.models, {EXECUTIONS, *_local(setup)})
-                words.text = f"stopped at once. {left_text(left, wish.output_dir)}".rstrip()
-                end_here(service, setup.residence, controller.abandon(_local(setup)), inbox)
-                # It may have to wait for a scheduler's command; whoever does not want to hears the words.
-                service.close()
+                left = _stop(setup, store, parts, words)
         if not controller.interrupted:
             completed = [
                 one
@@ -90,15 +70,66 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
         store.end_process(
             process, "interrupted" if report.interrupted else "completed" if report.success else "failed"
         )
-        observers.process_finished(
+        parts.observers.process_finished(
             report.success, {name: str(one.state) for name, one in report.calibrations.items()}
         )
         options.reports.append(report)
         return report
     finally:
         options.listener.ended()
-        service.close()
-        observers.close()
+        parts.service.close()
+        parts.observers.close()
+
+
+def _assemble(setup: Setup, store: CheckpointStore) -> _Parts:
+    wish, options, registry = setup.wish, setup.options, setup.registry
+    crash = CrashPoints.from_environment()
+    inbox: Inbox = Inbox()
+    service = JobService(StoreLedger(store), inbox.put, crash=crash)
+    observers = Observers(registry)
+    shop = Workshop(
+        wish.output_dir, store, service, registry, doors_of(registry), crash, options.listener.said
+    )
+    controller = Controller(
+        shop,
+        setup.catalogue,
+        inbox,
+        beat=setup.lease.beat,
+        beat_interval=HEARTBEAT,
+        listener=options.listener,
+        observers=observers,
+        override=options.override,
+    )
+    return _Parts(inbox, service, controller, observers)
+
+
+def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
+    """Make the backends and the calibrations known."""
+    options, calibrations = setup.options, setup.catalogue.calibrations
+    service.add_backend(EXECUTIONS, setup.executions)
+    for name, backend in setup.backends.instances.items():
+        service.add_backend(name, backend)
+    for position, one in enumerate(calibrations.values()):
+        needs = [dependency.name for dependency in one.calibration.dependencies]
+        store.enter(one.name, position, one.settings["max_iterations"], needs)
+    if options.override is not None:
+        check_override(store, calibrations, options.override)
+    options.listener.begun({name: one.settings["max_iterations"] for name, one in calibrations.items()})
+
+
+def _stop(setup: Setup, store: CheckpointStore, parts: _Parts, words: LastWords) -> dict[str, int]:
+    """End what executes on this machine; jobs of batch systems go on.
+
+    Returns:
+        How many tasks go on, by backend.
+    """
+    here = _local(setup)
+    left = count_left(store.models, {EXECUTIONS, *here})
+    words.text = f"stopped at once. {left_text(left, setup.wish.output_dir)}".rstrip()
+    end_here(parts.service, setup.residence, parts.controller.abandon(here), parts.inbox)
+    # It may have to wait for a scheduler's command; whoever does not want to hears the words.
+    parts.service.close()
+    return left
 
 
 def _local(setup: Setup) -> set[str]:

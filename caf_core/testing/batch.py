@@ -259,7 +259,7 @@ class BatchConformance(FaultConformance, BackendConformance):
         bench.submit("job", tasks)
         bench.pump(started.exists, "the task executes")
         other = make_backend()
-        other.cancel([bench.tasks("job")[0].scheduler_id])
+        other.cancel([bench.identity("job")])
         other.close()
         bench.wait("job")
         (task,) = bench.tasks("job")

@@ -140,6 +140,15 @@ class JobBench:
         self.pump(lambda: all(self.service.status(key).ended for key in keys), f"the jobs {keys} ended")
         return [self.service.status(key) for key in keys]
 
+    def identity(self, key: str) -> str:
+        """The scheduler's id of a job's first task, as soon as it is known; the task may execute before.
+
+        Raises:
+            TimeoutError: If it does not become known in time.
+        """
+        self.pump(lambda: bool(self.tasks(key)[0].scheduler_id), f"the id of {key} is known")
+        return self.tasks(key)[0].scheduler_id
+
     def pump(self, condition: Callable[[], bool], what: str) -> None:
         """Hand events to the service until a condition holds.
 

@@ -281,7 +281,7 @@ class FaultConformance:
         bench = make_bench()
         bench.submit("job", [shell(tmp_path / "out", script)])
         bench.pump(log.exists, "the task executes")
-        faulty.requeue(bench.tasks("job")[0].scheduler_id)
+        faulty.requeue(bench.identity("job"))
         bench.pump(lambda: log.read_text().count("started") == 2, "the task was started again")
         go.touch()
         (status,) = bench.wait("job")
@@ -313,7 +313,7 @@ class FaultConformance:
             "job", [shell(tmp_path / "out", f"touch {quote(str(started))}; {until(tmp_path / 'go')}")]
         )
         bench.pump(started.exists, "the task executes")
-        fault(faulty, bench.tasks("job")[0].scheduler_id)
+        fault(faulty, bench.identity("job"))
         bench.wait("job")
         (task,) = bench.tasks("job")
         assert (task.state, task.failure) == (TaskState.FAILED, kind), task.reason

@@ -187,7 +187,7 @@ def test_a_requeued_task_is_waited_for(bench, tmp_path):
     go, log = tmp_path / "go", tmp_path / "log"
     bench.submit("job", [shell(tmp_path / "out", f"echo x >> {quote(str(log))}; {until(go)}")])
     bench.pump(log.exists, "it executes")
-    identity = bench.tasks("job")[0].scheduler_id
+    identity = bench.identity("job")
     call("scontrol", "requeue", identity)
 
     def is_over():

@@ -31,7 +31,7 @@ def test_the_documentation_builds_without_warnings(tmp_path):
         [sys.executable, *command, "-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr.strip()

@@ -195,9 +195,22 @@ def test_without_a_log_the_queue_and_the_history_are_asked(backend, three):
     sent = replay("condor_q_nothing", "condor_history_nothing")
     assert sent(backend.finding(three.token)) == {}
     assert sent.commands[0].argv[-2:] == ("-constraint", f'CafToken == "{three.token}"')
-    assert sent.commands[1].argv[-2] == "-since"
+    since = f"EnteredCurrentStatus < {int((three.directory / 'manifest.jsonl').stat().st_mtime) - 300}"
+    assert sent.commands[1].argv[-2:] == ("-since", f"{since} && StageInFinish =?= undefined")
+    assert sent.commands[1].timeout == 120  # not the least, but what commands are given anyway
     late = replay("condor_q_late", "condor_history_nothing")(backend.finding("atoken"))
     assert late == {proc: f"24.{proc}" for proc in range(5)}
+
+
+def test_the_history_of_a_known_submission_is_searched_no_further_than_its_beginning(backend, three):
+    backend.adopt(three.token, three.directory)
+    (three.directory / "events.log").write_bytes((RECORDED / "three_exit_codes.log").read_bytes())
+    replay()(backend.finding(three.token))
+    backend.backend_args["command_timeout"] = 5
+    sent = replay("condor_q_nothing", "condor_history_nothing")
+    sent(backend.polling(["1.0"]))
+    assert sent.commands[1].argv[-3] == "-since"
+    assert (sent.commands[0].timeout, sent.commands[1].timeout) == (None, 60)
 
 
 def test_the_users_own_jobs_are_counted(backend):

@@ -32,6 +32,10 @@ _CONFIG = "^(MAX_JOBS_(SUBMITTED|PER_.*)|FILESYSTEM_DOMAIN)$"
 _ID = re.compile(r"\d+\.\d+")
 _AT_ONCE = 2_000
 """So many jobs are named in one command."""
+_HISTORY_TIMEOUT = 60.0
+"""The least time that a search of the history is given [s]: it reads files, which a busy site has many of."""
+_CLOCKS = 300
+"""So far may the clocks of the schedd and of a shared file system be apart [s]; Kerberos allows no more."""
 
 
 class HTCondor(Batch):
@@ -229,10 +233,10 @@ class HTCondor(Batch):
             for one in answers.not_yet_made(found) & wanted
         }
         if missing := wanted - set(reports):
-            names = sorted({one.partition(".")[0] for one in missing})
-            history = yield self._ask(
-                "condor_history", "-json", "-attributes", ",".join(answers.ATTRIBUTES), *names
-            )
+            clusters = sorted({_cluster(one) for one in missing})
+            names = [str(cluster) for cluster in clusters]
+            where = [self._followed.directory(cluster) for cluster in clusters]
+            history = yield self._search("-attributes", ",".join(answers.ATTRIBUTES), *_since(where), *names)
             if not history.ok:
                 log.warning("%s", unanswered(history))
                 reports |= dict.fromkeys(missing, Report(SchedulerState.UNKNOWN))
@@ -249,17 +253,12 @@ class HTCondor(Batch):
             cluster = self._followed.cluster_of(directory / LOG)
             if cluster is not None:
                 return {proc: f"{cluster}.{proc}" for proc in range(size_of(directory))}
-        options = (
-            "-json",
-            "-attributes",
-            ",".join(answers.ATTRIBUTES),
-            "-constraint",
-            f'CafToken == "{token}"',
-        )
-        queue = yield self._ask("condor_q", *options)
+        attributes = ("-attributes", ",".join(answers.ATTRIBUTES))
+        options = (*attributes, "-constraint", f'CafToken == "{token}"')
+        queue = yield self._ask("condor_q", "-json", *options)
         if not queue.ok:
             raise unanswered(queue)
-        history = yield self._ask("condor_history", *options, *_since(directory))
+        history = yield self._search(*options, *_since([directory]))
         if not history.ok:
             raise unanswered(history)
         found = [*self._read(queue), *self._read(history)]
@@ -338,6 +337,11 @@ class HTCondor(Batch):
         words = ("-name", str(name), *words) if name else words
         return evolve(self._ask_pool(tool, *words), cwd=cwd, submits=submits)
 
+    def _search(self, *words: str) -> Command:
+        """A question to the history."""
+        limit = max(self.command_timeout, _HISTORY_TIMEOUT)
+        return evolve(self._ask("condor_history", "-json", *words), timeout=limit)
+
     def _ask_pool(self, tool: str, *words: str) -> Command:
         pool = self.backend_args.get("pool")
         return Command((self.tool(tool), *(("-pool", str(pool)) if pool else ()), *words))
@@ -347,15 +351,16 @@ def _cluster(identity: str) -> int:
     return int(identity.partition(".")[0])
 
 
-def _since(directory: Path | None) -> tuple[str, ...]:
-    """Only what ended after a submission was written may belong to it; the history is read backwards."""
-    if directory is None:
-        return ()
+def _since(directories: Sequence[Path | None]) -> tuple[str, ...]:
+    """Only what ended after submissions were written may belong to them; the history is read backwards."""
     try:
-        written = (directory / "manifest.jsonl").stat().st_mtime
+        written = [(one / "manifest.jsonl").stat().st_mtime for one in directories if one is not None]
     except OSError:
+        written = []
+    if not written or len(written) < len(directories):
         return ()
-    return ("-since", f"EnteredCurrentStatus < {int(written) - 3600}")  # clocks may differ
+    # What was sent with its files may stay in the queue for days after its end: it tells no order.
+    return ("-since", f"EnteredCurrentStatus < {int(min(written)) - _CLOCKS} && StageInFinish =?= undefined")
 
 
 def _not_submitted(answer: CommandResult) -> SubmissionError:

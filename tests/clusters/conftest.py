@@ -34,6 +34,7 @@ def cluster_or_skip(name: str, instance: str = "main", **settings: str) -> Clust
             _alone_on[name, instance] = lock
         return start(name, instance, **settings)
     except (NotHere, OSError, subprocess.SubprocessError) as reason:
+        _leave(name, instance)
         if os.environ.get("CAF_CLUSTERS_REQUIRED") == "1":
             pytest.fail(f"a real {name} is required: {reason}", pytrace=False)
         pytest.skip(f"no real {name} here: {reason}")
@@ -47,8 +48,13 @@ def in_environment(cluster: Cluster) -> Iterator[Cluster]:
         try:
             yield cluster
         finally:
-            if lock := _alone_on.pop((cluster.name, cluster.instance), None):
-                lock.close()
+            _leave(cluster.name, cluster.instance)
+
+
+def _leave(name: str, instance: str) -> None:
+    """Let others have an instance; who keeps it by mistake makes them wait for ever."""
+    if lock := _alone_on.pop((name, instance), None):
+        lock.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,8 @@ def open_database(data: Path, url: str) -> tuple[peewee.Database, SimpleNamespac
     try:
         database.connect()
         with database.atomic():
-            if url:
-                # IF NOT EXISTS is no help against somebody who makes the same tables at the same time.
-                database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
-            database.create_tables(models.all, safe=True)
+            if not url or _makes_tables(database, models):
+                database.create_tables(models.all, safe=True)
             models.Setting.insert(key="schema", value=str(SCHEMA_VERSION)).on_conflict_ignore().execute()
             version = models.Setting.get_by_id("schema").value
     except peewee.ImproperlyConfigured as error:
@@ -55,6 +53,17 @@ def open_database(data: Path, url: str) -> tuple[peewee.Database, SimpleNamespac
             f"caf-service that made it, or another database."
         )
     return database, models
+
+
+def _makes_tables(database: peewee.Database, models: SimpleNamespace) -> bool:
+    """Whether a PostgreSQL database has no tables yet; nobody else makes them then until we have.
+
+    IF NOT EXISTS is no help there: it fails where others make the same tables at the same time, and locks
+    those that exist against who writes into them.
+    """
+    database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
+    name = models.Setting._meta.table_name
+    return database.execute_sql("SELECT to_regclass(%s)", (name,)).fetchone()[0] is None
 
 
 def _sqlite(path: Path) -> peewee.Database:

@@ -93,7 +93,7 @@ def send(pids: Iterable[int], number: int) -> None:
         try:
             os.killpg(group, number)
         except (ProcessLookupError, PermissionError):
-            pass
+            pass  # likewise
 
 
 def end_tree(

@@ -134,3 +134,18 @@ def test_a_name_that_is_not_accepted_gets_another(tmp_path):
 def test_a_name_without_a_place_for_another_is_refused():
     with pytest.raises(ConfigurationError, match="choose a directory without line breaks"):
         accepted_name(Path("/proc/with\nbreak/job"))
+
+
+def test_what_has_the_name_of_a_link_but_leads_elsewhere_is_refused(tmp_path):
+    directory = tmp_path / "odd\nname" / "inside"
+    directory.mkdir(parents=True)
+    link = Path(accepted_name(directory)).parent
+    assert accepted_name(directory) == str(link / "inside")
+    link.unlink()
+    link.symlink_to(tmp_path)
+    with pytest.raises(ConfigurationError, match="is something else; remove that"):
+        accepted_name(directory)
+    link.unlink()
+    link.mkdir()
+    with pytest.raises(ConfigurationError, match="is something else; remove that"):
+        accepted_name(directory)

@@ -57,7 +57,7 @@ class _Talk:
             if any(path.name == name for path in self.folder.iterdir()):
                 return now(), read_time((self.folder / name).read_text(encoding="utf-8"))
         except OSError:
-            pass
+            pass  # a file system that hesitates is asked again, until the probe's patience ends
         return None
 
 

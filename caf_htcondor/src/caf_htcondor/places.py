@@ -30,8 +30,13 @@ def accepted_name(directory: Path) -> str | None:
     name = ".caf-" + hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
     try:
         (folder / name).symlink_to(target)
-    except FileExistsError:
-        pass
+    except FileExistsError as error:
+        # An earlier submission made it; whatever else has this name would lead the job astray.
+        if not (folder / name).is_symlink() or (folder / name).readlink() != target:
+            raise ConfigurationError(
+                f"HTCondor does not accept the name of {str(directory)!r}, and {str(folder / name)!r}, which "
+                f"would lead there, is something else; remove that, or choose another directory."
+            ) from error
     except OSError as error:
         raise ConfigurationError(
             f"HTCondor does not accept the name of {str(directory)!r}, and no link to it could be made in "

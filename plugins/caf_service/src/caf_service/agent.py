@@ -29,6 +29,7 @@ from caf_core.plugins.registry import Registry
 from caf_service.crews import Crews
 from caf_service.desk import AgentDesk
 from caf_service.quarters import Place, Quarters, Terms
+from caf_service.recruiting import Recruiting
 
 __all__ = ["Agent", "Place", "Terms"]
 
@@ -145,7 +146,7 @@ class Agent:
             process = store.begin_process(socket.gethostname(), getpid(), version("caf-core"))
             service = JobService(StoreLedger(store), self._inbox.put)
             stack.callback(service.close)
-            crews = Crews(
+            recruiting = Recruiting(
                 desk=self._desk,
                 quarters=Quarters(self._place, self._terms),
                 terms=self._terms,
@@ -156,6 +157,7 @@ class Agent:
                 default=self._backend,
                 clock=self._clock,
             )
+            crews = Crews(recruiting=recruiting)
             threading.Thread(target=self._watch, name="caf agent desk", daemon=True).start()
             self._drive(service, crews, lease)
             store.end_process(process, "completed")

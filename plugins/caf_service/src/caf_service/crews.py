@@ -1,20 +1,15 @@
 """The workers of every calibration: what the desk wants, compared with what the job service has."""
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from attrs import define, field
 
-from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import CafError, CheckpointError, ConfigurationError, PluginError
-from caf_core.jobs.config.reading import Config
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.requests import JobUpdate
 from caf_core.jobs.service import JobService
-from caf_core.plugins.registry import Registry
 from caf_service.desk import AgentDesk, Crew
 from caf_service.endings import EXCUSED, Ending
 from caf_service.errors import NotFoundError
@@ -40,45 +35,25 @@ class Crews:
     """Keeps the workers of all calibrations; owned by the agent's thread.
 
     Args:
-        desk: The service, as an agent sees it.
-        quarters: Where workers live.
-        terms: What the agent keeps to.
-        service: Carries the jobs out.
-        store: Where jobs are written down.
-        registry: The plugins.
-        config: What holds at this site.
-        default: The backend of calibrations that name none.
-        clock: Seconds since the epoch.
+        recruiting: Has them submitted; the desk, the quarters and the terms are its own.
     """
 
-    desk: AgentDesk
-    quarters: Quarters
-    terms: Terms
-    service: JobService
-    store: CheckpointStore
-    registry: Registry
-    config: Config
-    default: Any
-    clock: Callable[[], float] = time.time
+    recruiting: Recruiting
     pause: float = 0.0
     """How soon to look again [s]."""
-    _recruiting: Recruiting = field(init=False)
+    desk: AgentDesk = field(init=False)
+    quarters: Quarters = field(init=False)
+    terms: Terms = field(init=False)
+    service: JobService = field(init=False)
+    clock: Callable[[], float] = field(init=False)
     _known: dict[int, Muster] = field(factory=dict, init=False)
     _troubled: dict[int, float] = field(factory=dict, init=False)
     _swept: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._recruiting = Recruiting(
-            desk=self.desk,
-            quarters=self.quarters,
-            terms=self.terms,
-            service=self.service,
-            store=self.store,
-            registry=self.registry,
-            config=self.config,
-            default=self.default,
-            clock=self.clock,
-        )
+        recruiting = self.recruiting
+        self.desk, self.quarters, self.terms = recruiting.desk, recruiting.quarters, recruiting.terms
+        self.service, self.clock = recruiting.service, recruiting.clock
         self.quarters.open()
 
     def ended(self, update: JobUpdate) -> bool:
@@ -126,7 +101,7 @@ class Crews:
             excused = [worker for worker in news if worker in ended and _excused(ended[worker])]
             self.desk.died(crew.calibration, news, excused=excused)
             self.pause = 0.0
-        elif crew.resubmit and self._recruiting.resubmit(crew, muster, ended):
+        elif crew.resubmit and self.recruiting.resubmit(crew, muster, ended):
             self.pause = min(self.pause, _SOON)
 
     # Submitting
@@ -144,13 +119,13 @@ class Crews:
         """Submit workers, or go on with them; returns why that is not possible, if it never will be."""
         number = crew.calibration
         try:
-            self._known[number] = self._recruiting.submit(crew)
+            self._known[number] = self.recruiting.submit(crew)
         except AWAY:
             raise
         except Exception as error:
             if not isinstance(error, FOR_GOOD) and self._hopes(number):
                 raise
-            self._recruiting.release(number)
+            self.recruiting.release(number)
             self._troubled.pop(number, None)
             return str(error) if isinstance(error, CafError) else f"{type(error).__name__}: {error}"
         self._troubled.pop(number, None)
@@ -189,7 +164,7 @@ class Crews:
 
     def _resume(self, crew: Crew) -> bool:
         """Whether an earlier process left workers of a calibration that has ended since."""
-        if not self._recruiting.known(crew):
+        if not self.recruiting.known(crew):
             return False
         problem = self._submit(crew)
         if problem is not None:
@@ -218,7 +193,7 @@ class Crews:
 
     def _forget(self, calibration: int, *, keep: bool) -> bool:
         del self._known[calibration]
-        self._recruiting.release(calibration)
+        self.recruiting.release(calibration)
         if keep:
             self.quarters.strip(calibration)
         else:

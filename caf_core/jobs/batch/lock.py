@@ -13,8 +13,9 @@ _NAME = "submit.lock"
 def holding(directory: Path) -> Iterator[int | None]:
     """Hold the lock of a submission; ``None`` on a file system without locks.
 
-    The descriptor is meant to be inherited by the submit command: the lock is free again when both it and
-    this process have let go.
+    The descriptor is meant to be inherited by the submit command. The lock is free when the body has ended
+    without an error, whatever the command left behind; after an error, only when both the command and this
+    process have let go.
     """
     descriptor = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -26,6 +27,8 @@ def holding(directory: Path) -> Iterator[int | None]:
             yield None
         else:
             yield descriptor
+            # What the command forked off may still hold a copy of the descriptor, and says nothing any more.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 

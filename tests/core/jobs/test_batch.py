@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from caf_core.errors import BackendError, ConfigurationError, PollError, SubmissionError
 from caf_core.jobs.backend import Capabilities, SchedulerState
 from caf_core.jobs.batch.dialogue import Command, converse, doubtful, refused, unanswered, words
+from caf_core.jobs.batch.lock import holding, is_free
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call, write_atomically
 from caf_core.jobs.task import Resources, TaskSpec
@@ -345,6 +347,18 @@ def test_a_question_that_is_not_answered_is_no_answer(backend, cluster, one):
     cluster.faults.invalid("tstat")
     assert len(backend.poll(ids)) >= 2, "one odd record spoils no other"
     assert set(backend.poll([*ids, "9.9"])) == set(ids)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_a_submit_command_leaves_behind_holds_no_lock_once_it_has_answered(tmp_path, answered):
+    with suppress(PollError), holding(tmp_path) as lock:
+        assert not is_free(tmp_path)
+        left = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(lock,))
+        if not answered:
+            raise PollError("no answer")
+    assert is_free(tmp_path) == answered
+    left.communicate()
+    assert is_free(tmp_path)
 
 
 def test_a_submit_command_that_outlives_its_controller_is_waited_for(backend, cluster, one, tmp_path):

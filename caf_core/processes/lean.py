@@ -1,10 +1,13 @@
 """Parts of the standard library without what they import: every task on a batch node pays for that.
 
-``signal`` imports ``enum``, and ``json`` imports ``re``; with them the node program would take twice as long
-to start. Their halves in C suffice here. Another Python than CPython may lack those, and has the rest.
+``signal`` imports ``enum``, ``json`` imports ``re`` and ``ctypes`` imports ``types``; with them the node
+program would take twice as long to start. Their halves in C suffice here. Another Python than CPython may
+lack those, and has the rest.
 """
 
 from __future__ import annotations
+
+import os
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
 if TYPE_CHECKING:
@@ -16,13 +19,39 @@ else:
     except ImportError:
         import signal
 
-__all__ = ["dump_json", "load_json", "signal"]
+__all__ = ["call_libc", "dump_json", "load_json", "signal"]
 
 in_c: Any
 try:
     import _json as in_c
 except ImportError:
     in_c = None
+
+
+def call_libc(name: str, *arguments: int) -> int:
+    """Call a function of the C library that takes and returns integers.
+
+    Raises:
+        OSError: If it returns -1.
+    """
+    try:
+        from _ctypes import call_function, dlopen, dlsym
+
+        function = dlsym(dlopen(None, 0), name)  # type: ignore[arg-type]  # None is the program itself
+    except (ImportError, AttributeError):
+        pass
+    else:
+        answer: int = call_function(function, arguments)
+        if answer != -1:
+            return answer
+    # It is called again for its errno, which only the whole of ctypes gives.
+    import ctypes
+
+    answer = getattr(ctypes.CDLL(None, use_errno=True), name)(*map(ctypes.c_ulong, arguments))
+    if answer == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), f"{name}{arguments}")
+    return answer
 
 
 class _Scanning:

@@ -10,13 +10,12 @@ Only the standard library is used, so that this works on a batch node too.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import time
 
 from caf_core.processes import tree
-from caf_core.processes.lean import signal
+from caf_core.processes.lean import call_libc, signal
 
 GRACE = 5.0
 """How long a task that is asked to end may take before it is killed [s]."""
@@ -79,10 +78,7 @@ def prctl(option: int, value: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         raise OSError("caf executes tasks on Linux only; this is " + sys.platform)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), f"prctl({option})")
+    call_libc("prctl", option, value, 0, 0, 0)
 
 
 _prepared = 0

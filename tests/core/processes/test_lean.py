@@ -1,6 +1,10 @@
-"""The short ways to JSON: the same values and texts as from the standard library's own."""
+"""The short ways to JSON and to the C library: the same as by the standard library's own."""
 
+import ctypes
+import errno
 import json
+import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -37,3 +41,14 @@ def test_python_without_the_parts_in_c_does_the_same(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(lean, "in_c", None)
     assert lean.load_json(b'[1, {"a": null}]') == [1, {"a": None}]
     assert lean.dump_json([1, {"a": None}]) == '[1, {"a": null}]'
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_functions_of_the_c_library_are_called(monkeypatch, in_c):
+    if not in_c:
+        monkeypatch.setitem(sys.modules, "_ctypes", None)
+        monkeypatch.setitem(sys.modules, "ctypes", ctypes)
+    assert lean.call_libc("getpid") == os.getpid()
+    with pytest.raises(OSError, match=r"Bad file descriptor.*close\(-1,\)") as caught:
+        lean.call_libc("close", -1)
+    assert caught.value.errno == errno.EBADF

@@ -31,6 +31,7 @@ from caf_core.control.backends import Backends
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV
+from caf_core.jobs.backend import Backend
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
 from caf_core.jobs.task import Resources
@@ -140,6 +141,8 @@ def _standard(
     settings["resources"] = settings["resources"].or_else(defaults["resources"])
     selection = RunSelection(settings["ignored_runs"], requested)
     algorithms = _algorithms(calibration, settings["strategies"], registry)
+    backend = backends.use(settings["backend"])
+    _check_args(calibration, settings["backend_args"], backends.instances[backend])
     return Resolved(
         calibration,
         output_dir,
@@ -152,7 +155,7 @@ def _standard(
         algorithms=algorithms,
         selection=selection,
         chain=tuple(reversed(calibration.database_chain or ())),
-        backend=backends.use(settings["backend"]),
+        backend=backend,
         # A runner holds the state of one iteration of one calibration, so an instance serves as a model.
         runner=_maker(registry.resolve("runner", settings["runner"])),
     )
@@ -188,6 +191,21 @@ def _check_settings(calibration: Calibration, settings: Mapping[str, Any]) -> No
             f"{owner} has {count} algorithm(s) and {len(strategies)} strategies; give one strategy, or one "
             f"for each."
         )
+
+
+def _check_args(calibration: Calibration, args: Mapping[str, Any], backend: Backend) -> None:
+    """Let the backend refuse arguments that it does not know, before anything is started.
+
+    Raises:
+        ConfigurationError: Naming the calibration and the collection.
+    """
+    for name, collection in calibration.collections.items():
+        try:
+            backend.check_args({**backend.backend_args, **args, **collection.backend_args})
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"calibration {calibration.name!r}, collection {name!r}: {error}"
+            ) from error
 
 
 def _first(value: Any, default: Any) -> Any:

@@ -15,6 +15,8 @@ from caf_core.jobs.task import Call
 from caf_core.processes.calls import CallRequest, ResidentError
 
 EXECUTE = "caf_core.jobs.node:execute_task"
+OF_ALL = "max_processes"
+"""The argument that the backend has; it is not one of a job."""
 _CAPABILITIES = Capabilities(
     array_limit=None,
     job_limit=None,
@@ -34,7 +36,10 @@ class ResidentBackend(Backend):
         residence: The resident process to use, shared with other backends; it may also be set before the
             first submission. By default the backend has one of its own, which is not found again after a
             restart.
-        backend_args: Defaults for jobs; this backend knows none.
+        backend_args: May hold ``max_processes`` too; jobs have no arguments for this backend.
+
+    Raises:
+        ConfigurationError: If ``backend_args`` holds anything else, or no process is left.
     """
 
     def __init__(
@@ -45,8 +50,12 @@ class ResidentBackend(Backend):
         backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
-        self._counted = max_processes is not None
-        self._max_processes = _checked(usable_processors() if max_processes is None else max_processes)
+        checked(self.backend_args, self.known_args(), self._name)
+        self._counted = max_processes is not None or OF_ALL in self._chosen
+        # It is no argument of a job, and those of the backend are merged into a job's.
+        given = self.backend_args.pop(OF_ALL, None)
+        wanted = given if max_processes is None else max_processes
+        self._max_processes = _checked(usable_processors() if wanted is None else wanted)
         self._residence: Residence | None = None
         self._notify: Notify = _nobody
         self.residence = residence
@@ -54,14 +63,36 @@ class ResidentBackend(Backend):
     @classmethod
     def known_args(cls) -> Mapping[str, Setting]:
         """What a configuration file may set; jobs have no arguments for this backend."""
-        return {"max_processes": Setting((int,), "how many tasks are executed at the same time")}
+        return {OF_ALL: Setting((int,), "how many tasks are executed at the same time")}
 
     def configure(self, args: Mapping[str, Any], *, overrule: bool = False) -> None:
         """Take ``max_processes`` from outside."""
-        checked(args, self.known_args(), type(self).__name__.lower())
-        number = args.get("max_processes")
+        checked(args, self.known_args(), self._name)
+        super().configure({key: value for key, value in args.items() if key != OF_ALL}, overrule=overrule)
+        number = args.get(OF_ALL)
         if number is not None and (overrule or not self._counted):
             self.max_processes = number
+
+    def check_args(self, backend_args: Mapping[str, Any]) -> None:
+        """Refuse arguments of a job: what can be chosen here holds for all tasks together."""
+        known = {key: one for key, one in self.known_args().items() if key != OF_ALL}
+        for key in backend_args if not known else ():
+            if key == OF_ALL:
+                raise ConfigurationError(
+                    f"{key} of {self._name} is for all tasks together; give it to the backend, such as "
+                    f"{type(self).__name__}({key}=2), set it in [backends.{self._name}] of caf.toml, or give "
+                    f"--backend-arg {key}=2."
+                )
+            raise ConfigurationError(
+                f"{self._name} has no backend argument {key!r}; jobs on this machine have none, and only the "
+                f"backend itself takes {OF_ALL}: take it out, or choose a backend that knows it."
+            )
+        checked(backend_args, known, self._name)
+
+    @property
+    def _name(self) -> str:
+        """Its name for people."""
+        return type(self).__name__.lower()
 
     @property
     def max_processes(self) -> int:

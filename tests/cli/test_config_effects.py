@@ -96,6 +96,21 @@ def test_wrong_options(project, run_caf, words, said):
         assert said in done.stderr
 
 
+def test_arguments_that_local_does_not_know_are_refused_before_the_start(project, run_caf):
+    text = SCRIPT.replace("one.resources =", 'one.backend_args = {"queue": "long"}; one.resources =')
+    (project / "script.py").write_text(text)
+    for words in ((), ("--check",)):
+        done = run_caf("run", "-o", "out", *words, "script.py")
+        assert done.returncode == 2
+        assert "calibration 'one', collection 'default': local has no backend argument 'queue'" in done.stderr
+    assert not (project / "out").exists()
+    (project / "script.py").write_text(SCRIPT)
+    (project / "caf.toml").write_text('[backends.local]\nqueue = "long"\n')
+    done = run_caf("run", "--check", "script.py")
+    assert done.returncode == 2
+    assert f"{project / 'caf.toml'}: local has no backend argument 'queue'; there are: max_p" in done.stderr
+
+
 def test_arguments_for_a_backend_that_nobody_uses_are_refused(project, run_caf):
     text = SCRIPT.replace("caf.run()", 'one.backend = "local"\ncaf.backend = "local"\ncaf.run()')
     (project / "script.py").write_text(text)

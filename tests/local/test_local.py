@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import time
+from typing import ClassVar
 
 import psutil
 import pytest
 
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.arguments import ArgumentsGenerator, range_arguments
+from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskState
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.model import Job
@@ -126,6 +128,45 @@ def test_the_number_of_processes_is_positive_and_may_change(local):
     local.max_processes = 3
     assert local.residence.slots == 3
     assert local.join(30)
+
+
+def test_the_number_of_processes_may_stand_in_backend_args():
+    backend = Local(backend_args={"max_processes": 3})
+    backend.configure({"max_processes": 5})
+    assert backend.max_processes == 3, "what an instance was made with wins over caf.toml"
+    backend.configure({"max_processes": 5}, overrule=True)
+    assert backend.max_processes == 5
+    assert Local(2, backend_args={"max_processes": 3}).max_processes == 2
+    with pytest.raises(ConfigurationError, match="max_processes is 0"):
+        Local(backend_args={"max_processes": 0})
+
+
+def test_arguments_that_it_does_not_know_are_refused(local, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"local has no backend argument 'queue'; .*max_processes"):
+        Local(backend_args={"queue": "long"})
+    with pytest.raises(ConfigurationError, match="did you mean 'max_processes'"):
+        local.configure({"max_proceses": 2})
+    with pytest.raises(ConfigurationError, match=r"'queue'; jobs on this machine have none.*take it out"):
+        local.submit(Job("one", cmd=["true"], backend_args={"queue": "long"}))
+    with pytest.raises(ConfigurationError, match=r"all tasks together; .*Local\(max_processes=2\)"):
+        local.submit(Job("two", cmd=["true"], backend_args={"max_processes": 2}))
+    assert not list(tmp_path.rglob("stdout"))
+
+
+def test_a_relative_may_have_arguments_of_jobs():
+    class Relative(Local):
+        default_backend_args: ClassVar = {"colour": "red"}
+
+        @classmethod
+        def known_args(cls):
+            return {**super().known_args(), "colour": Setting((str,), "the colour")}
+
+    backend = Relative()
+    backend.configure({"colour": "blue", "max_processes": 3})
+    assert (backend.backend_args, backend.max_processes) == ({"colour": "blue"}, 3)
+    backend.check_args({"colour": "green"})
+    with pytest.raises(ConfigurationError, match="did you mean 'colour'"):
+        backend.check_args({"color": "green"})
 
 
 def test_at_most_so_many_tasks_at_once(local, tmp_path):

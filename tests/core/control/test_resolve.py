@@ -121,6 +121,15 @@ def test_settings_come_from_the_calibration_the_caf_and_caf_itself(tmp_path) -> 
     assert other.settings["require_convergence"] is True
 
 
+def test_arguments_that_a_backend_does_not_know_are_refused_before_the_start(tmp_path) -> None:
+    one = calibration(backend_args={"queue": "long"})
+    words = "calibration 'cal', collection 'default': residentbackend has no backend argument 'queue'"
+    with pytest.raises(ConfigurationError, match=words):
+        resolved(tmp_path, one)
+    with pytest.raises(ConfigurationError, match=words):
+        resolved(tmp_path, calibration(), backend_args={"queue": "long"})
+
+
 @pytest.mark.parametrize(
     ("settings", "kind", "values"),
     [

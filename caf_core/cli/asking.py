@@ -103,7 +103,8 @@ def make_backend(
     Raises:
         ConfigurationError: If there is none of that name, or it does not know an argument.
     """
-    from caf_core.control.backends import backend_class, refuse_misspelt
+    from caf_core.control.backends import backend_class
+    from caf_core.control.tables import refuse_misspelt
     from caf_core.jobs.config.typed import pairs, typed
     from caf_core.plugins.registry import Registry
 
@@ -121,3 +122,13 @@ def make_backend(
     config.configure(backend, name)
     backend.configure(typed(pairs(arguments, "--backend-arg"), kind, name), overrule=True)
     return backend
+
+
+def warn_of_tables(config: "Config") -> None:
+    """Say which tables of the configuration look misspelt."""
+    from caf_core.control.tables import unused_tables
+    from caf_core.plugins.registry import Registry
+
+    for table in unused_tables(Registry.load(), config):
+        if table.meant:
+            click.echo(f"caf: {table}", err=True)

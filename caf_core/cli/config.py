@@ -48,17 +48,18 @@ def command(settings: Settings, backend: str | None) -> int:
 
 def _all(config: "Config") -> "tuple[list[Row], list[str]]":
     """What holds for all backends, and what the files say of each."""
+    from caf_core.control.tables import unused_tables
     from caf_core.errors import PluginError
     from caf_core.jobs.config.listing import backend_rows, general_rows
     from caf_core.plugins.registry import Registry
 
     registry = Registry.load()
-    rows, notes = list(general_rows(config)), []
+    rows, notes = list(general_rows(config)), [str(table) for table in unused_tables(registry, config)]
     for name in sorted(config.backends):
+        kind = None
         try:
-            kind = registry.backend(name)
+            kind = registry.backend(name) if name in registry.names("backend") else None
         except PluginError as error:
-            kind = None
             notes.append(f"[backends.{name}] is not used here: {error}")
         if kind is not None:
             _check(config, name)
@@ -68,13 +69,17 @@ def _all(config: "Config") -> "tuple[list[Row], list[str]]":
 
 def _one(config: "Config", name: str) -> "tuple[list[Row], list[str]]":
     """Every argument of one backend."""
+    from caf_core.control.tables import unused_tables
     from caf_core.jobs.config.listing import backend_rows
     from caf_core.plugins.registry import Registry
 
-    kind = Registry.load().backend(name)
+    registry = Registry.load()
+    kind = registry.backend(name)
     _check(config, name)
-    notes = [f"the backend {name!r} does not tell which arguments it knows"]
-    return list(backend_rows(config, name, kind, every=True)), notes if kind.known_args() is None else []
+    notes = [str(table) for table in unused_tables(registry, config)]
+    if kind.known_args() is None:
+        notes.append(f"the backend {name!r} does not tell which arguments it knows")
+    return list(backend_rows(config, name, kind, every=True)), notes
 
 
 def _check(config: "Config", name: str) -> None:

@@ -64,6 +64,7 @@ def command(
     from caf_core.control.doctor.asking import examine
     from caf_core.control.doctor.judgement import judge
     from caf_core.jobs.config.reading import load_config
+    from caf_core.plugins.registry import Registry
 
     # What is warned about on the way is judged, and told, at the end.
     logging.getLogger("caf").addHandler(logging.NullHandler())
@@ -78,6 +79,7 @@ def command(
         patience=wait.total_seconds(),
         say=_sayer(quiet=quiet or settings.json),
         resources=resources_of(given),
+        registry=Registry.load(),
     )
     findings = judge(found)
     if settings.json:

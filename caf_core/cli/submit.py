@@ -15,6 +15,7 @@ from caf_core.cli.asking import (
     make_backend,
     resource_options,
     resources_of,
+    warn_of_tables,
 )
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
@@ -100,11 +101,13 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
     check_name(options["name"], "a job")
     config = load_config()
     name = backend_name(config, options["backend"])
+    backend = make_backend(config, name, options["backend_args"], options["processes"])
+    warn_of_tables(config)
     wish = Wish(
         name=options["name"],
         directory=output_dir.absolute(),
         tasks=make_tasks(words, output_dir.absolute(), options),
-        backend=make_backend(config, name, options["backend_args"], options["processes"]),
+        backend=backend,
         backend_name=name,
         resources=resources_of(options).or_else(config.make_resources()),
         retry=_retry(config, options["attempts"]),

@@ -1,14 +1,17 @@
 """The backends of a process: each is made once, however many calibrations name it."""
 
+import logging
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from caf_core.control.tables import refuse_misspelt, unused_tables
 from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.config.reading import Config
 from caf_core.jobs.config.typed import typed
 from caf_core.plugins.registry import Registry
+
+log = logging.getLogger("caf.control")
 
 
 class Backends:
@@ -69,6 +72,12 @@ class Backends:
                 f"calibration names its own ({names}); set backend_args of the calibrations."
             )
 
+    def warn_of_tables(self) -> None:
+        """Warn of tables of the configuration that look misspelt, though no backend that is used is near."""
+        for table in unused_tables(self._registry, self._config, self.instances.values()):
+            if table.meant:
+                log.warning("%s", table)
+
     def _make(self, wanted: Any) -> str:
         kind = backend_class(self._registry, self._config, wanted)
         name = wanted if isinstance(wanted, str) else kind.__name__.lower()
@@ -110,23 +119,3 @@ def backend_class(registry: Registry, config: Config, wanted: Any) -> type[Backe
             raise
         raise ConfigurationError(f"{config.backend.file}: {error}") from error
     return kind
-
-
-def refuse_misspelt(registry: Registry, config: Config, name: str) -> None:
-    """Refuse a table of the configuration that is most likely meant for a backend, and misspelt. Other tables
-    without a backend are for one that is not installed here.
-
-    Args:
-        registry: The plugins.
-        config: The configuration.
-        name: The backend.
-    Raises:
-        ConfigurationError: With both names.
-    """
-    unknown = [table for table in config.backends if table not in registry.names("backend")]
-    for table in get_close_matches(name, unknown, 1, 0.75) if name not in config.backends else ():
-        file = next((one.file for one in config.backends[table].values()), "caf.toml")
-        raise ConfigurationError(
-            f"{file}: there is no backend {table!r}; write [backends.{name}] if that is meant, or take the "
-            "table out."
-        )

@@ -103,6 +103,7 @@ def prepare(wish: Wish, registry: Registry) -> tuple[Catalogue, Backends]:
         requested=wish.requested,
     )
     backends.check_overruled()
+    backends.warn_of_tables()
     return Catalogue(resolved), backends
 
 

@@ -49,6 +49,37 @@ def test_a_backend_that_is_not_installed_is_noted(project, caf):
     assert "backends.nqs.queue" in done.out
 
 
+def test_tables_of_a_sites_file_are_no_mistake(project, caf):
+    """A class in a script, a base of many backends and a plugin that is elsewhere may all have tables."""
+    (project / "caf.toml").write_text("[backends.batch]\npoll_interval = 90\n[backends.nqs]\nx = 1\n")
+    assert "batch" not in caf("config").err
+    for words in (("submit", "-q", "--", "true"), ("doctor", "local", "--no-probe", "-q")):
+        done = caf(*words)
+        assert done.code == 0 and "nqs" not in done.err + done.out
+    assert "[backends.nqs] is not used here" in caf("doctor", "local", "--no-probe").out
+
+
+def test_a_table_that_looks_misspelt_is_told_wherever_it_stands(project, caf, run_caf):
+    (project / "caf.toml").write_text("[backends.slrum]\npartition = 'main'\n")
+    said = (
+        f"{project / 'caf.toml'}: [backends.slrum] is not used here: there is no backend called 'slrum'; "
+        "write [backends.slurm] if that is meant, or take the table out."
+    )
+    for words in (("config",), ("config", "local"), ("submit", "-q", "--", "true")):
+        done = caf(*words)
+        assert done.code == 0
+        assert done.err.splitlines()[0] == f"caf: {said}" and done.err.count("slrum") == 2
+    done = caf("doctor", "local", "--no-probe", "-q")
+    assert done.code == 0
+    assert said in done.out and "local: 1 warning(s)" in done.out
+    (project / "script.py").write_text(
+        "from caf_core import CAF, Calibration\n"
+        "cal = Calibration('cal', print, [print])\ncaf = CAF()\ncaf.add_calibration(cal)\ncaf.run()\n"
+    )
+    done = run_caf("run", "--check", "script.py")
+    assert (done.returncode, done.stderr.count(said)) == (0, 1), done.stderr
+
+
 def test_what_a_backend_does_not_know_is_refused(project, caf):
     (project / "caf.toml").write_text("[backends.local]\nmax_proceses = 3\n")
     for words in (("config",), ("config", "local"), ("submit", "--", "true")):

@@ -41,6 +41,8 @@ def test_what_it_says_is_true(experiment: Experiment) -> None:
     assert re.search(r"\d+(\.\d+)+", said)[0] == (
         found if isinstance(found, str) else ".".join(map(str, found))
     )
+    (words,) = [one["text"] for one in told["findings"] if one["text"].startswith("version: ")]
+    assert words.removeprefix("version: ") in said
     for use in facts["uses"]:
         # The submit command is watched by these tests.
         assert use["where"] and Path(use["where"]).name == Path(use["name"]).name

@@ -13,12 +13,14 @@ from attrs import define, field
 from caf_core.control.doctor.credentials import find_credentials
 from caf_core.control.doctor.facts import Examination, SchedulerFacts, Use
 from caf_core.control.doctor.probe import probe
+from caf_core.control.tables import unused_tables
 from caf_core.errors import BackendError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.batch.dialogue import NOT_FOUND
 from caf_core.jobs.batch.template import Batch
 from caf_core.jobs.config.reading import Config
 from caf_core.jobs.task import Resources
+from caf_core.plugins.registry import Registry
 from caf_core.processes.command import CommandResult
 
 QUICK = 5.0
@@ -57,6 +59,7 @@ def examine(
     patience: float,
     say: Callable[[str], None],
     resources: Resources | None = None,
+    registry: Registry | None = None,
 ) -> Examination:
     """Find out everything about a backend.
 
@@ -68,6 +71,7 @@ def examine(
         patience: How long it is waited for [s].
         say: Told what is being done.
         resources: What the probe asks for.
+        registry: The plugins, to find tables of the configuration that no backend has.
     """
     witness, args = Witness(), dict(backend.backend_args)
     scheduler = None
@@ -80,7 +84,8 @@ def examine(
     if directory is not None and (scheduler is None or not scheduler.error):
         found = probe(backend, config, directory, patience, say, resources=resources)
     credentials = find_credentials(os.environ, os.getuid())
-    return Examination(name, args, witness.uses(), scheduler, found, credentials, time.time())
+    tables = () if registry is None else tuple(unused_tables(registry, config, [backend]))
+    return Examination(name, args, witness.uses(), scheduler, found, credentials, time.time(), tables)
 
 
 def _ask(backend: Batch, name: str) -> SchedulerFacts:
@@ -99,6 +104,7 @@ def _ask(backend: Batch, name: str) -> SchedulerFacts:
         backend.capabilities(),
         jobs,
         tuple(backend.findings(site)),
+        dict(backend.described(site)),
     )
 
 

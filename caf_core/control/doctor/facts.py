@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from caf_core.control.tables import UnusedTable
 from caf_core.jobs.backend import Capabilities
 from caf_core.jobs.findings import Finding
 
@@ -35,10 +36,11 @@ class SchedulerFacts:
     Args:
         name: Its name for people.
         error: Why it did not answer, if it did not.
-        site: What the plugin found out about the site.
+        site: What the plugin found out about the site, for machines.
         capabilities: What it can do, narrowed by the arguments.
         jobs: The user's own tasks in it; ``None`` if it cannot be told.
         findings: What the plugin says.
+        told: ``site`` in words for people; empty if the plugin has none for it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class SchedulerFacts:
     capabilities: Capabilities = field(factory=Capabilities)
     jobs: int | None = None
     findings: tuple[Finding, ...] = ()
+    told: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -121,6 +124,7 @@ class Examination:
         probe: What one task found out; ``None`` if there was none.
         credentials: The user's.
         now: When [s since the epoch].
+        tables: Tables of ``caf.toml`` that no backend here has.
     """
 
     backend: str
@@ -130,3 +134,4 @@ class Examination:
     probe: ProbeFacts | None
     credentials: tuple[Credential, ...]
     now: float
+    tables: tuple[UnusedTable, ...] = ()

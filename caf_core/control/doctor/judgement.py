@@ -29,6 +29,10 @@ def judge(found: Examination) -> list[Finding]:
         *(_scheduler(scheduler) if scheduler is not None else ()),
         *(judge_probe(probe, grace) if probe is not None else ()),
         *_credentials(found.credentials, found.now),
+        *(
+            Finding(Level.WARNING if one.meant else Level.NOTE, str(one), section="caf.toml")
+            for one in found.tables
+        ),
     ]
 
 
@@ -64,7 +68,9 @@ def _scheduler(facts: SchedulerFacts) -> Iterator[Finding]:
             section="scheduler",
         )
         return
-    for name, value in facts.site.items():
+    for name, value in facts.told.items():
+        yield Finding(Level.OK, f"{name}: {value}", section="scheduler")
+    for name, value in facts.site.items() if not facts.told else ():
         numbers = isinstance(value, tuple) and all(isinstance(part, int) for part in value)
         text = ".".join(map(str, value)) if numbers and "version" in name else _plain(value)
         yield Finding(Level.OK, f"{name.replace('_', ' ')}: {text}", section="scheduler")

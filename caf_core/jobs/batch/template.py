@@ -149,6 +149,15 @@ class Batch(Backend):
         """
         return ()
 
+    def described(self, site: Any) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
+        """What ``caf doctor`` tells of a site as it was found: a fact in a user's words -> its value with its
+        unit. Nothing: then the fields of the site are told by their own names. No I/O.
+
+        Args:
+            site: What ``surveying`` returned.
+        """
+        return {}
+
     # What the core calls
 
     def capabilities(self) -> Capabilities:

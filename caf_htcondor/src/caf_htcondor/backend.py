@@ -22,7 +22,7 @@ from caf_htcondor import answers
 from caf_htcondor.follow import LOG, Followed, size_of
 from caf_htcondor.places import accepted_name
 from caf_htcondor.request import seconds_of
-from caf_htcondor.site import Site, findings, site_of
+from caf_htcondor.site import Site, described, findings, site_of
 from caf_htcondor.submit_file import SUBMIT_FILE, Shape, extra_lines, submit_file
 from caf_htcondor.transfer import Courier, shape_of_transfer
 
@@ -126,6 +126,10 @@ class HTCondor(Batch):
     def findings(self, site: Site) -> Sequence[Finding]:
         """What matters about the pool."""
         return tuple(findings(site, bool(self.backend_args.get("transfer"))))
+
+    def described(self, site: Site) -> Mapping[str, str]:
+        """The pool in words."""
+        return described(site)
 
     # Submitting
 

@@ -55,6 +55,22 @@ def site_of(version: str, config: str, machines: str) -> Site:
     )
 
 
+def described(site: Site) -> dict[str, str]:
+    """What was found out about a pool, in words."""
+    return {
+        "version": ".".join(map(str, site.version)) or "not told",
+        "jobs in one submission (MAX_JOBS_PER_SUBMISSION)": _at_most(site.jobs_per_submission),
+        "jobs of one user in the queue (MAX_JOBS_PER_OWNER)": _at_most(site.jobs_per_owner),
+        "jobs of all users in the queue (MAX_JOBS_SUBMITTED)": _at_most(site.jobs_in_all),
+        "this machine shares files within (FILESYSTEM_DOMAIN)": site.domain or "not told",
+        "machines that execute share files within": ", ".join(sorted(site.domains)) or "not told",
+    }
+
+
+def _at_most(number: int | None) -> str:
+    return "no limit is told" if number is None else f"at most {number}"
+
+
 def findings(site: Site, transfer: bool) -> Iterator[Finding]:
     """What should be known about a pool.
 

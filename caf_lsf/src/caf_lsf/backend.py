@@ -16,7 +16,7 @@ from caf_lsf import submission as handing_over
 from caf_lsf import words
 from caf_lsf.asking import Asking
 from caf_lsf.ids import element_lists, join_id, split_id
-from caf_lsf.site import CONF, DEFAULT_ARRAY_LIMIT, UNITS, Site, findings_of, queue_names, site_of
+from caf_lsf.site import CONF, DEFAULT_ARRAY_LIMIT, UNITS, Site, described, findings_of, queue_names, site_of
 
 log = logging.getLogger("caf.jobs")
 
@@ -88,6 +88,10 @@ class LSF(Asking):
     def findings(self, site: Site) -> Sequence[Finding]:
         """What cannot be found out here."""
         return findings_of(site)
+
+    def described(self, site: Site) -> Mapping[str, str]:
+        """The installation in words."""
+        return described(site)
 
     def _facts(self) -> Dialogue[Site]:
         if self._site is None:

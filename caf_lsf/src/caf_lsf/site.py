@@ -83,6 +83,21 @@ def _setting(conf: str, name: str) -> str:
     return values[-1] if values else ""
 
 
+def described(site: Site) -> dict[str, str]:
+    """What was found out about an installation, in words."""
+    return {
+        "version": site.version or "not told",
+        "its options are those of": "IBM's LSF" if site.ibm else "its open descendants",
+        "tasks in one array (MAX_JOB_ARRAY_SIZE)": (
+            "not told" if site.array_limit is None else f"at most {site.array_limit}"
+        ),
+        "unit of memory limits (-M)": site.limit_unit or "not known",
+        "unit of memory reservations (rusage[mem])": site.reserve_unit or "not known",
+        "unit of disk reservations (rusage[tmp])": site.disk_unit or "not known",
+        "memory is reserved for": "each processor of a job" if site.per_task else "a whole job",
+    }
+
+
 def findings_of(site: Site) -> list[Finding]:
     """What people should know of an installation beyond its facts."""
     told = []

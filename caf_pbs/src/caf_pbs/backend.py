@@ -26,6 +26,7 @@ from caf_pbs.site import (
     Site,
     array_limit,
     attributes,
+    described,
     findings_of,
     identify,
     with_queue,
@@ -109,6 +110,10 @@ class PBS(Batch):
     def findings(self, site: Site) -> Sequence[Finding]:
         """Version, queue, history."""
         return findings_of(site)
+
+    def described(self, site: Site) -> Mapping[str, str]:
+        """The site in words."""
+        return described(site)
 
     def limits(self, site: Site | None) -> Capabilities:
         """The site's array limit; PBS has no arrays of one task."""

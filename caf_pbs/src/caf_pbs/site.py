@@ -117,6 +117,22 @@ def with_queue(site: Site, name: str, queue: dict[str, str] | None) -> Site:
     )
 
 
+def described(site: Site) -> dict[str, str]:
+    """What was found out about a site, in words; family and version are among the findings."""
+    size = "max_job_array_size" if site.torque else "max_array_size"
+    limit = "not told" if site.array_limit is None else f"at most {site.array_limit}"
+    told = {
+        f"tasks in one array ({size})": limit if site.arrays else "no arrays",
+        "full records of jobs are printed as": site.format.upper(),
+        "queue": f"{site.queue}: {site.queue_state or 'not told'}" if site.queue else "not known",
+        "longest time of a job in that queue": site.longest_time or "not known",
+        "most memory of a job in that queue": site.most_memory or "not known",
+    }
+    if not site.torque:  # which is not asked
+        told["jobs that have ended are remembered (job_history_enable)"] = "yes" if site.history else "no"
+    return told
+
+
 def findings_of(site: Site) -> list[Finding]:
     """What people should know of a site."""
     family = "Torque" if site.torque else "OpenPBS or PBS Professional"

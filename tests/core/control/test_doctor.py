@@ -95,6 +95,12 @@ def test_where_all_is_well_nothing_is_to_be_done():
         assert words in told
 
 
+def test_a_site_is_told_in_the_plugins_words_if_it_has_some():
+    scheduler = evolve(SCHEDULER, told={"jobs that fit": "at most 7"})
+    told = [one.text for one in judge(evolve(WELL, scheduler=scheduler)) if one.section == "scheduler"]
+    assert told == ["jobs that fit: at most 7"]
+
+
 @pytest.mark.parametrize(
     ("found", "level", "words", "remedy"),
     [

@@ -65,6 +65,10 @@ class Slurm(Batch):
         """What matters about a site."""
         return tuple(site_of.findings(site, self.command_timeout))
 
+    def described(self, site: site_of.Site) -> Mapping[str, str]:
+        """A site in words."""
+        return site_of.described(site)
+
     def files(self, submission: Submission) -> Mapping[str, str]:
         """The script."""
         return {request.SCRIPT: request.script(submission)}

@@ -134,6 +134,26 @@ def completing(site: Site, tool: Callable[[str], str]) -> Dialogue[Site]:
     return site
 
 
+def described(site: Site) -> dict[str, str]:
+    """What was found out about a site, in words."""
+    return {
+        "version": site.version or "not told",
+        "tasks in one array (MaxArraySize, max_array_tasks)": f"at most {site.max_array_size}",
+        "jobs of all users that Slurm takes (MaxJobCount)": (
+            "not told" if site.max_jobs is None else f"fewer than {site.max_jobs}"
+        ),
+        "a job is known after its end for (MinJobAge)": f"{site.min_job_age:g} s",
+        "a command waits for the controller for (MessageTimeout)": f"{site.message_timeout:g} s",
+        "accounting (AccountingStorageType)": site.accounting or "not told",
+        "records of ended jobs (JobCompType)": site.completion or "not told",
+        "who remembers ended jobs longest": {
+            Memory.SACCT: "the accounting, by sacct",
+            Memory.FILETXT: f"the records in {site.completion_path}",
+            Memory.NOBODY: "the controller",
+        }[site.memory],
+    }
+
+
 def findings(site: Site, command_timeout: float) -> Iterator[Finding]:
     """What should be known about a site.
 

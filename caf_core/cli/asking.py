@@ -91,7 +91,11 @@ def backend_name(config: "Config", chosen: str | None) -> str:
 
 
 def make_backend(
-    config: "Config", name: str, arguments: Iterable[str], processes: int | None = None
+    config: "Config",
+    name: str,
+    arguments: Iterable[str],
+    processes: int | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> "Backend":
     """A backend as the configuration and the command line want it.
 
@@ -100,6 +104,7 @@ def make_backend(
         name: Its plugin name.
         arguments: ``KEY=VALUE`` texts.
         processes: How many tasks it may execute at the same time, where it lets one choose.
+        chosen: What a script has chosen for it; it wins over the configuration.
     Raises:
         ConfigurationError: If there is none of that name, or it does not know an argument.
     """
@@ -120,6 +125,7 @@ def make_backend(
         wanted["max_processes"] = processes
     backend = kind(**wanted)
     config.configure(backend, name)
+    backend.configure(chosen or {}, overrule=True)
     backend.configure(typed(pairs(arguments, "--backend-arg"), kind, name), overrule=True)
     return backend
 

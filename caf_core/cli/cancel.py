@@ -36,7 +36,7 @@ def command(
     config = load_config()
     outcome = cancel(
         settings.path,
-        lambda name: make_backend(config, name, backend_args),
+        lambda name, chosen: make_backend(config, name, backend_args, chosen=chosen),
         calibration,
         take_over=take_over,
     )

@@ -16,6 +16,7 @@ from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.session import make_private
 from caf_core.control.stopping import LastWords, end_here, stop_signals
+from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
@@ -115,6 +116,7 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         service = JobService(StoreLedger(store), inbox.put)
         stack.callback(service.close)
         service.add_backend(wish.line, wish.backend)
+        keep_arguments(store, wish.line, wish.backend.chosen_args())
         key = _begin(wish, store, service, retry=retry)
         words = LastWords(stopped_at_once(wish.directory))
         left: dict[str, int] = {}

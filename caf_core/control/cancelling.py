@@ -18,6 +18,7 @@ from caf_core.control.outstanding import Left, read_left
 from caf_core.control.reading.naming import meant
 from caf_core.control.reading.overview import PRIVATE, Reader
 from caf_core.control.store import FILE_NAME
+from caf_core.control.store.arguments import kept_arguments
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import BackendError, CafError, CheckpointError, UnknownPluginError
@@ -32,7 +33,8 @@ from caf_core.processes.client import ResidentClient
 
 REASON = "ended by caf cancel"
 
-MakeBackend = Callable[[str], Backend]
+MakeBackend = Callable[[str, Mapping[str, Any]], Backend]
+"""Makes a backend of its plugin name and of what was chosen for it when it was used."""
 
 
 @frozen
@@ -88,7 +90,7 @@ def cancel(
 
     Args:
         directory: The output directory.
-        make: Makes a backend by its plugin name.
+        make: Makes a backend.
         calibration: Only what belongs to this one.
         take_over: Whether a controller on another host is declared dead.
     Raises:
@@ -126,7 +128,7 @@ def _cancel(store: CheckpointStore, resident: Path, make: MakeBackend, calibrati
     here: list[Left] = []
     for name, submissions in by_backend.items():
         try:
-            backend = None if name == EXECUTIONS else _made(make, name)
+            backend = None if name == EXECUTIONS else _made(make, name, kept_arguments(store, name))
         except CafError as error:
             kept += [_kept(left, str(error)) for left in submissions]
             continue
@@ -141,16 +143,16 @@ def _cancel(store: CheckpointStore, resident: Path, make: MakeBackend, calibrati
     return Outcome(tuple(ended), tuple(kept))
 
 
-def _made(make: MakeBackend, name: str) -> Backend:
+def _made(make: MakeBackend, name: str, chosen: Mapping[str, Any]) -> Backend:
     """A backend by the name under which the checkpoint knows it."""
     try:
-        return make(name)
+        return make(name, chosen)
     except UnknownPluginError:
         # The second instance of a backend in a script is called slurm-2.
         plain = re.sub(r"-\d+$", "", name)
         if plain == name:
             raise
-        return make(plain)
+        return make(plain, chosen)
 
 
 def _take_in(one: Ended | Kept | None, ended: list[Ended], kept: list[Kept]) -> None:

@@ -19,6 +19,7 @@ from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
 from caf_core.control.stopping import LastWords, end_here, stop_signals
+from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.local import ResidentBackend
@@ -109,6 +110,7 @@ def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
     service.add_backend(EXECUTIONS, setup.executions)
     for name, backend in setup.backends.instances.items():
         service.add_backend(name, backend)
+        keep_arguments(store, name, backend.chosen_args())
     for position, one in enumerate(calibrations.values()):
         needs = [dependency.name for dependency in one.calibration.dependencies]
         store.enter(one.name, position, one.settings["max_iterations"], needs)

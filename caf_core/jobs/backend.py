@@ -149,6 +149,7 @@ class Backend(ABC):
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:
         self.backend_args: dict[str, Any] = {**self.default_backend_args, **(backend_args or {})}
         self._chosen = frozenset(backend_args or ())
+        self._configured: dict[str, Any] = {}
 
     def configure(self, args: Mapping[str, Any], *, overrule: bool = False) -> None:
         """Take arguments from outside: those of a site's configuration, or of a command line.
@@ -163,8 +164,22 @@ class Backend(ABC):
         for name, value in args.items():
             default = self.default_backend_args.get(name)
             chosen = name in self._chosen or self.backend_args.get(name) != default
+            if overrule:
+                self._chosen |= {name}
             if overrule or not chosen:
                 self.backend_args[name] = value
+                self._configured[name] = value
+
+    def chosen_args(self) -> dict[str, Any]:
+        """The arguments that were chosen for this instance, when it was made, later in a program, or on a
+        command line; neither defaults nor those of a site's configuration.
+        """
+        usual = {**self.default_backend_args, **self._configured}
+        return {
+            name: value
+            for name, value in self.backend_args.items()
+            if name in self._chosen or name not in usual or usual[name] != value
+        }
 
     @classmethod
     def known_args(cls) -> "Mapping[str, Setting] | None":

@@ -20,6 +20,7 @@ from caf_core.plugins.markers import hookimpl
 @hookimpl
 def caf_register_backends(register):
     register("tiny", "fakes.tiny_backend:TinyBackend")
+    register("tinybackend", "fakes.tiny_backend:TinyBackend")  # as an instance in a script is called
 """
 # Counts its executions; waits until it may end, unless it is the first of them.
 BODY = (
@@ -173,6 +174,25 @@ def test_a_calibration_is_ended_and_goes_on(site, started, run_caf, tmp_path):
     assert done.returncode == 0, done.stderr
     assert counts(folder, "done") == dict.fromkeys("abc", 1)
     assert counts(folder, "begun") == {"a": 1, "b": 2, "c": 2}
+
+
+def test_what_a_script_chose_for_its_backend_is_known(site, started, run_caf):
+    """The folder of the scheduler's commands stands in the script only."""
+    Path("caf.toml").write_text("[backends.tinybackend]\npoll_interval = 0.5\ngrace = 60\n")
+    for name in "abc":
+        Path(name).touch()
+    instance = f"TinyBackend(backend_args={{'path_prefix': {site.path_prefix!r}}})"
+    text = CALIBRATION.replace('CAF(HERE / "out")', f'CAF(HERE / "out", backend={instance})')
+    Path("script.py").write_text("from fakes.tiny_backend import TinyBackend\n" + text)
+    process = started("run", "-q", "script.py")
+    wait_until(lambda: set(counts(".", "begun")) == set("abc"), 60, "the tasks execute")
+    interrupted(process)
+    done = run_caf("cancel", "-p", "out", "--backend-arg", "path_prefix=/nowhere")
+    assert done.returncode == 1 and "/nowhere/" in done.stderr
+    done = run_caf("cancel", "-p", "out")
+    assert done.returncode == 0, done.stderr
+    assert " tasks at tinybackend\n" in done.stdout
+    wait_until(lambda: not site.jobs(state="running"), 60, "all has ended")
 
 
 def test_a_second_ctrl_c_says_as_much(site, started, run_caf):

@@ -13,6 +13,7 @@ import pytest
 from caf_core.calibration.plans import Commit
 from caf_core.calibration.states import State
 from caf_core.control.store import FILE_NAME, opening
+from caf_core.control.store.arguments import keep_arguments, kept_arguments
 from caf_core.control.store.models import SCHEMA_VERSION
 from caf_core.control.store.opening import filesystem_type, open_for_reading
 from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredExecution, StoredJob
@@ -318,3 +319,16 @@ def test_processes_are_written_down(store) -> None:
     store.end_process(number, "completed")
     row = store.models.Process.get()
     assert (row.host, row.pid, row.how, row.ended > row.started) == ("host", 17, "completed", True)
+
+
+def test_what_was_chosen_for_a_backend_is_kept_as_far_as_it_is_plain(tmp_path):
+    store = CheckpointStore(tmp_path)
+    chosen = {"partition": "a", "lines": ("x", "y"), "odd": object(), "nan": float("nan")}
+    keep_arguments(store, "slurm", chosen)
+    store.close()
+    store = CheckpointStore(tmp_path)
+    assert kept_arguments(store, "slurm") == {"partition": "a", "lines": ["x", "y"]}
+    assert kept_arguments(store, "slurm-2") == {}
+    keep_arguments(store, "slurm", {})
+    assert kept_arguments(store, "slurm") == {}
+    store.close()

@@ -181,6 +181,16 @@ def test_an_instance_wins_over_the_files(write):
     assert said.backend_args["queue"] == "other"
 
 
+def test_what_was_chosen_is_told_apart_from_what_is_configured(write):
+    config = read_config([write('[backends.toy]\nqueue = "long"\npriority = 5\nshare = 0.5\n')])
+    backend = Toy(backend_args={"queue": "short"})
+    config.configure(backend)
+    assert backend.chosen_args() == {"queue": "short"}
+    backend.backend_args["priority"] = 7
+    backend.configure({"share": 0.25}, overrule=True)
+    assert backend.chosen_args() == {"queue": "short", "priority": 7, "share": 0.25}
+
+
 def test_a_subclass_has_the_arguments_of_its_base(write):
     config = read_config(
         [write('[backends.toy]\nqueue = "long"\npriority = 5\n[backends.sub]\npriority = 6\n')]

@@ -324,7 +324,7 @@ def test_all_jobs_of_the_user_count_against_the_limit(cluster, one):
 def test_a_submission_that_is_not_answered_is_in_doubt(backend, cluster, one):
     backend.backend_args["command_timeout"] = 1.0
     cluster.faults.lose_answer()
-    with pytest.raises(SubmissionError, match="no answer within 1 s") as caught:
+    with pytest.raises(SubmissionError, match=r"no answer within \d+ s") as caught:
         backend.start(one)
     assert caught.value.transient and caught.value.returncode is None
     assert backend.find(one.token) == {0: "1.0", 1: "1.1", 2: "1.2"}

@@ -503,6 +503,17 @@ def test_a_demo_that_is_ended_takes_its_workers_along(tmp_path):
         process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM
     wait_until(lambda: not working(tmp_path), 60, "its workers end")
+    assert not list(tmp_path.glob("work-*"))
+
+
+def test_a_demo_that_is_ended_leaves_no_folder(tmp_path):
+    # So many events that it is far from its end when it is ended.
+    words = [*DEMO, "--scale", "20", "--workers", "2", "--output", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: any(tmp_path.glob("work-*/input/*")), 120, "events are made")
+        process.terminate()
+        assert process.wait(300) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
 
 
 def working(place: Path) -> list[str]:

@@ -117,12 +117,16 @@ def main() -> int:
     scratch = Path(tempfile.mkdtemp(prefix="work-", dir=given.output.absolute()))
     settings = demo_settings(given.detector, given.workers)
     numbers = {sample: max(1, round(given.scale * number)) for sample, number in EVENTS_PER_FILE.items()}
-    inputs = Inputs.of(generate(scratch / "input", FILES, numbers, first_event(given.seed)), numbers)
     try:
+        inputs = Inputs.of(generate(scratch / "input", FILES, numbers, first_event(given.seed)), numbers)
         found, rows = (_by_service if given.service else _here)(given, settings, inputs, scratch)
     except CafError as problem:
         sys.stderr.write(f"{problem}\nits files are in {scratch}\n")
         return 1
+    except (KeyboardInterrupt, SystemExit):
+        # Another demo begins anew. A worker on another machine may be writing still.
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     shutil.rmtree(scratch)
     points = fixed_points(DETECTORS[given.detector], Setup(settings))
     events = ", ".join(f"{inputs.events(sample)} {sample}" for sample in SAMPLES)

@@ -1,14 +1,17 @@
 """A small calibration on the local backend, executed once for all tests that only look at what it left."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from caf_core.cli.app import execute
+from fakes.cluster import Cluster
 
 SCRIPT = '''
 """Two calibrations; the second waits for the first."""
@@ -144,3 +147,46 @@ def ugly(tmp_path_factory, script) -> tuple[Path, subprocess.CompletedProcess[st
     (folder / "0.txt").write_text("1 0 -1.0\n")
     output = tmp_path_factory.mktemp("ugly") / "out"
     return output, caf_process("run", "-o", output, script, folder)
+
+
+SiteMaker = Callable[..., AbstractContextManager[Cluster]]
+
+
+@pytest.fixture
+def make_site(tmp_path, monkeypatch) -> SiteMaker:
+    """Makes a folder where ``caf`` finds a plugin with backends, and a fake scheduler for them."""
+
+    @contextmanager
+    def made(
+        backends: Mapping[str, str],
+        modules: Mapping[str, str],
+        *,
+        folder: str,
+        poll_interval: float,
+        **scheduler: float,
+    ) -> Iterator[Cluster]:
+        packages = tmp_path / "packages"
+        info = packages / "tiny-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[caf]\ntiny = tiny_plugin\n")
+        lines = "".join(f"    register({name!r}, {place!r})\n" for name, place in backends.items())
+        (packages / "tiny_plugin.py").write_text(
+            "from caf_core.plugins.markers import hookimpl\n\n\n"
+            f"@hookimpl\ndef caf_register_backends(register):\n{lines}"
+        )
+        for name, text in modules.items():
+            (packages / f"{name}.py").write_text(text)
+        monkeypatch.setenv("PYTHONPATH", f"{packages}:{Path(__file__).parents[1]}")
+        monkeypatch.delenv("CAF_CONFIG")
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        with Cluster("fakes.tiny:Tiny", tmp_path / "cluster", **scheduler) as cluster:
+            Path("caf.toml").write_text(
+                f'backend = "tiny"\n[backends.tiny]\npath_prefix = {json.dumps(cluster.path_prefix)}\n'
+                f"poll_interval = {poll_interval}\ngrace = 60\n"
+            )
+            yield cluster
+
+    return made

@@ -10,17 +10,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.testing.bench import wait_until
-from fakes.cluster import Cluster
 
-PLUGIN = """
-from caf_core.plugins.markers import hookimpl
-
-
-@hookimpl
-def caf_register_backends(register):
-    register("tiny", "fakes.tiny_backend:TinyBackend")
-    register("locked", "locked:Locked")
-"""
 LOCKED = """
 from caf_core.jobs.batch.dialogue import Command, refused
 from fakes.tiny_backend import TinyBackend
@@ -34,27 +24,13 @@ class Locked(TinyBackend):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder where ``caf`` finds the plugin ``tiny``, and a scheduler for it."""
-    packages = tmp_path / "packages"
-    info = packages / "tiny-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[caf]\ntiny = tiny_plugin\n")
-    (packages / "tiny_plugin.py").write_text(PLUGIN)
-    (packages / "locked.py").write_text(LOCKED)
-    monkeypatch.setenv("PYTHONPATH", f"{packages}:{Path(__file__).parents[1]}")
-    monkeypatch.delenv("CAF_CONFIG")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+def site(make_site, monkeypatch):
+    """A folder where ``caf`` finds the backend ``tiny``, and a scheduler for it."""
     for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "X509_USER_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    with Cluster("fakes.tiny:Tiny", tmp_path / "cluster", slots=2, kill_wait=0.3) as cluster:
-        Path("caf.toml").write_text(
-            f'backend = "tiny"\n[backends.tiny]\npath_prefix = {json.dumps(cluster.path_prefix)}\n'
-            "poll_interval = 0.25\ngrace = 60\n"
-        )
+    backends = {"tiny": "fakes.tiny_backend:TinyBackend", "locked": "locked:Locked"}
+    modules = {"locked": LOCKED}
+    with make_site(backends, modules, folder="work", poll_interval=0.25, slots=2, kill_wait=0.3) as cluster:
         yield cluster
 
 

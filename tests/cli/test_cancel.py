@@ -11,17 +11,7 @@ import psutil
 import pytest
 
 from caf_core.testing.bench import wait_until
-from fakes.cluster import Cluster
 
-PLUGIN = """
-from caf_core.plugins.markers import hookimpl
-
-
-@hookimpl
-def caf_register_backends(register):
-    register("tiny", "fakes.tiny_backend:TinyBackend")
-    register("tinybackend", "fakes.tiny_backend:TinyBackend")  # as an instance in a script is called
-"""
 # Counts its executions; waits until it may end, unless it is the first of them.
 BODY = (
     'echo x >> "$0/begun.$1"; until [ "$1" = 0 ] || [ -e "$0/go on" ]; do sleep 0.05; done; '
@@ -59,24 +49,11 @@ caf.run()
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder where ``caf`` finds the plugin ``tiny``, and a scheduler for it."""
-    packages = tmp_path / "packages"
-    info = packages / "tiny-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[caf]\ntiny = tiny_plugin\n")
-    (packages / "tiny_plugin.py").write_text(PLUGIN)
-    monkeypatch.setenv("PYTHONPATH", f"{packages}:{Path(__file__).parents[1]}")
-    monkeypatch.delenv("CAF_CONFIG")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    (tmp_path / "my work").mkdir()
-    monkeypatch.chdir(tmp_path / "my work")
-    with Cluster("fakes.tiny:Tiny", tmp_path / "cluster", slots=3, kill_wait=10) as cluster:
-        Path("caf.toml").write_text(
-            f'backend = "tiny"\n[backends.tiny]\npath_prefix = {json.dumps(cluster.path_prefix)}\n'
-            "poll_interval = 0.5\ngrace = 60\n"
-        )
+def site(make_site):
+    """A folder where ``caf`` finds the backend ``tiny``, and a scheduler for it."""
+    tiny = "fakes.tiny_backend:TinyBackend"
+    backends = {"tiny": tiny, "tinybackend": tiny}  # the second as an instance in a script is called
+    with make_site(backends, {}, folder="my work", poll_interval=0.5, slots=3, kill_wait=10) as cluster:
         yield cluster
 
 

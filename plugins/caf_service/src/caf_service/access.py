@@ -1,12 +1,10 @@
 """Who may do what: tokens and the people and workers behind them."""
 
-import hmac
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from hashlib import sha256
 
 from attrs import frozen
 
@@ -14,14 +12,9 @@ from caf_core.errors import ConfigurationError
 from caf_service.store.records import Token, User
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
+from caf_service.tokens import KnownTokens, digest_of, is_secret_of, parse
 
-_TOKEN = re.compile(r"caf-([1-9][0-9]{0,8})-([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-REMEMBERED = 10.0
-"""For so long a user's token is known without a look into the database, which others may change [s]."""
-
-WORKER_REMEMBERED = 600.0
-"""The same of a worker's token, which nobody but the service itself ends [s]."""
 
 
 class Role(StrEnum):
@@ -54,17 +47,6 @@ class Identity:
     worker: int = -1
 
 
-def digest_of(secret: str) -> str:
-    """What the database keeps of a secret. It has 256 random bits, so that nothing slow is needed."""
-    return sha256(secret.encode()).hexdigest()
-
-
-def parse(text: str) -> tuple[int, str] | None:
-    """The number and the secret of a token; ``None`` if it is none."""
-    match = _TOKEN.fullmatch(text)
-    return (int(match[1]), match[2]) if match else None
-
-
 class Accounts:
     """Users and tokens of a service.
 
@@ -76,31 +58,31 @@ class Accounts:
     def __init__(self, thread: StoreThread, clock: Callable[[], float] = time.time) -> None:
         self._thread = thread
         self._clock = clock
-        self._known: dict[int, tuple[Token, float]] = {}
+        self._known = KnownTokens(clock)
 
     # Requests
 
     def remembered(self, text: str) -> Identity | None:
         """Who has this token, if that is known without the database."""
-        parsed = parse(text)
-        token, since = self._known.get(parsed[0], (None, 0.0)) if parsed else (None, 0.0)
-        if parsed is None or token is None:
-            return None
-        if self._clock() - since > (REMEMBERED if token.user else WORKER_REMEMBERED):
-            return None
-        return _identity(token) if _is(token, parsed[1]) else None
+        token = self._known.find(text)
+        return _identity(token) if token else None
 
     def look_up(self, store: Store, text: str) -> Identity | None:
-        """Who has this token; in the thread of the database."""
+        """Who has this token; in the thread of the database.
+
+        A whole crew asks at the same moment: the tokens of all its workers are read when the first one does.
+        """
+        if known := self.remembered(text):
+            return known
         parsed = parse(text)
         token = store.people.token(parsed[0]) if parsed else None
         if parsed is None or token is None:
             if parsed:
-                self._known.pop(parsed[0], None)
+                self._known.forget(parsed[0])
             return None
-        if not _is(token, parsed[1]):
+        if not is_secret_of(token, parsed[1]):
             return None
-        self._known[token.id] = (token, self._clock())
+        self._known.add([token] if token.user else store.people.worker_tokens(token.calibration))
         return _identity(token)
 
     # People
@@ -136,7 +118,7 @@ class Accounts:
         def revoked(store: Store) -> int:
             user = self._user(store, name)
             number = store.people.revoke_user(user.id, self._clock())
-            self._thread.after_commit(self._known.clear)
+            self._thread.after_commit(self._known.forget_everybody)
             return number
 
         return self._thread.do(revoked)
@@ -154,25 +136,21 @@ class Accounts:
         workers = list(workers)
         if revoke:
             self.end_workers(store, calibration, workers)
-        tokens = {}
+        texts, tokens = {}, []
         for worker in workers:
             secret = secrets.token_urlsafe(32)
-            number = store.people.add_token(
-                digest_of(secret), self._clock(), calibration=calibration, worker=worker
-            )
-            tokens[worker] = f"caf-{number}-{secret}"
-        return tokens
+            digest = digest_of(secret)
+            number = store.people.add_token(digest, self._clock(), calibration=calibration, worker=worker)
+            texts[worker] = f"caf-{number}-{secret}"
+            tokens.append(Token(number, digest, None, calibration, worker))
+        self._thread.after_commit(lambda: self._known.add(tokens))
+        return texts
 
     def end_workers(self, store: Store, calibration: int, workers: Iterable[int] | None = None) -> None:
         """End the tokens of these workers, or of all."""
         which = None if workers is None else set(workers)
         store.people.revoke_workers(calibration, which, self._clock())
-        self._thread.after_commit(lambda: self._forget(calibration, which))
-
-    def _forget(self, calibration: int, workers: set[int] | None) -> None:
-        for number, (token, _) in list(self._known.items()):
-            if token.calibration == calibration and (workers is None or token.worker in workers):
-                self._known.pop(number, None)
+        self._thread.after_commit(lambda: self._known.forget_workers(calibration, which))
 
     def _add(self, store: Store, name: str, role: str) -> str:
         if not _NAME.fullmatch(name):
@@ -195,10 +173,6 @@ class Accounts:
         secret = secrets.token_urlsafe(32)
         number = store.people.add_token(digest_of(secret), self._clock(), user=user.id)
         return f"caf-{number}-{secret}"
-
-
-def _is(token: Token, secret: str) -> bool:
-    return hmac.compare_digest(token.digest, digest_of(secret))
 
 
 def _identity(token: Token) -> Identity:

@@ -58,6 +58,16 @@ class People:
         user = self._users.get_by_id(row.user)
         return Token(row.id, row.digest, User(user.id, user.name, user.role))
 
+    def worker_tokens(self, calibration: int) -> list[Token]:
+        """The tokens of a calibration's workers that are still valid."""
+        table = self._tokens
+        rows = (
+            table.select(table.id, table.digest, table.worker)
+            .where((table.calibration == calibration) & table.revoked.is_null())
+            .tuples()
+        )
+        return [Token(number, digest, None, calibration, worker) for number, digest, worker in rows]
+
     def revoke_user(self, user: int, now: float) -> int:
         """End all tokens of a user; returns how many there were."""
         return self._revoke(self._tokens.user == user, now)

@@ -8,8 +8,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -159,7 +160,7 @@ class StoreThread:
     ) -> tuple[Any, BaseException | None]:
         known = len(self._after)
         try:
-            with database.atomic():
+            with _savepoint(database):
                 return action(store), None
         except (peewee.OperationalError, peewee.InterfaceError):
             raise  # it is the database's, not this action's
@@ -175,6 +176,22 @@ class StoreThread:
         except DATABASE_ERRORS:
             database._state.reset()  # type: ignore[attr-defined]  # the only way to give up such a connection
         time.sleep(0.1)  # so that a database that is away is not asked without pause
+
+
+@contextmanager
+def _savepoint(database: peewee.Database) -> Iterator[None]:
+    """Undo what is done in here if it fails, within a transaction.
+
+    Peewee gives every savepoint a name of its own; its commands are new to PostgreSQL each time.
+    """
+    database.execute_sql("SAVEPOINT action")
+    try:
+        yield
+    except BaseException:
+        database.execute_sql("ROLLBACK TO SAVEPOINT action")
+        database.execute_sql("RELEASE SAVEPOINT action")
+        raise
+    database.execute_sql("RELEASE SAVEPOINT action")
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from caf_service import hub as topics
+from caf_service import logbook
 from caf_service.engine import BeginStep, Effect, End, Event, MakeUpdate, Resubmit, Snapshot, State, advance
 from caf_service.hub import Hub
 from caf_service.plan import Update
@@ -110,6 +111,7 @@ class Conductor:
         effects: list[Effect] = [BeginStep(snapshot.position, parameters)]
         self._write(store, calibration, snapshot, effects[0])
         self._draft(calibration, snapshot)
+        self._thread.after_commit(partial(logbook.tell_effect, calibration, snapshot, effects[0]))
         self._publish_later(store, calibration, snapshot, effects)
 
     def handle(self, store: Store, calibration: int, event: Event) -> Snapshot:
@@ -122,6 +124,8 @@ class Conductor:
         for effect in effects:
             self._write(store, calibration, after, effect)
         self._draft(calibration, after)
+        if logbook.is_told(event, effects):
+            self._thread.after_commit(partial(logbook.tell, calibration, before, event, after, effects))
         self._publish_later(store, calibration, after, effects)
         return after
 
@@ -144,7 +148,10 @@ class Conductor:
                 store.begin_step(calibration, after.at, position, parameters, now)
             case Resubmit(workers):
                 store.log(
-                    calibration, "resubmit", f"workers {_names(workers)} are to be submitted again", now
+                    calibration,
+                    "resubmit",
+                    f"workers {logbook.names_of(workers)} are to be submitted again",
+                    now,
                 )
             case End(state, message, _):
                 store.change(calibration, ended=now)
@@ -214,11 +221,6 @@ def work_answer(facts: Facts, snapshot: Snapshot, parameters: Mapping[str, Any])
         "sample": facts.setup.phase_samples[position.stage][position.phase],
         "parameters": parameters,
     }
-
-
-def _names(workers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, workers[:20]))
-    return shown if len(workers) <= 20 else f"{shown} and {len(workers) - 20} more"
 
 
 def _same(value: int) -> Any:

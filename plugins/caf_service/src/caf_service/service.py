@@ -1,26 +1,27 @@
 """The service without its HTTP: everything that can be asked of it, in one place."""
 
-import fcntl
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from caf_core.errors import ConfigurationError
 from caf_service import hub as topics
-from caf_service import reporting, telling
+from caf_service import logbook, reporting, telling
 from caf_service.access import Accounts, Identity, Role
+from caf_service.administration import initialise, open_accounts
 from caf_service.conductor import Conductor, Live
 from caf_service.config import ServiceConfig
 from caf_service.creating import Prepared, Wish, output_folder, prepare
 from caf_service.desk import Desk
 from caf_service.engine import Killed, State
 from caf_service.errors import NotFoundError, NotNowError
-from caf_service.filing import private_folder, replace_folder
+from caf_service.filing import replace_folder
+from caf_service.home import claim_database, identity_of, lock_folder
 from caf_service.hub import Hub
+from caf_service.keeping import Keeper
 from caf_service.plans import Catalogue
 from caf_service.results import Areas, Upload
 from caf_service.store.records import Facts
@@ -28,8 +29,7 @@ from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
 from caf_service.updates import Updates
 
-HOUSEKEEPING = 60.0
-"""How often it is looked for calibrations whose time is over [s]."""
+__all__ = ["Service", "initialise", "open_accounts"]
 
 
 class Service:
@@ -45,34 +45,35 @@ class Service:
     def __init__(self, config: ServiceConfig, clock: Callable[[], float] = time.time) -> None:
         self.config = config
         self._clock = clock
-        self._lock = _lock(config)
-        try:
+        with ExitStack() as stack:
+            stack.callback(os.close, lock_folder(config.data))
             self.areas = Areas(config.data)
             self.areas.prepare()
             self.catalogue = Catalogue(config.plans)
             self.hub = Hub()
-            updates = Updates(config, self.areas, str(self.areas.data), clock)
-            self.conductor = Conductor(self.hub, updates.make, updates.deliver, clock)
+            self._updates = Updates(config, self.areas, str(self.areas.data), clock)
+            self.conductor = Conductor(self.hub, self._updates.make, self._updates.deliver, clock)
             self.thread = StoreThread(config.data, config.database, self.conductor.undo)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self._updates = updates
-        self.conductor.use(self.thread)
-        updates.use(self.thread, self.conductor)
-        self.accounts = Accounts(self.thread, clock)
-        self.desk = Desk(self.thread, self.conductor, self.accounts, self.hub, config.max_wait, clock)
-        self._closed = threading.Event()
-        self._go_on()
-        self._keeper = threading.Thread(target=self._keep_house, name="caf-housekeeping", daemon=True)
-        self._keeper.start()
+            stack.callback(self.thread.close)
+            if config.database:
+                identity = identity_of(config.data)
+                self.thread.do(lambda store: claim_database(store, config.data, identity))
+            self.conductor.use(self.thread)
+            stack.callback(self._updates.close)
+            self._updates.use(self.thread, self.conductor)
+            self.accounts = Accounts(self.thread, clock)
+            self.desk = Desk(self.thread, self.conductor, self.accounts, self.hub, config.max_wait, clock)
+            self._keeper = Keeper(
+                self.thread, self.conductor, self._updates, self.areas, self.accounts, config.retention, clock
+            )
+            self._keeper.go_on()
+            stack.callback(self._keeper.close)
+            self._keeper.start()
+            self._held = stack.pop_all()
 
     def close(self) -> None:
         """Let go of everything; what goes on is gone on with by the next service."""
-        self._closed.set()
-        self._updates.close()
-        self.thread.close()
-        os.close(self._lock)
+        self._held.close()
 
     # Calibrations
 
@@ -114,6 +115,7 @@ class Service:
         if new.output:
             store.change(number, output=new.output)
         store.log(number, "created", f"by {who.name}", now)
+        self.thread.after_commit(partial(logbook.tell_creation, number, new.setup, new.snapshot, who.name))
         # Without a row of its own a folder of that number is left of a creation that was interrupted.
         replace_folder(new.folder / "inputs", self.areas.attached(number, 0).parent)
         self.conductor.begin(store, number, new.snapshot, new.parameters)
@@ -174,7 +176,7 @@ class Service:
         self.mine(store, who, calibration)
         if not self.conductor.snapshot(store, calibration).state.ended:
             raise NotNowError(f"calibration {calibration} has not ended; kill it first.")
-        self._clean(store, calibration)
+        self._keeper.clean(store, calibration)
 
     def change_output(self, store: Store, who: Identity, calibration: int, path: str) -> dict[str, Any]:
         """Have the result copied to another folder."""
@@ -215,99 +217,6 @@ class Service:
         """A worker cannot go on."""
         reporting.fail(store, self.conductor, who, serial, message, self._clock(), excused=excused)
 
-    # The life of the service
-
-    def _go_on(self) -> None:
-        """Take up what an earlier service left."""
-
-        def read(store: Store) -> tuple[list[int], list[int], list[int]]:
-            everything = store.all_facts()
-            alive = [one.id for one in everything if one.ended is None]
-            for one in everything:
-                if not one.dismissed or one.id in alive:
-                    self.conductor.load(store, one.id)
-            told = {"copied", "not copied"}
-            undelivered = [
-                one.id
-                for one in everything
-                if one.output
-                and one.ended is not None
-                and not any(event.kind in told for event in store.events(one.id, 1000))
-            ]
-            return [one.id for one in everything], alive, undelivered
-
-        known, alive, undelivered = self.thread.do(read)
-        for calibration in set(self.areas.known()) - set(known):
-            self.areas.remove(calibration)
-        for calibration in alive:
-            self.areas.clear_scratch(calibration)
-            live = self.conductor.live(calibration)
-            if live is not None and live.snapshot.state is State.UPDATING:
-                self._updates.make(calibration)
-        for calibration in undelivered:
-            self._updates.deliver(calibration)
-
-    def _keep_house(self) -> None:
-        while not self._closed.wait(HOUSEKEEPING):
-            self.expire()
-
     def expire(self) -> list[int]:
         """Clean the calibrations whose retention time is over; returns them."""
-
-        def done(store: Store) -> list[int]:
-            expired = store.ended_before(self._clock() - self.config.retention)
-            for calibration in expired:
-                self._clean(store, calibration)
-            return expired
-
-        return self.thread.do(done)
-
-    def _clean(self, store: Store, calibration: int) -> None:
-        store.clean(calibration)
-        self.accounts.end_workers(store, calibration)
-        self.thread.after_commit(partial(self._cleaned, calibration))
-
-    def _cleaned(self, calibration: int) -> None:
-        self.conductor.forget(calibration)
-        # Gigabytes may take a while; what is left when the service ends, the next one removes.
-        threading.Thread(target=self.areas.remove, args=(calibration,), daemon=True).start()
-
-
-def initialise(config: ServiceConfig, name: str = "admin") -> str:
-    """Make the folders, the database, and the first administrator.
-
-    Returns:
-        The administrator's token; it cannot be read again later.
-    Raises:
-        ConfigurationError: If there is an administrator already.
-    """
-    with open_accounts(config) as accounts:
-        if admins := [one.name for one in accounts.users() if one.role == Role.ADMIN and one.active]:
-            raise ConfigurationError(
-                f"there is an administrator already, {admins[0]}; make another token for that one."
-            )
-        return accounts.ensure(name, Role.ADMIN)
-
-
-@contextmanager
-def open_accounts(config: ServiceConfig) -> Iterator[Accounts]:
-    """The users and tokens, beside a service that may go on; it sees changes within seconds."""
-    private_folder(config.data)
-    thread = StoreThread(config.data, config.database)
-    try:
-        yield Accounts(thread)
-    finally:
-        thread.close()
-
-
-def _lock(config: ServiceConfig) -> int:
-    private_folder(config.data)
-    descriptor = os.open(config.data / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"another service uses the data folder {config.data}; stop that one, or name another folder."
-        ) from error
-    return descriptor
+        return self._keeper.expire()

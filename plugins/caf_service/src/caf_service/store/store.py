@@ -21,6 +21,17 @@ class Store(Calibrations, Steps, Reports):
         super().__init__(models)
         self.people = People(models)
 
+    def claim(self, owner: str) -> str:
+        """Write down whose database this is, if that is not known; returns whose it is."""
+        self._m.Setting.insert(key="owner", value=owner).on_conflict_ignore().execute()
+        known: str = self._m.Setting.get_by_id("owner").value
+        return known
+
+    def own(self, owner: str) -> None:
+        """Write down whose database this is, in place of what is known."""
+        table = self._m.Setting
+        table.update(value=owner).where(table.key == "owner").execute()
+
     def snapshot(self, calibration: int) -> Snapshot:
         """The calibration as the engine needs it."""
         row = self._m.Calibration.get_by_id(calibration)

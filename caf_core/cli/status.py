@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,20 @@ if TYPE_CHECKING:
 COLUMNS = ("name", "state", "checkpoint", "iteration", "tasks", "convergence", "since")
 
 
-@click.group("status", invoke_without_command=True, params=[debug_option()])
+class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; the error says what to do about a folder."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            remedy = f"there are: {', '.join(self.list_commands(ctx))}"
+            if Path(args[0]).is_dir():
+                remedy = "name an output directory with -p"
+            raise click.UsageError(f"there is no command {args[0]!r}; {remedy}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group("status", cls=_Group, invoke_without_command=True, params=[debug_option()])
 @path_option
 @json_option
 @click.pass_context
@@ -114,13 +128,18 @@ def watch(settings: Settings, interval: float) -> int:
 
 def rows(found: "Overview", now: float) -> list[list[str]]:
     """The cells of the table."""
+    # Ctrl-C ends what executes on this machine; of what a killed controller left nobody knows.
+    stopped = found.controller is None and found.how == "interrupted"
+    unfinished = "stopped" if stopped else "running"
     return [
         [
             one.name,
             one.state,
             one.checkpoint,
             f"{one.iteration}/{one.max_iterations}",
-            executions_text(one.executions) if one.state == "running_algorithms" else tasks_text(one.tasks),
+            executions_text(one.executions, unfinished)
+            if one.state == "running_algorithms"
+            else tasks_text(one.tasks),
             one.convergence or "-",
             f"{duration(now - one.since)} ago" if one.since is not None else "-",
         ]
@@ -148,11 +167,11 @@ def tasks_text(counts: Mapping[str, int]) -> str:
     return ", ".join([f"{known.get('completed', 0)}/{total}", *parts]) if total else "-"
 
 
-def executions_text(counts: Mapping[str, int]) -> str:
-    """``7 executed, 1 running``."""
+def executions_text(counts: Mapping[str, int], unfinished: str) -> str:
+    """``7 executed, 1 running``; ``unfinished`` is the word for those without a result."""
     known = dict(counts)
     running = known.pop("running", 0)
-    return f"{sum(known.values())} executed" + (f", {running} running" if running else "")
+    return f"{sum(known.values())} executed" + (f", {running} {unfinished}" if running else "")
 
 
 def controller_text(found: "Overview", now: float) -> str:

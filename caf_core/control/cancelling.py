@@ -20,6 +20,7 @@ from caf_core.control.reading.overview import PRIVATE, Reader
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.arguments import kept_arguments
 from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.opening import no_checkpoint
 from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import BackendError, CafError, CheckpointError, UnknownPluginError
 from caf_core.jobs.backend import Backend
@@ -98,9 +99,7 @@ def cancel(
         ConfigurationError: If there is no such calibration.
     """
     if not (directory / FILE_NAME).exists():
-        raise CheckpointError(
-            f"there is no checkpoint in {directory}; name the output directory of a calibration run."
-        )
+        raise no_checkpoint(directory)
     private = directory / PRIVATE
     private.mkdir(exist_ok=True)
     lease = Lease(private, take_over=take_over)

@@ -3,8 +3,13 @@
 import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
+from attrs import evolve
+
+from caf_core.cli.status import rows
+from caf_core.control.reading.overview import CalibrationRow, Overview
 
 
 @pytest.fixture
@@ -37,13 +42,43 @@ def test_json(good, bad, caf):
     assert found["last"]["how"] == "failed"
 
 
-def test_no_checkpoint(caf, tmp_path):
-    called = caf("status", "-p", tmp_path)
+def test_no_checkpoint(good, caf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = tmp_path / "wrong"
+    said = f"caf: there is no checkpoint in {wrong}; name the output directory of a calibration run with -p"
+    called = caf("status", "-p", wrong)
     assert called.code == 3
-    assert (
-        called.err
-        == f"caf: there is no checkpoint in {tmp_path}; name the output directory of a calibration run.\n"
+    assert called.err == f"{said}.\n"
+    (tmp_path / "mine").symlink_to(good[0])
+    assert caf("status", "-p", wrong).err == f"{said} (here are: mine).\n"
+
+
+def test_the_output_directory_is_no_word_of_its_own(good, caf):
+    called = caf("status", good[0])
+    assert called.code == 2
+    assert called.err == f"caf: there is no command {str(good[0])!r}; name an output directory with -p.\n"
+    called = caf("status", "shwo")
+    assert "there is no command 'shwo'; there are: show, update, watch." in called.err
+
+
+def test_what_was_stopped_does_not_run():
+    row = CalibrationRow(
+        "scale",
+        "running_algorithms",
+        "collector_completed",
+        0,
+        5,
+        (),
+        {},
+        {"ok": 2, "running": 1},
+        "",
+        None,
+        "",
     )
+    found = Overview(Path(), (row,), (), None, "interrupted", 1.0)
+    assert rows(found, 2.0)[0][4] == "2 executed, 1 stopped"
+    assert rows(evolve(found, how="", ended=None), 2.0)[0][4] == "2 executed, 1 running"
+    assert rows(evolve(found, controller={}), 2.0)[0][4] == "2 executed, 1 running"
 
 
 def test_a_newer_checkpoint_is_refused(copy, caf):

@@ -7,8 +7,9 @@ from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control.lease import Lease
 from caf_core.control.reading.overview import PRIVATE
 from caf_core.control.store import FILE_NAME
+from caf_core.control.store.opening import no_checkpoint
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
-from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.errors import ConfigurationError
 
 COLUMNS = ("state", "checkpoint", "iteration")
 STATES = (*sorted(CHECKPOINTS), str(State.FAILED))
@@ -33,9 +34,7 @@ def overrule(
         ConfigurationError: If there is no such calibration or column, or the value cannot be.
     """
     if not (directory / FILE_NAME).exists():
-        raise CheckpointError(
-            f"there is no checkpoint in {directory}; name the output directory of a calibration run."
-        )
+        raise no_checkpoint(directory)
     if column not in COLUMNS:
         raise ConfigurationError(f"there is no column {column!r} to update; there are: {', '.join(COLUMNS)}.")
     (directory / PRIVATE).mkdir(exist_ok=True)

@@ -74,6 +74,19 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         raise unusable(path, error) from error
 
 
+def no_checkpoint(directory: Path) -> CheckpointError:
+    """The error for a folder that is no output directory; it names some that lie here."""
+    try:
+        here = sorted(path.parent.name for path in Path().glob(f"*/{FILE_NAME}"))[:3]
+    except OSError:  # no folder to be in; there is nothing to propose then
+        here = []
+    such = f" (here are: {', '.join(here)})" if here else ""
+    return CheckpointError(
+        f"there is no checkpoint in {directory}; name the output directory of a calibration run with "
+        f"-p{such}."
+    )
+
+
 def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
     """Open a checkpoint without changing anything.
 
@@ -82,9 +95,7 @@ def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
     """
     path = directory / FILE_NAME
     if not path.exists():
-        raise CheckpointError(
-            f"there is no checkpoint in {directory}; name the output directory of a calibration run."
-        )
+        raise no_checkpoint(directory)
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{path} may not be read by you; ask its owner to make it readable.")
     database = peewee.SqliteDatabase(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=10)

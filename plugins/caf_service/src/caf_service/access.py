@@ -160,7 +160,10 @@ class Accounts:
         if role not in (Role.USER, Role.ADMIN, Role.AGENT):
             raise ConfigurationError(f"there is no role {role!r}; there are user, admin, and agent.")
         if store.people.user(name):
-            raise ConfigurationError(f"there is a user called {name!r} already; make another token for it.")
+            raise ConfigurationError(
+                f"there is a user called {name!r} already; make another token for it with: "
+                "caf service user token."
+            )
         return self._new(store, store.people.add_user(name, str(role), self._clock()))
 
     def _user(self, store: Store, name: str) -> User:

@@ -107,7 +107,11 @@ class Gate:
             who = await asyncio.wrap_future(future)
         if who is None:
             self._failures.delay(address)
-            raise Refused(401, "this needs a valid token, in a header: Authorization: Bearer TOKEN.")
+            raise Refused(
+                401,
+                "this needs a valid token: in CAF_SERVICE_TOKEN for commands, in a header "
+                "(Authorization: Bearer TOKEN) over HTTP; an administrator gives you one.",
+            )
         if (wait := self._rates.delay(str(who.token))) > 0:
             raise Refused(429, f"too many requests came with your token; wait {wait:.1f} s.", wait)
         # What is compared here is what is routed: "/users\n" must not be taken for "/users" later.

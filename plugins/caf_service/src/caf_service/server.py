@@ -126,6 +126,7 @@ def _listen(config: ServiceConfig) -> socket.socket:
         listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
-            f"the service cannot listen on {config.host}:{config.port} ({error}); name another one."
+            f"the service cannot listen on {config.host}:{config.port} ({error}); name another host or "
+            "port, if it is not this service itself that listens there."
         ) from error
     return listener

@@ -202,7 +202,10 @@ class Transport:
             url = self._address().url
         except (OSError, CafError):
             url = "somewhere"
-        return f"the service at {url} does not answer: {str(error) or type(error).__name__}"
+        hint = ""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            hint = "; if its certificate is to be trusted, CAF_SERVICE_CERTIFICATE names a file that holds it"
+        return f"the service at {url} does not answer: {str(error) or type(error).__name__}{hint}"
 
 
 def quoted(*parts: object) -> str:

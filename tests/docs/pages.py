@@ -16,12 +16,9 @@ Files that a page offers with the role ``{download}`` are in the directory. A bl
 ``<!-- not executed: REASON -->`` stands before it. ``text`` and other languages are for reading.
 """
 
-import contextlib
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -159,15 +156,6 @@ def _match(want: list[str], have: list[str]) -> bool:
     return bool(have) and re.fullmatch(pattern, have[0]) is not None and _match(want[1:], have[1:])
 
 
-def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives away to others meanwhile."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no port is free")
-
-
 def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
     """Execute the blocks of a page in a folder; the first that does not work fails the test.
 
@@ -176,6 +164,8 @@ def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
         folder: An empty folder.
         environment: Variables that are added; the scripts of this environment are found first.
     """
+    from ports import free_port  # which only the tests find, and not the process of a page
+
     for file in downloads(page):
         shutil.copy(file, folder)
     # That of a reader who has no configuration yet.

@@ -36,7 +36,7 @@ def test_the_page_of_files_names_every_field_of_the_exit_record(tmp_path):
     job = Job("true", cmd=["true"], working_dir=tmp_path / "job")
     backend = Local()
     backend.submit(job)
-    assert backend.join(60)
+    assert backend.join(600)
     record = json.loads(next(tmp_path.rglob("records/0.json")).read_text())
     text = page("docs/reference/files.md")
     section = text[text.index("### The exit record") : text.index("## A local database")]

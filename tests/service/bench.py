@@ -12,6 +12,8 @@ from caf_service.server import Server
 from service.scale_plan import measured
 
 T = TypeVar("T", bound="Client")
+PATIENCE = 120.0
+"""An answer comes within this time [s]."""
 INPUTS = {"muon": ["m0", "m1", "m2", "m3"], "kaon": ["k0", "k1", "k2", "k3"]}
 
 
@@ -20,7 +22,7 @@ class Client:
 
     def __init__(self, url: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=90)
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
         """The answer, which must have this status."""
@@ -43,7 +45,7 @@ class Worker(Client):
     def work(self, after: int = 0, wait: float = 0.0) -> Any:
         return self.get("/worker/work", params={"after": after, "wait": wait})
 
-    def next_work(self, after: int, seconds: float = 120.0) -> Any:
+    def next_work(self, after: int, seconds: float = 300.0) -> Any:
         """The same when there is something to do."""
         deadline = time.monotonic() + seconds
         while (work := self.work(after, 30))["kind"] == "wait":
@@ -111,6 +113,10 @@ class Bench:
             after = works[0]["serial"]
         raise AssertionError("it does not end")
 
+    def awaited(self, *topic: object) -> None:
+        """Wait until a request waits for news."""
+        until(lambda: topic in self.service.hub._waiting)
+
     def show(self, calibration: int, client: Client | None = None) -> Any:
         return (client or self.ada).get(f"/calibrations/{calibration}")
 
@@ -124,9 +130,10 @@ def wish(**more: Any) -> dict[str, Any]:
     return {"plan": "toy", "workers": 2, "settings": {"start": 0.5}, "inputs": INPUTS, **more}
 
 
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
+        # A service lets nobody ask oftener than 50 times a second for long.
+        time.sleep(0.05)

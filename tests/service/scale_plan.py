@@ -31,6 +31,8 @@ def update(results: Results, parameters: Mapping[str, Any]) -> Update:
         os.kill(os.getpid(), 9)
     if mode == "slow":
         time.sleep(results.settings["sleep"])
+    while mode == "gated" and not Path(results.settings["gate"]).exists():
+        time.sleep(0.05)
     if mode == "odd parameters":
         return Update({"scale": "half a character: \ud800"})
     if mode == "odd message":
@@ -83,6 +85,7 @@ PLAN = Plan(
         "accuracy": Setting((float,), "a number above 0", 0.01, lambda value: value > 0),
         "mode": Setting((str,), "how to misbehave", ""),
         "sleep": Setting((float,), "how long an update takes [s]", 0.0),
+        "gate": Setting((str,), "file that updates wait for", ""),
     },
     samples=("muon", "kaon"),
     quorum=1.0,

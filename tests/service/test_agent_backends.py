@@ -11,7 +11,7 @@ from caf_core.jobs.backend import Capabilities
 from caf_core.plugins.markers import hookimpl
 from caf_core.plugins.registry import Registry
 from caf_local import Local
-from service.rig import LIMIT, QUICK, Rig, rigged, use_plans
+from service.rig import LIMIT, LONG, QUICK, Rig, rigged, use_plans
 
 
 class Unmade(Local):
@@ -123,7 +123,7 @@ def test_a_calibration_that_has_ended_does_not_wait_for_a_backend_that_is_gone(
     use_plans(monkeypatch)
     before = Registry([Backends(other=Local)])
     with rigged(tmp_path, registry=before) as rig:
-        number = rig.create(workers=1, backend="other", settings={"seconds": 3600.0})
+        number = rig.create(workers=1, backend="other", settings={"seconds": LONG})
         rig.executes(number, 1)
         pid = rig.pids(number)[0]
         rig.agent.stop()

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, field
 
 from caf_core.testing.bench import wait_until
 from caf_service.client import Client
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
+from ports import free_port
 from service.rig import LAST, LIMIT, PLANS, use_plans, worker_pids
 
 
@@ -54,9 +55,8 @@ class Elsewhere:
 
     def restart_service(self) -> None:
         """End the service, and start it where it was."""
-        port = self.server.port
         self.server.__exit__(None, None, None)
-        self.server = Server(evolve(self.config, port=port)).__enter__()
+        self.server = Server(self.config).__enter__()
 
     def pids(self, calibration: int) -> dict[int, int]:
         """The workers that execute: worker -> pid."""
@@ -77,7 +77,9 @@ class Elsewhere:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
     """A service; an agent is started by the test, and ended with it."""
     use_plans(monkeypatch)
-    config = ServiceConfig(data=tmp_path / "service", plans=PLANS, heartbeat=1.0, max_wait=1.0)
+    config = ServiceConfig(
+        data=tmp_path / "service", port=free_port(), plans=PLANS, heartbeat=1.0, max_wait=1.0
+    )
     server = Server(config).__enter__()
     one = Elsewhere(config, server, Client(server.url, server.service.accounts.ensure("ada")), tmp_path)
     try:

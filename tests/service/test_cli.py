@@ -27,7 +27,8 @@ from caf_service.cli.setup import (
 from caf_service.cli.showing import step_line
 from caf_service.plans import Catalogue
 from caf_service.transport import Address
-from service.rig import LAST, Rig, ServiceProcess, caf, free_port, rig, use_plans, worker_pids
+from ports import free_port
+from service.rig import LAST, LIMIT, LONG, Rig, ServiceProcess, caf, rig, use_plans, worker_pids
 
 __all__ = ["rig"]
 
@@ -102,7 +103,7 @@ def test_create_and_watch(calibrations: Callable[..., Said], tmp_path: Path) -> 
     assert Path(result.out.strip()).joinpath("history.txt").exists()
     copied = calibrations("output", number, "copies/first").out.strip()
     assert copied.endswith(f"copies/first/calibration-{number}")
-    wait_until(lambda: "copied" in calibrations("show", number).out, 60, "the result is copied")
+    wait_until(lambda: "copied" in calibrations("show", number).out, LIMIT, "the result is copied")
     assert Path(copied, "history.txt").exists()
     assert "history.txt" in calibrations("files", number).out
     assert calibrations("files", number, "history.txt").out == Path(copied, "history.txt").read_text()
@@ -167,7 +168,7 @@ def test_a_plan_that_cannot_be_imported_is_told_of() -> None:
 
 
 def test_kill(calibrations: Callable[..., Said], rig: Rig) -> None:
-    number = int(calibrations("create", "toy", "-w", 1, "-s", "seconds=60.0", "--name", "long").out)
+    number = int(calibrations("create", "toy", "-w", 1, "-s", f"seconds={LONG}", "--name", "long").out)
     assert rig.client.status(number)["name"] == "long"
     assert calibrations("kill", number, number).out == f"calibration {number}: killed\n" * 2
     watched = calibrations("watch", number)
@@ -242,7 +243,7 @@ def test_a_service_is_made_once(service: ServiceProcess) -> None:
             [sys.executable, "-P", "-m", "caf_core.cli", "service", *words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT,
             check=False,
         )
         assert done.returncode == 2
@@ -275,11 +276,11 @@ def test_an_agent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         number = int(caf("calibrations", "create", "toy", "-w", 2, env=mine).stdout)
         assert "has finished" in caf("calibrations", "watch", number, env=mine).stdout
         home = tmp_path / "agent" / "calibrations" / str(number)
-        wait_until(lambda: not worker_pids(home), 30, "the workers are gone")
+        wait_until(lambda: not worker_pids(home), LIMIT, "the workers are gone")
     finally:
         for process in (agent, service):
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(LIMIT) == 0
 
 
 def test_a_metric_that_is_no_number_is_shown() -> None:

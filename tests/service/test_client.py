@@ -14,7 +14,8 @@ from caf_service.config import ServiceConfig
 from caf_service.patience import AbandonedError
 from caf_service.server import Server
 from caf_service.transport import RefusedError, UnreachableError
-from service.rig import LAST, Rig, free_port, rig
+from ports import free_port
+from service.rig import LAST, LIMIT, LONG, Rig, rig
 
 __all__ = ["rig"]
 
@@ -37,7 +38,7 @@ def test_one_file_is_not_its_letters() -> None:
 
 
 def test_statuses_are_ones_own(rig: Rig) -> None:
-    number = rig.create(workers=1, settings={"seconds": 60.0}, name="mine")
+    number = rig.create(workers=1, settings={"seconds": LONG}, name="mine")
     with Client(rig.server.url, rig.server.service.accounts.ensure("eve", "user")) as eve:
         assert eve.statuses() == []
         with pytest.raises(RefusedError) as refused:
@@ -55,7 +56,7 @@ def test_wrong_settings_are_named_in_one_sentence(rig: Rig) -> None:
 
 
 def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
-    number = rig.create(settings={"seconds": 60.0})
+    number = rig.create(settings={"seconds": LONG})
     with pytest.raises(RefusedError) as refused:
         rig.client.clean(number)
     assert refused.value.status == 409
@@ -72,7 +73,7 @@ def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
 
 def test_the_result_goes_where_it_is_wanted(rig: Rig, tmp_path: Path) -> None:
     number = rig.create(workers=1, settings={"rounds": 1})
-    rig.client.wait(number, 60)
+    rig.client.wait(number, LIMIT)
     assert {one["name"] for one in rig.client.files(number)} >= {"parameters.json", "steps.json"}
     steps = json.loads(rig.client.get_file(number, "steps.json", tmp_path / "steps.json").read_text())
     assert len(steps) == LAST // 2
@@ -85,13 +86,13 @@ def test_the_result_goes_where_it_is_wanted(rig: Rig, tmp_path: Path) -> None:
 
 
 def test_the_same_key_is_the_same_calibration(rig: Rig) -> None:
-    wish = {"workers": 1, "settings": {"seconds": 60.0}, "key": "once"}
+    wish = {"workers": 1, "settings": {"seconds": LONG}, "key": "once"}
     first = rig.client.create_calibration("toy", **wish)
     assert rig.client.create_calibration("toy", **wish).id == first.id
 
 
 def test_waiting_has_an_end(rig: Rig) -> None:
-    number = rig.create(settings={"seconds": 60.0})
+    number = rig.create(settings={"seconds": LONG})
     with pytest.raises(TimeoutError):
         rig.client.wait(number, 0.5)
 

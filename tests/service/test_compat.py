@@ -16,7 +16,7 @@ from caf_service.compat import (
     killCalibrations,
     setConfig,
 )
-from service.rig import PLANS, Rig, rigged, use_plans
+from service.rig import LIMIT, LONG, PLANS, Rig, rigged, use_plans
 
 CLICS = {
     "toy_pandora": "service.toy_plan:PANDORA_PLAN",
@@ -59,7 +59,7 @@ def test_three_and_a_half_lines(service: Rig, particles: list[str], tmp_path: Pa
     )
     assert result["OK"], result
     number = result["Value"]
-    status = service.client.wait(number, 60)
+    status = service.client.wait(number, LIMIT)
     assert status["state"] == "finished", status["message"]
     assert status["workers"] == 2
     fetched = getResult(number, tmp_path / "result")
@@ -82,7 +82,7 @@ def test_three_dictionaries(service: Rig, particles: list[str], tmp_path: Path) 
         "numberOfJobs": 3,
         "fractionOfFinishedJobsNeededToStartNextStep": 0.9,
         "steeringFile": str(tmp_path / "steering_file.xml"),
-        "seconds": 60.0,
+        "seconds": LONG,
     }
     result = createCalibration(inputFiles, {"gamma": 10, "muon": 10, "kaon": 10, "zuds": 10}, settings)
     assert result["OK"], result

@@ -35,7 +35,7 @@ def started(home: Path, database: str, **setup: str) -> Iterator[tuple[ServicePr
     try:
         with service.client() as client:
             yield service, client
-            wait_until(lambda: not all_workers(service, client), 60, "the workers are gone")
+            wait_until(lambda: not all_workers(service, client), LIMIT, "the workers are gone")
     finally:
         service.stop()
 

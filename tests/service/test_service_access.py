@@ -217,7 +217,7 @@ def test_results_are_copied_where_that_is_allowed(start: Callable[..., Bench], t
 
 
 def test_too_many_requests_have_to_wait(start: Callable[..., Bench]) -> None:
-    bench = start(limits=Limits(rate=0.5, burst=5))
+    bench = start(limits=Limits(rate=0.001, burst=5))
     answers = [bench.ada.http.get("/me") for _ in range(7)]
     assert [one.status_code for one in answers] == [200] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
@@ -225,7 +225,7 @@ def test_too_many_requests_have_to_wait(start: Callable[..., Bench]) -> None:
 
 
 def test_too_many_wrong_tokens_have_to_wait(start: Callable[..., Bench]) -> None:
-    bench = start(limits=Limits(failures=0.1))
+    bench = start(limits=Limits(failures=0.001))
     statuses = [bench.with_token("x").http.get("/me").status_code for _ in range(3)]
     assert statuses == [401, 429, 429]
 

@@ -1,8 +1,10 @@
 """A database that goes away, comes back, or is another; and texts that not every database keeps."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +13,38 @@ import pytest
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.service import Service, open_accounts
-from service.bench import Bench
+from service.bench import PATIENCE, Bench, until
 from service.databases import POSTGRESQL
 from service.scale_plan import measured
 
 
 def cut_off(database: str) -> int:
-    """End the connections of a service to its PostgreSQL; returns how many there were."""
+    """End the connections of a service to its PostgreSQL; returns how many there were.
+
+    They are asked to end, and do so in their own time: until then the service could go on with them.
+    """
     import psycopg
 
     name = database.rpartition("=")[2]
-    command = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    command += "WHERE application_name = %s AND pid <> pg_backend_pid()"
+    command = "SELECT pid, {} FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
     with psycopg.connect(database, autocommit=True) as connection:
-        return len(connection.execute(command, [name]).fetchall())
+        many = len(connection.execute(command.format("pg_terminate_backend(pid)"), [name]).fetchall())
+        until(lambda: not connection.execute(command.format("state"), [name]).fetchall())
+    return many
 
 
 def patiently(ask: Callable[[], Any]) -> tuple[Any, int]:
     """Ask until the database is there; returns the answer and how often it was not."""
-    for away in range(100):
+    deadline = time.monotonic() + PATIENCE
+    for away in count():
         answer = ask()
         if answer.status_code != 503:
             assert answer.status_code in (200, 201), answer.text
             return answer.json(), away
         assert int(answer.headers["retry-after"]) >= 1
         assert "does not answer" in answer.json()["error"]
-    raise AssertionError("the database does not come back")
+        assert time.monotonic() < deadline, "the database does not come back"
+    raise AssertionError("it is counted for ever")
 
 
 @pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)

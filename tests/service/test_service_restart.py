@@ -19,8 +19,8 @@ import pytest
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.creating import Wish
-from caf_service.server import Server
 from caf_service.service import Service, open_accounts
+from ports import free_port
 from service.bench import Worker, until, wish
 from service.rig import LIMIT
 
@@ -34,8 +34,7 @@ class Killable:
         self.config = ServiceConfig(data=data, database=database)
         with open_accounts(self.config) as accounts:
             self.ada, self.robot = accounts.ensure("ada"), accounts.ensure("robot", "agent")
-        with Server(self.config) as server:
-            self.port = server.port
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[Patient] = []
@@ -189,18 +188,29 @@ def expected(start: float, fine: float, workers: int) -> tuple[Any, Any]:
 
 def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str) -> None:
     with killable(tmp_path / "service", database) as service:
-        calibration, _ = calibrate(service, 1, {"start": 0.5, "mode": "slow", "sleep": 1.0})
+        gate = tmp_path / "gate"
+        calibration, _ = calibrate(service, 1, {"start": 0.5, "mode": "gated", "gate": str(gate)})
         robot, ada = service.patient(service.robot), service.patient(service.ada)
         tokens = robot.post(f"/agent/{calibration}/tokens", {"workers": [0]})["tokens"]
         worker = service.patient(tokens["0"])
         worker.report(worker.work())
         until(lambda: ada.get(f"/calibrations/{calibration}")["state"] == "updating")
         service.kill()
+        gate.touch()
         service.start()
         assert ada.get(f"/calibrations/{calibration}")["steps"][0]["used"] == 1
         assert worker.put(1, b"another")["status"] == "known"
-        assert worker.work(1, 60)["serial"] == 2
+        assert worker.next_work(1)["serial"] == 2
         assert ada.get(f"/calibrations/{calibration}")["steps"][0]["metrics"] == {"pull": 0.25}
+
+
+def test_an_update_whose_service_has_died_meanwhile_is_not_made(tmp_path: Path) -> None:
+    """The next service makes it in the same folder, and must not find two answers there."""
+    (tmp_path / "request.json").write_text(json.dumps({"action": "update", "service": 1, "plan": "toy"}))
+    argv = [sys.executable, "-m", "caf_service.updating", str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert [one.name for one in tmp_path.iterdir()] == ["request.json"]
 
 
 def test_a_service_that_is_asked_to_end_does_so_at_once(tmp_path: Path, database: str) -> None:

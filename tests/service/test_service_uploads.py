@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from caf_service.limits import Limits
-from service.bench import Bench, until, wish
+from service.bench import PATIENCE, Bench, until, wish
 from service.scale_plan import measured
 
 
@@ -66,7 +66,7 @@ def test_a_truncated_result_leaves_nothing(bench: Bench) -> None:
     body = b"x" * 3_000_000
     digest = hashlib.sha256(body).hexdigest()
     token = one.http.headers["Authorization"]
-    with socket.create_connection(("127.0.0.1", bench.server.port)) as connection:
+    with socket.create_connection(("127.0.0.1", bench.server.port), PATIENCE) as connection:
         head = f"PUT /worker/results/1?sha256={digest} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:2_000_000])
         until(lambda: list(bench.service.areas.data.glob("incoming/*")))
@@ -79,10 +79,9 @@ def test_an_upload_of_which_nothing_comes_is_given_up(start: Callable[..., Bench
     bench = start(limits=Limits(idle=0.2))
     one, _ = bench.workers(bench.create())
     token = one.http.headers["Authorization"]
-    with socket.create_connection(("127.0.0.1", bench.server.port)) as connection:
+    with socket.create_connection(("127.0.0.1", bench.server.port), PATIENCE) as connection:
         head = f"PUT /worker/results/1?sha256={'0' * 64} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n"
         connection.sendall(f"{head}Content-Length: 100\r\n\r\nabc".encode())
-        connection.settimeout(30)
         assert b" 400 " in connection.recv(1000)
     until(lambda: not list(bench.service.areas.data.glob("incoming/*")))
 

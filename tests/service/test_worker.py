@@ -22,7 +22,8 @@ from caf_service.heeding import Heed
 from caf_service.patience import AbandonedError, Patience
 from caf_service.server import Server
 from caf_service.transport import Address, RefusedError, Transport, UnreachableError
-from service.rig import LAST, LIMIT, PLANS, free_port, use_plans
+from ports import free_port
+from service.rig import LAST, LIMIT, LONG, PLANS, use_plans
 
 
 @define
@@ -169,10 +170,12 @@ def test_it_fetches_its_inputs_once(lone: Lone) -> None:
 
 
 def test_it_does_not_wait_for_ever(lone: Lone) -> None:
-    number = create(lone, settings={"seconds": 0.2})
+    gate = lone.home / "gate"
+    number = create(lone, settings={"gate": str(gate), "gate_after": 1})
     process = lone.worker(number, 0, "--patience", "1")
     wait_until(lambda: _serial(lone, number) > 1, LIMIT, "a step has passed")
     lone.down()
+    gate.touch()
     assert process.wait(LIMIT) == Ending.ABANDONED
 
 
@@ -186,7 +189,7 @@ def test_it_ends_when_its_token_is_revoked(lone: Lone) -> None:
 
 
 def test_it_ends_at_its_time_limit_and_says_so(lone: Lone) -> None:
-    number = create(lone, settings={"seconds": 3600.0}, workers=2)
+    number = create(lone, settings={"seconds": LONG}, workers=2)
     assert lone.worker(number, 0, "--time-limit", "2").wait(LIMIT) == Ending.TIME_LIMIT
     with lone.client() as client:
         status = client.status(number)
@@ -204,7 +207,7 @@ def test_it_reports_what_the_plan_raises_with_the_log(lone: Lone) -> None:
 
 
 def test_it_ends_on_sigterm_with_its_child(lone: Lone) -> None:
-    number = create(lone, settings={"seconds": 3600.0}, workers=2)
+    number = create(lone, settings={"seconds": LONG}, workers=2)
     process = lone.worker(number)
     wait_until(lambda: bool(_children(process.pid)), LIMIT, "it works")
     child = _children(process.pid)[0]
@@ -314,28 +317,32 @@ from pathlib import Path
 from caf_service.child import Child
 def function():
     {body}
+ready = Path(sys.argv[1]) / "ready"
 child = Child(function, Path(sys.argv[1]), Path(sys.argv[1]) / "log")
-while not child.wait({wait}):
-    child.end(0.5)
+while not ready.exists() and not child.wait(0.05):
+    pass
+child.end({grace})
+child.wait({limit})
 print(json.dumps(child.poll()))
 """
+READY = "Path('ready').touch(); time.sleep(3600)"
 
 
 @pytest.mark.parametrize(
-    ("body", "wait", "code"),
+    ("body", "grace", "code"),
     [
-        ("print('said')", 20, 0),
-        ("raise ValueError('raised')", 20, 1),
-        ("sys.exit(7)", 20, 7),
-        ("return ['/bin/sh', '-c', 'echo said; exit 3']", 20, 3),
-        ("return ['/nowhere/nothing']", 20, 127),
-        ("time.sleep(3600)", 0.3, -15),
-        ("import signal; signal.signal(15, signal.SIG_IGN); time.sleep(3600)", 0.3, -9),
+        ("print('said')", LIMIT, 0),
+        ("raise ValueError('raised')", LIMIT, 1),
+        ("sys.exit(7)", LIMIT, 7),
+        ("return ['/bin/sh', '-c', 'echo said; exit 3']", LIMIT, 3),
+        ("return ['/nowhere/nothing']", LIMIT, 127),
+        (READY, LIMIT, -15),
+        (f"import signal; signal.signal(15, signal.SIG_IGN); {READY}", 0.5, -9),
     ],
 )
-def test_how_a_child_ends(tmp_path: Path, body: str, wait: float, code: int) -> None:
+def test_how_a_child_ends(tmp_path: Path, body: str, grace: float, code: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD.format(body=body, wait=wait), str(tmp_path)],
+        [sys.executable, "-c", CHILD.format(body=body, grace=grace, limit=LIMIT), str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=LIMIT,

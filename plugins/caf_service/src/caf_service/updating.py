@@ -7,6 +7,7 @@ The service is not hurt by what happens.
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from caf_service.texts import plain
 REQUEST = "request.json"
 ANSWER = "answer.json"
 LOG = "log.txt"
+CANNOT = 1
 
 
 class PlanError(CafError):
@@ -45,7 +47,8 @@ def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: flo
     Raises:
         PlanError: If it did not; in one sentence.
     """
-    (folder / REQUEST).write_text(json.dumps({"action": action, **request}, allow_nan=False))
+    asked = {"action": action, "service": os.getpid(), **request}
+    (folder / REQUEST).write_text(json.dumps(asked, allow_nan=False))
     path = os.pathsep.join(one for one in sys.path if one)
     command = [sys.executable, "-m", "caf_service.updating", str(folder)]
     done = execute(command, timeout=timeout, cwd=folder, env={**os.environ, "PYTHONPATH": path})
@@ -68,9 +71,14 @@ def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: flo
 
 def main(arguments: list[str]) -> int:
     """Answer the request in a folder."""
+    # A service that was started with nohup ignores this, and whom it starts would too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     follow_parent()
     folder = Path(arguments[0])
     request = json.loads((folder / REQUEST).read_text())
+    if os.getppid() != request["service"]:
+        # It died while this process began; the next one uses the same folder.
+        return CANNOT
     try:
         plan = load_plan(request["plan"], request["reference"])
         answer = _ACTIONS[request["action"]](plan, request)

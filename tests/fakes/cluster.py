@@ -97,9 +97,9 @@ class Cluster:
     def wake(self):
         """Let waiting jobs start, now that something has changed."""
         if self.store.every("state != 'ended'"):
-            subprocess.run([f"{self.path_prefix}/pump"], check=True, timeout=30)
+            subprocess.run([f"{self.path_prefix}/pump"], check=True, timeout=120)
 
-    def run(self, *argv, stdin="", timeout=30, check=True):
+    def run(self, *argv, stdin="", timeout=120, check=True):
         """Execute a command of the scheduler, as a user would; what it prints."""
         done = subprocess.run(
             [f"{self.path_prefix}/{argv[0]}", *argv[1:]],
@@ -173,7 +173,7 @@ class Cluster:
                 self.store.cancel(job, NODE)
             self.store.sql("DELETE FROM moves")
         self.wake()
-        if not self._idle(10.0):
+        if not self._idle(60.0):
             raise AssertionError(f"the fake scheduler in {self.folder} does not end; see state/pump.log")
         self.store.close()
         log = self.folder / "state" / "pump.log"
@@ -213,11 +213,12 @@ class Faults:
             command: The name of a command, or ``*``.
             skip: So many calls pass first.
             times: So many are hit.
-            plan: ``act=False`` (the command does nothing), ``hang`` [s] (before it answers), ``rc``,
-                ``stdout``, ``stderr`` (instead of its own), ``invalid=True`` (bytes that are no UTF-8 in the
-                middle of its output), ``half=True`` (the second half of its output is lost), ``printed=2``
-                (all is printed twice), ``listed=2`` (each job is listed twice), ``copies=2`` (what is
-                submitted is accepted twice), ``late`` [s] (what is submitted appears later).
+            plan: ``act=False`` (the command does nothing), ``hang`` [s] (before it answers), ``until`` (a
+                path that ends the hanging as soon as it exists), ``rc``, ``stdout``, ``stderr`` (instead of
+                its own), ``invalid=True`` (bytes that are no UTF-8 in the middle of its output),
+                ``half=True`` (the second half of its output is lost), ``printed=2`` (all is printed twice),
+                ``listed=2`` (each job is listed twice), ``copies=2`` (what is submitted is accepted twice),
+                ``late`` [s] (what is submitted appears later).
         """
         with self._cluster.store.transaction():
             self._cluster.store.sql(

@@ -42,7 +42,7 @@ Forgotten jobs: ``store.jobs()`` does not list them once ``keep`` seconds have p
 does. An array has one job an index; a plain job has the index ``None``.
 """
 
-# ruff: noqa: PTH109, PTH123
+# ruff: noqa: PTH109, PTH110, PTH123
 # pathlib takes longer to import than a command may take to start, and os serves as well.
 
 import getopt
@@ -230,15 +230,17 @@ def main(place, name, args):
     from fakes.pump import ensure
 
     ensure(dialect, folder)
-    if fault.get("hang"):
-        time.sleep(fault["hang"])
+    end = time.monotonic() + fault.get("hang", 0.0)
+    while time.monotonic() < end and not ("until" in fault and os.path.exists(fault["until"])):
+        time.sleep(0.02 if "until" in fault else end - time.monotonic())
     _print(answer, fault)
 
 
 def _carry_out(dialect, store, call):
-    fault = store.called(call.name, call.args)
+    with store.transaction():  # whoever sees that it was called may change all that decides what it does
+        fault, down = store.called(call.name, call.args), store["down"]
     answer = Answer()
-    if store["down"]:
+    if down:
         answer = dialect(store).down(call)
         if answer is None:
             answer, fault = Answer(), {"hang": FOREVER}

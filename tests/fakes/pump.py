@@ -72,14 +72,17 @@ def wake(folder):
 
 
 def _become_pump(dialect, folder, lock):
+    # Descriptors of the command, such as the lock of whoever called it, must not live on in here. Its pipes
+    # are let go last: whoever reads them to their end takes all the rest for closed.
+    os.dup2(lock, 3)
+    os.closerange(4, 1024)
+    os.set_inheritable(3, False)
     log = os.open(f"{folder}/pump.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    # Descriptors of the command, such as a pipe or the lock of whoever called it, must not live on in here.
-    os.dup2(lock, 3)
-    os.closerange(4, 1024)
-    os.set_inheritable(3, False)
+    os.close(log)
+    os.close(null)
     try:
         Pump(dialect, folder, 3).work()
     except BaseException:
@@ -217,8 +220,8 @@ class Pump:
             return now + 60.0
         if job.wish in _NICE:
             if job.kill_at is None:
-                _signal_group(job.pid, signal.SIGTERM)
-                _signal_group(job.pid, signal.SIGCONT)
+                _signal_job(job.pid, signal.SIGTERM)
+                _signal_job(job.pid, signal.SIGCONT)
                 store.change(job, kill_at=now + store["kill_wait"])
             elif now >= job.kill_at:
                 _kill_tree(job.pid)
@@ -226,7 +229,7 @@ class Pump:
             return job.kill_at
         if job.wish in ("stop", "continue"):
             stop = job.wish == "stop"
-            _signal_group(job.pid, signal.SIGSTOP if stop else signal.SIGCONT)
+            _signal_job(job.pid, signal.SIGSTOP if stop else signal.SIGCONT)
             store.change(job, wish=None, state=SUSPENDED if stop else RUNNING)
         return now + 60.0 if limit is None else job.started + limit
 
@@ -293,6 +296,17 @@ def _execute(argv, cwd, env, outputs):
         os.execve(argv[0], argv, env)
     finally:
         os._exit(127)
+
+
+def _signal_job(pid, number):
+    """Signal a job that was not waited for: it has its group as soon as it has made its session."""
+    while True:
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            time.sleep(0.001)
+        else:
+            return
 
 
 def _signal_group(pid, number):

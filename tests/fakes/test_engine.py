@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 from caf_core.processes.command import execute
 from caf_core.testing.bench import wait_until
 from fakes.cluster import TESTS, Cluster
+
+LIMIT = 120.0
+"""How long anything may take on a busy machine [s]."""
 
 
 @pytest.fixture
@@ -29,12 +34,12 @@ def submit(cluster, tmp_path):
 
 
 def ended(cluster, count=1):
-    wait_until(lambda: len(cluster.jobs(state="ended")) == count, 20, "the jobs ended")
+    wait_until(lambda: len(cluster.jobs(state="ended")) == count, LIMIT, "the jobs ended")
     return cluster.jobs()
 
 
 def running(cluster, count=1):
-    wait_until(lambda: len(cluster.jobs(state="running")) == count, 20, "the jobs started")
+    wait_until(lambda: len(cluster.jobs(state="running")) == count, LIMIT, "the jobs started")
     return cluster.jobs(state="running")
 
 
@@ -58,8 +63,9 @@ def test_an_array_has_a_job_for_each_index_and_slots_limit_it(cluster, submit, t
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
-def test_a_job_that_ignores_sigterm_is_killed(cluster, submit):
-    submit("trap '' TERM; while :; do sleep 0.05; done")
+def test_a_job_that_ignores_sigterm_is_killed(cluster, submit, tmp_path):
+    submit(f"trap '' TERM; touch {tmp_path}/ignores; while :; do sleep 0.05; done")
+    wait_until((tmp_path / "ignores").exists, LIMIT, "the job ignores it")
     (job,) = running(cluster)
     cluster.run("tdel", str(job.number))
     (job,) = ended(cluster)
@@ -67,10 +73,10 @@ def test_a_job_that_ignores_sigterm_is_killed(cluster, submit):
 
 
 def test_walltime_memory_and_nodes_end_jobs(cluster, submit):
-    submit("sleep 60", "-w", "0.2")
-    submit("sleep 60")
-    submit("sleep 60")
-    wait_until(lambda: all(job.pid or job.ending for job in cluster.jobs()), 20, "all started")
+    submit("sleep 600", "-w", "0.2")
+    submit("sleep 600")
+    submit("sleep 600")
+    wait_until(lambda: all(job.pid or job.ending for job in cluster.jobs()), LIMIT, "all started")
     cluster.exhaust(cluster.jobs()[1])
     cluster.crash(cluster.jobs()[2])
     assert [job.ending for job in ended(cluster, 3)] == ["walltime", "memory", "node"]
@@ -78,23 +84,23 @@ def test_walltime_memory_and_nodes_end_jobs(cluster, submit):
 
 def test_holds_and_requeues(cluster, submit, tmp_path):
     cluster.set(start_delay=600)
-    submit(f"echo started >> {tmp_path}/log; sleep 60")
+    submit(f"echo started >> {tmp_path}/log; sleep 600")
     cluster.run("thold", "1")
     cluster.set(start_delay=0)
     assert [job.state for job in cluster.jobs()] == ["held"]
     cluster.run("trls", "1")
     (job,) = running(cluster)
-    wait_until((tmp_path / "log").exists, 20, "the job wrote")
+    wait_until((tmp_path / "log").exists, LIMIT, "the job wrote")
     cluster.requeue(job)
-    wait_until(lambda: (tmp_path / "log").read_text().count("started") == 2, 20, "it started again")
-    assert cluster.jobs()[0].runs == 2
+    wait_until(lambda: (tmp_path / "log").read_text().count("started") == 2, LIMIT, "it started again")
+    wait_until(lambda: cluster.jobs()[0].runs == 2, LIMIT, "that was written down")
 
 
 def test_suspended_jobs_go_on(cluster, submit, tmp_path):
     submit(f"until test -e {tmp_path}/go; do sleep 0.02; done")
     (job,) = running(cluster)
     cluster.stop(job)
-    wait_until(lambda: cluster.jobs(state="suspended"), 20, "it was suspended")
+    wait_until(lambda: cluster.jobs(state="suspended"), LIMIT, "it was suspended")
     (tmp_path / "go").touch()
     cluster.go_on(job)
     ended(cluster)
@@ -122,7 +128,7 @@ def test_faults_of_answers(cluster, submit):
     assert good.startswith("1|tiny|ended|exit|0|"), job
 
     def answer():
-        return execute([f"{cluster.path_prefix}/tstat"], timeout=20)
+        return execute([f"{cluster.path_prefix}/tstat"], timeout=LIMIT)
 
     failed, garbage, invalid = answer(), answer(), answer()
     assert (failed.returncode, failed.stdout, failed.stderr) == (7, "", "no\n")
@@ -143,7 +149,7 @@ def test_commands_at_the_same_time_do_not_disturb_each_other(cluster, tmp_path):
     job.write_text("true")
     argv = [f"{cluster.path_prefix}/tsub", "-a", "3", str(job)]
     processes = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    numbers = sorted(int(process.communicate(timeout=60)[0]) for process in processes)
+    numbers = sorted(int(process.communicate(timeout=LIMIT)[0]) for process in processes)
     assert numbers == list(range(1, 9))
     assert all(job.exit_code == 0 and job.runs == 1 for job in ended(cluster, 24))
 
@@ -157,7 +163,7 @@ def hanging(cluster):
         before = len(cluster.calls())
         process = subprocess.Popen([f"{cluster.path_prefix}/{argv[0]}", *argv[1:]], stdout=subprocess.PIPE)
         called.append(process)
-        wait_until(lambda: len(cluster.calls()) > before, 20, "the command was called")
+        wait_until(lambda: len(cluster.calls()) > before, LIMIT, "the command was called")
         return process
 
     yield call
@@ -188,8 +194,9 @@ def test_late_and_double_acceptance(cluster, hanging, tmp_path):
     job.write_text("true")
     cluster.faults.accept_late(2.0)
     late = hanging("tsub", str(job))
-    wait_until(cluster.jobs, 20, "the scheduler knows by itself")
-    assert cluster.run("tstat") == ""
+    wait_until(cluster.jobs, LIMIT, "the scheduler knows by itself")
+    listed, now = cluster.run("tstat"), time.time()
+    assert listed == "" or now >= cluster.jobs()[0].submitted + 2.0
     late.kill()
     (accepted,) = ended(cluster)
     assert accepted.started >= accepted.submitted + 2.0
@@ -211,7 +218,7 @@ def test_late_records(cluster, submit, tmp_path, after):
     if after is None:
         assert not record.exists()
     else:
-        wait_until(record.exists, 20, "the record appeared")
+        wait_until(record.exists, LIMIT, "the record appeared")
         assert record.stat().st_mtime >= job.ended + after - 0.05
     submit(f"exec /bin/sh '{task}' 0")
     ended(cluster, 2)
@@ -223,27 +230,24 @@ def test_the_pump_ends_with_its_work_and_holds_nothing_of_its_caller(cluster, su
     with lock.open("w") as held:
         os.set_inheritable(held.fileno(), True)
         file = tmp_path / "job.sh"
-        file.write_text("sleep 60")
+        file.write_text("sleep 600")
         # communicate() returns only when nobody holds the pipes open any more
         argv = [f"{cluster.path_prefix}/tsub", str(file)]
-        subprocess.run(argv, capture_output=True, timeout=20, check=True, pass_fds=[held.fileno()])
-        holders = [
-            link
-            for link in Path("/proc").glob("[0-9]*/fd/*")
-            if int(link.parts[2]) != os.getpid() and _target(link) == str(lock)
-        ]
-        assert holders == []
+        subprocess.run(argv, capture_output=True, timeout=LIMIT, check=True, pass_fds=[held.fileno()])
+        others = [one for one in Path("/proc").glob("[0-9]*") if int(one.name) != os.getpid()]
+        assert str(lock) not in {target for one in others for target in _targets(one / "fd")}
     (job,) = running(cluster)
     cluster.cancel(job)
     ended(cluster)
-    assert cluster._idle(5.0)
+    assert cluster._idle(LIMIT)
 
 
-def _target(link):
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
+def _targets(descriptors):
+    """What a process has open, unless it ends meanwhile."""
+    with suppress(OSError):
+        for link in descriptors.iterdir():
+            with suppress(OSError):
+                yield str(link.readlink())
 
 
 def test_commands_import_nothing_slow():

@@ -48,7 +48,7 @@ def encoded_elsewhere(days: int, seed: str) -> bytes:
         capture_output=True,
         env=environment,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return done.stdout
 

@@ -220,7 +220,7 @@ def test_a_folder_without_data_is_told(tmp_path):
         "--output",
         str(tmp_path / "out"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (
         done.returncode == 1
         and "there are no ROOT files in" in done.stderr

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -106,8 +107,8 @@ print([row.name for row in models.Calibration.select()])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("when", ["running", "killed", "closed"])
 def test_a_shifter_without_write_permission_can_read(tmp_path_factory, when) -> None:
-    folder = Path("/tmp") / f"caf-shifter-{os.getpid()}-{when}"  # every folder above has to be open to others
-    folder.mkdir(mode=0o755)
+    folder = Path(mkdtemp(prefix="caf-shifter-", dir="/tmp"))  # every folder above has to be open to others
+    folder.chmod(0o755)
     try:
         code = (
             "import sys\nfrom pathlib import Path\n"

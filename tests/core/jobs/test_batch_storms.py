@@ -54,7 +54,7 @@ def test_random_faults_lose_and_repeat_nothing(tmp_path, seed):
             args |= {"grace": 60.0, "array_limit": 7, "global_job_limit": 15, "check_interval": 0.3}
             return TinyBackend(backend_args=args)
 
-        bench = JobBench(make(), tmp_path / "jobs", 120.0)
+        bench = JobBench(make(), tmp_path / "jobs", 300.0)
         script = "echo executed >> ../log; sleep $1"
         tasks = [
             shell(tmp_path / "out" / str(i), script.replace("$1", str(random.uniform(0, 2))))

@@ -29,7 +29,7 @@ class Recorder:
     @hookimpl
     def caf_calibration_state_changed(self, calibration, iteration, old, new, time):
         self.entered.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(120)
         self.seen.append((calibration, iteration, old, new, time))
 
     @hookimpl
@@ -50,10 +50,10 @@ def held():
 
 
 def test_without_observers_there_is_no_thread():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     observers = Observers(Registry())
     observers.state_changed("a", 0, "init", "completed", 1.0)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert observers.close(0.0)
 
 
@@ -62,8 +62,8 @@ def test_a_held_observer_delays_neither_the_poster_nor_other_observers(held):
     observers = Observers(Registry({"caf-held": held, "caf-quick": quick}))
     observers.state_changed("a", 0, "init", "running_collector", 1.0)
     observers.process_finished(True, {"a": "completed"})
-    assert held.entered.wait(20)
-    assert quick.finished.wait(20)
+    assert held.entered.wait(120)
+    assert quick.finished.wait(120)
     assert quick.seen == [("a", 0, "init", "running_collector", 1.0), (True, {"a": "completed"})]
     assert held.seen == []
 
@@ -71,19 +71,19 @@ def test_a_held_observer_delays_neither_the_poster_nor_other_observers(held):
 def test_job_changes_that_wait_are_given_in_one_batch(held):
     observers = Observers(Registry([held]))
     observers.state_changed("a", 0, "init", "running_collector", 1.0)
-    assert held.entered.wait(20)
+    assert held.entered.wait(120)
     for number in range(100):
         observers.jobs_changed([update(number)])
     observers.process_finished(True, {})
     held.go_on.set()
-    assert observers.close(20.0)
+    assert observers.close(120.0)
     assert held.seen == [("a", 0, "init", "running_collector", 1.0), list(range(100)), (True, {})]
 
 
 def test_overflow_is_counted_and_said_once_and_the_end_still_arrives(held, caplog):
     observers = Observers(Registry({"caf-held": held}), capacity=10)
     observers.state_changed("a", 0, "init", "running_collector", 1.0)
-    assert held.entered.wait(20)
+    assert held.entered.wait(120)
     with caplog.at_level(logging.WARNING):
         for number in range(30):
             observers.jobs_changed([update(number)])
@@ -91,7 +91,7 @@ def test_overflow_is_counted_and_said_once_and_the_end_still_arrives(held, caplo
         assert observers.dropped == 20
         assert caplog.text.count("caf-held is too slow") == 1
         held.go_on.set()
-        assert observers.close(20.0)
+        assert observers.close(120.0)
     assert held.seen[1:] == [list(range(10)), (True, {})]
     assert "20 events for the observer caf-held were dropped" in caplog.text
 
@@ -100,7 +100,7 @@ def test_a_batch_larger_than_the_queue_still_arrives():
     recorder = Recorder()
     observers = Observers(Registry([recorder]), capacity=10)
     observers.jobs_changed([update(*range(50))])
-    assert observers.close(20.0)
+    assert observers.close(120.0)
     assert recorder.seen == [list(range(50))]
 
 
@@ -123,7 +123,7 @@ def test_a_raising_observer_is_logged_by_name_once_a_hook_and_goes_on(caplog):
         for _ in range(3):
             observers.state_changed("a", 0, "init", "completed", 1.0)
             observers.jobs_changed([update(1)])
-        assert observers.close(20.0)
+        assert observers.close(120.0)
     assert plugin.seen == 3
     assert caplog.text.count("the observer caf-mail failed in caf_calibration_state_changed") == 1
     assert caplog.text.count("the observer caf-mail failed in caf_jobs_changed") == 1

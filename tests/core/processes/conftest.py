@@ -14,8 +14,9 @@ import pytest
 from caf_core.processes import subreaper, tree
 from caf_core.processes.calls import CallEvent, CallRequest
 from caf_core.processes.client import ResidentClient
+from caf_core.testing.bench import wait_until
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def await_death(pid: int, timeout: float = PATIENCE) -> bool:
@@ -50,12 +51,12 @@ def nothing_left() -> Iterator[None]:
     processes, files = living(), open_files()
     yield
     for pid in living() - processes:
-        assert await_death(pid, 5.0), f"left over: {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+        assert await_death(pid), f"left over: {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
     for pid in tree.children(os.getpid()):
         if pid not in processes:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-    assert open_files() == files
+    wait_until(lambda: open_files() == files, PATIENCE, "all that was opened is closed")
 
 
 class Fifo:
@@ -70,6 +71,10 @@ class Fifo:
         """One message of a task; a failure if none comes."""
         assert select.select([self._fd], [], [], timeout)[0], f"nothing came through {self.path.name}"
         return os.read(self._fd, 4096).decode().strip()
+
+    def is_told(self) -> bool:
+        """Whether there is something to read."""
+        return bool(select.select([self._fd], [], [], 0)[0])
 
     def words(self, count: int) -> list[str]:
         """As many words as that, of one task or several."""
@@ -103,7 +108,7 @@ class House:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
-        self.options = {"slots": 2, "idle_timeout": 5.0} | options
+        self.options = {"slots": 2, "idle_timeout": 60.0} | options
         self.events: dict[str, CallEvent] = {}
         self.lost = threading.Event()
         self._changed = threading.Condition()

@@ -51,8 +51,11 @@ class FindsNothing(TinyBackend):
 
 
 class Suite(BatchConformance):
+    patience = 4.0
+
+
+class Hasty(Suite):
     timeout = 20.0
-    patience = 2.0
 
 
 @pytest.fixture
@@ -66,8 +69,9 @@ def judge(tmp_path):
             return kind(backend_args={**quick, **args})
 
         def make_bench(kind, **args):
-            args = {"command_timeout": Suite.patience, **args}
-            benches.append(JobBench(make(kind, **args), tmp_path / "jobs", Suite.timeout))
+            suite = Suite if kind is TinyBackend else Hasty
+            args = {"command_timeout": suite.patience, **args}
+            benches.append(JobBench(make(kind, **args), tmp_path / "jobs", suite.timeout))
             return benches[-1]
 
         def judge(kind, test):
@@ -78,7 +82,7 @@ def judge(tmp_path):
                 "faulty": lambda: cluster.faults,
                 "tmp_path": lambda: tmp_path,
             }
-            method = getattr(Suite(), test)
+            method = getattr(Suite() if kind is TinyBackend else Hasty(), test)
             names = method.__code__.co_varnames[1 : method.__code__.co_argcount]
             method(*(known[name]() for name in names))
 

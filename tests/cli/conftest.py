@@ -84,7 +84,7 @@ def caf(capsys):
 def caf_process(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Call ``caf`` as a user does: a process of its own, its output in pipes."""
     return subprocess.run(
-        command_line(words), capture_output=True, text=True, errors="surrogateescape", timeout=120, **options
+        command_line(words), capture_output=True, text=True, errors="surrogateescape", timeout=300, **options
     )
 
 

@@ -131,7 +131,7 @@ def test_a_program_takes_the_file_as_well(project):
         "backend.submit(job)\nbackend.join()\nprint(job.result.attempt)\n"
     )
     done = subprocess.run(
-        [sys.executable, "program.py"], capture_output=True, text=True, timeout=60, env=dict(os.environ)
+        [sys.executable, "program.py"], capture_output=True, text=True, timeout=300, env=dict(os.environ)
     )
     assert done.stdout == "2\n", done.stderr
     assert asked(project / "failing") == [[1, 77, None, None]] * 2

@@ -130,7 +130,7 @@ def collect(context):
         with open(folder / "door", "w") as door:
             door.write("here I am")
         import time
-        time.sleep(100)
+        time.sleep(1000)
     context.put((1, 1), [1.0], entries=1)
 
 def fit(context):
@@ -159,7 +159,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(tmp_path, caf_words, run_
     assert second.returncode == 3
     assert f"pid {process.pid}" in second.stderr
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "start it again with the same output directory" in said.splitlines()[-1]
     (tmp_path / "go on").touch()
@@ -214,7 +214,7 @@ def test_the_bar_shows_the_state_while_it_lasts(tmp_path, caf_words):
     os.close(theirs)
     drawn = ""
     while "gated" not in drawn or "running collector" not in drawn:
-        assert select.select([ours], [], [], 60)[0], drawn
+        assert select.select([ours], [], [], 120)[0], drawn
         drawn += os.read(ours, 65536).decode(errors="replace")
     (tmp_path / "gate").write_text("go")
     rest = _read_all(ours)

@@ -86,7 +86,7 @@ def test_wrong_wishes(job, caf, words):
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(job, tmp_path, run_caf):
     os.mkfifo(tmp_path / "door")
-    body = '[ -e "$0/go on" ] || { echo here > "$0/door"; sleep 100; }'
+    body = '[ -e "$0/go on" ] || { echo here > "$0/door"; sleep 1000; }'
     words = ["submit", "-o", str(job), "--", "sh", "-c", body, str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "caf_core.cli", *words], stderr=subprocess.PIPE, text=True
@@ -96,7 +96,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(job, tmp_path, run_caf):
     assert second.returncode == 3
     assert f"pid {process.pid}" in second.stderr
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "give the same command again" in said
     (tmp_path / "go on").touch()

@@ -36,7 +36,7 @@ def execute(program: str, *args: object, **environment: str) -> "subprocess.Comp
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -84,7 +84,7 @@ class Place:
     def finish(self) -> None:
         """Start it, and let it come to its end."""
         process = self.start()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
 
     def result(self) -> dict[str, bytes]:
@@ -120,7 +120,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def test_a_crash_at_a_named_point_changes_nothing(undisturbed: Place, tmp_path: Path, point: str) -> None:
     place = Place(undisturbed.numbers, tmp_path)
     process = place.start(point)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, f"the program never came to {point}: {errors}"
     place.finish()
     assert place.result() == undisturbed.result()

@@ -44,7 +44,7 @@ def start(mode: str, base: Path, crash_at: str = "") -> "subprocess.CompletedPro
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

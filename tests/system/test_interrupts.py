@@ -43,7 +43,7 @@ caf = CAF(HERE / "out")
 caf.add_calibration(cal)
 caf.run()
 """
-PATIENCE = 60
+PATIENCE = 120
 
 
 @define

@@ -165,7 +165,7 @@ class BatchConformance(FaultConformance, BackendConformance):
 
         bench.pump(ended, "the tasks ended")
         assert bench.service.status("many").success
-        assert 1 <= most <= 2
+        assert most <= 2
         assert len(bench.submissions("many")) >= 3
 
     def test_a_job_limit_counts_the_jobs_of_others(

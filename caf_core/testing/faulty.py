@@ -124,10 +124,13 @@ class FaultConformance:
     def make_bench(
         self, make_backend: Callable[..., Backend], tmp_path: Path, request: pytest.FixtureRequest
     ) -> Callable[..., JobBench]:
-        """Makes a job service on a backend with little patience; keywords are arguments of the backend."""
+        """Makes a job service on a backend with little patience for commands, and much for records: how long
+        answers are missing is up to the machine. Keywords are arguments of the backend.
+        """
 
         def make(**backend_args: Any) -> JobBench:
-            backend = make_backend(**{"command_timeout": self.patience, **backend_args})
+            patience = {"command_timeout": self.patience, "grace": self.timeout}
+            backend = make_backend(**{**patience, **backend_args})
             bench = JobBench(backend, tmp_path / "jobs", self.timeout)
             request.addfinalizer(lambda: bench.service.close())
             return bench

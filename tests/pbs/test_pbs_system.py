@@ -14,6 +14,8 @@ from caf_core.testing.faulty import AGAIN, until
 from caf_pbs import PBS
 from fakes.cluster import Cluster
 
+LIMIT = 120.0
+"""How long anything may take on a busy machine [s]."""
 TOO_OFTEN = "job held, too many failed attempts to run"
 
 
@@ -31,7 +33,7 @@ def make_cluster(tmp_path, request):
 def make_bench(tmp_path, request):
     def make(cluster, **backend_args):
         quick = {"path_prefix": cluster.path_prefix, "poll_interval": 0.3, "grace": 2.0}
-        bench = JobBench(PBS(backend_args={**quick, **backend_args}), tmp_path / "jobs", 60.0)
+        bench = JobBench(PBS(backend_args={**quick, **backend_args}), tmp_path / "jobs", LIMIT)
         request.addfinalizer(lambda: bench.service.close())
         return bench
 
@@ -80,7 +82,7 @@ def test_a_hold_after_failed_attempts_fails_the_task_and_removes_the_job(make_cl
     cluster.hold(cluster.jobs()[0], TOO_OFTEN)
     task = only_task(bench)
     assert (task.failure, task.reason) == (FailureKind.HELD, TOO_OFTEN)
-    wait_until(lambda: not cluster.jobs(state="held"), 10.0, "the job was removed")
+    wait_until(lambda: not cluster.jobs(state="held"), LIMIT, "the job was removed")
 
 
 def test_a_hold_of_a_user_is_waited_for(make_cluster, make_bench, tmp_path):
@@ -134,7 +136,7 @@ def test_a_folder_without_a_text_name(make_cluster, tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9 job"))
     one = submission(folder, [shell(tmp_path / str(i), "true") for i in range(2)], backend)
     backend.start(one)
-    wait_until(lambda: len(records(one)) == 2, 30.0, "both tasks were recorded")
+    wait_until(lambda: len(records(one)) == 2, LIMIT, "both tasks were recorded")
     backend.close()
 
 
@@ -145,7 +147,7 @@ def test_the_log_of_the_server_is_one_file(make_cluster, tmp_path):
     ids = backend.start(one)
     wait_until(
         lambda: all(report.state is SchedulerState.ENDED for report in backend.poll(ids).values()),
-        30.0,
+        LIMIT,
         "the tasks ended",
     )
     assert {path.name for path in one.directory.iterdir()} >= {"scheduler.log", "pbs.sh", "records"}

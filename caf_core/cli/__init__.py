@@ -12,5 +12,17 @@ def main() -> int:
         The exit code (see ``caf_core.cli.exits``).
     """
     from caf_core.cli.app import execute
+    from caf_core.cli.exits import Exit
 
-    return execute()
+    code: int = Exit.INTERRUPTED
+    try:
+        code = execute()
+    except KeyboardInterrupt:  # one more, while the first was answered
+        pass
+    finally:
+        if code == Exit.INTERRUPTED:
+            import signal
+
+            # What has stopped has nothing left to stop, and no interpreter that ends shall show a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code

@@ -1,6 +1,7 @@
 """Tasks on this machine, executed by a resident process that outlives the controller."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +14,8 @@ from caf_core.jobs.files import preload_of
 from caf_core.jobs.residence import Residence, key_of, report_of
 from caf_core.jobs.task import Call
 from caf_core.processes.calls import CallRequest, ResidentError
+
+log = logging.getLogger("caf.jobs")
 
 EXECUTE = "caf_core.jobs.node:execute_task"
 OF_ALL = "max_processes"
@@ -50,6 +53,7 @@ class ResidentBackend(Backend):
         backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
+        self._warned: set[str] = set()
         checked(self.backend_args, self.known_args(), self._name)
         self._counted = max_processes is not None or OF_ALL in self._chosen
         # It is no argument of a job, and those of the backend are merged into a job's.
@@ -74,20 +78,26 @@ class ResidentBackend(Backend):
             self.max_processes = number
 
     def check_args(self, backend_args: Mapping[str, Any]) -> None:
-        """Refuse arguments of a job: what can be chosen here holds for all tasks together."""
+        """Warn of arguments of a job that are for another backend: a script that is meant for a batch system
+        may be tried here without a change.
+
+        Raises:
+            ConfigurationError: If it is what can be chosen for all tasks together only.
+        """
         known = {key: one for key, one in self.known_args().items() if key != OF_ALL}
-        for key in backend_args if not known else ():
-            if key == OF_ALL:
-                raise ConfigurationError(
-                    f"{key} of {self._name} is for all tasks together; give it to the backend, such as "
-                    f"{type(self).__name__}({key}=2), set it in [backends.{self._name}] of caf.toml, or give "
-                    f"--backend-arg {key}=2."
-                )
+        if known:
+            checked(backend_args, known, self._name)
+        elif OF_ALL in backend_args:
             raise ConfigurationError(
-                f"{self._name} has no backend argument {key!r}; jobs on this machine have none, and only the "
-                f"backend itself takes {OF_ALL}: take it out, or choose a backend that knows it."
+                f"{OF_ALL} of {self._name} is for all tasks together; give it to the backend, such as "
+                f"{type(self).__name__}({OF_ALL}=2), set it in [backends.{self._name}] of caf.toml, or give "
+                f"--backend-arg {OF_ALL}=2."
             )
-        checked(backend_args, known, self._name)
+        for key in sorted(backend_args.keys() - known.keys() - self._warned):
+            self._warned.add(key)
+            log.warning(
+                "%s has no backend argument %r; it is not used for tasks on this machine.", self._name, key
+            )
 
     @property
     def _name(self) -> str:

@@ -121,13 +121,13 @@ def test_settings_come_from_the_calibration_the_caf_and_caf_itself(tmp_path) -> 
     assert other.settings["require_convergence"] is True
 
 
-def test_arguments_that_a_backend_does_not_know_are_refused_before_the_start(tmp_path) -> None:
-    one = calibration(backend_args={"queue": "long"})
-    words = "calibration 'cal', collection 'default': residentbackend has no backend argument 'queue'"
+def test_arguments_that_a_backend_refuses_are_refused_before_the_start(tmp_path) -> None:
+    one = calibration(backend_args={"max_processes": 2})
+    words = "calibration 'cal', collection 'default': max_processes of residentbackend is for all tasks"
     with pytest.raises(ConfigurationError, match=words):
         resolved(tmp_path, one)
     with pytest.raises(ConfigurationError, match=words):
-        resolved(tmp_path, calibration(), backend_args={"queue": "long"})
+        resolved(tmp_path, calibration(), backend_args={"max_processes": 2})
 
 
 @pytest.mark.parametrize(

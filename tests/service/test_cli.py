@@ -17,6 +17,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.testing.bench import wait_until
 from caf_service.cli.agent import check_role
 from caf_service.cli.setup import (
+    absent,
     address_for_workers,
     broken_plans,
     make_config,
@@ -131,6 +132,12 @@ def test_where_workers_are_told_to_find_a_service() -> None:
     assert "--url" in unreachable({"backend": "slurm"}, "http://127.0.0.1:8443")
     assert unreachable({"backend": "slurm"}, "http://calib:8443") == ""
     assert unreachable({"backend": "local"}, "http://127.0.0.1:8443") == ""
+
+
+def test_a_backend_that_is_not_there_is_told_at_the_start() -> None:
+    assert absent({"backend": "local"}) == absent({}) == ""
+    told = absent({"backend": "slurmm"})
+    assert told.startswith("calibrations that name no backend will fail: ") and "'slurm'" in told
 
 
 @pytest.mark.parametrize(

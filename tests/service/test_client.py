@@ -11,9 +11,8 @@ import pytest
 from caf_core.errors import ConfigurationError
 from caf_service.client import Client, files_of, find_address
 from caf_service.config import ServiceConfig
-from caf_service.patience import AbandonedError
 from caf_service.server import Server
-from caf_service.transport import RefusedError, UnreachableError
+from caf_service.transport import RefusedError, UnreachableError, UntrustedError
 from ports import free_port
 from service.rig import LAST, LIMIT, LONG, Rig, rig
 
@@ -155,7 +154,7 @@ def test_a_certificate_that_an_authority_signed(tmp_path: Path) -> None:
             with Client(server.url, token, certificate=trusted) as client:
                 assert client.me()["name"] == "ada"
         with (
-            Client(server.url, token, patience=0.0) as client,
-            pytest.raises(AbandonedError, match=r"CERTIFI.*CAF_SERVICE_CERTIFICATE names a file"),
+            Client(server.url, token, patience=600.0) as client,  # it is not waited for
+            pytest.raises(UntrustedError, match=r"CERTIFI.*CAF_SERVICE_CERTIFICATE names a file"),
         ):
             client.me()

@@ -5,7 +5,7 @@ or a test with recorded answers) executes the commands.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 from attrs import field, frozen
@@ -105,13 +105,19 @@ def unanswered(answer: CommandResult) -> PollError:
     """The error for a question that the scheduler did not answer; it says nothing about the tasks. A command
     that is not there will not answer later either.
     """
-    return PollError(f"{answer.argv[0]}: {words(answer)}", transient=answer.returncode != NOT_FOUND)
+    return PollError(_said(answer), transient=answer.returncode != NOT_FOUND)
+
+
+def _said(answer: CommandResult) -> str:
+    """What a command said, after its name; many begin with their name themselves."""
+    said, name = words(answer), answer.argv[0]
+    return said if said.startswith(f"{PurePath(name).name}: ") else f"{name}: {said}"
 
 
 def _submission_error(
     answer: CommandResult, remedy: str, *, transient: bool, credentials: bool = False, full: bool = False
 ) -> SubmissionError:
-    message = f"{answer.argv[0]}: {words(answer)}"
+    message = _said(answer)
     return SubmissionError(
         f"{message}; {remedy}" if remedy else message,
         command=answer.argv,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from caf_core.errors import BackendError, ConfigurationError, PollError, SubmissionError
 from caf_core.jobs.backend import Capabilities, SchedulerState
@@ -351,6 +352,13 @@ def test_a_refusal_is_in_the_schedulers_words(backend, one):
     with pytest.raises(SubmissionError, match="there is no queue with space, 'quotes") as caught:
         backend.start(one)
     assert not caught.value.transient and caught.value.returncode == 3
+
+
+def test_a_command_that_tells_its_name_is_not_named_twice():
+    said = answer(1, stderr="qsub: unknown queue")
+    assert str(refused(said)) == "qsub: unknown queue"
+    assert str(refused(evolve(said, argv=("/opt/pbs/bin/qsub",)))) == "qsub: unknown queue"
+    assert str(refused(answer(1, stderr="qsubs: no"))) == "qsub: qsubs: no"
 
 
 def test_a_question_that_is_not_answered_is_no_answer(backend, cluster, one):

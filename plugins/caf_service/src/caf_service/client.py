@@ -95,7 +95,7 @@ class Client:
         if certificate is not None:
             address = Address(address.url, address.token, certificate)
         self._transport = Transport(address)
-        self._patience = Patience(patience, notice=notice)
+        self._patience = Patience(patience, notice=notice, trusting=False)
 
     def __enter__(self) -> "Client":
         return self

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from caf_service.transport import RefusedError, ServiceError, UnreachableError
+from caf_service.transport import RefusedError, ServiceError, UnreachableError, UntrustedError
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ class Patience:
         pause: Waits for so many seconds; may raise to end it all.
         clock: Tells the time [s].
         notice: Told of what is waited for, once a request, when that takes longer than a moment.
+        trusting: Whether to wait for a certificate too, as one does who has nobody to tell.
         draw: Draws a number from 0 to 1: many who wait shall not come back at the same moment.
     """
 
@@ -39,6 +40,7 @@ class Patience:
     pause: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     notice: Callable[[ServiceError], object] = lambda _: None
+    trusting: bool = True
     draw: Callable[[], float] = field(default=random.random)
 
     def ask(self, request: Callable[[], T]) -> T:
@@ -46,6 +48,7 @@ class Patience:
 
         Raises:
             RefusedError: If the service refuses it for a reason that stays.
+            UntrustedError: If its certificate is not trusted, and that is not waited for.
             AbandonedError: If the service was away for too long.
         """
         began, pause, noticed = self.clock(), FIRST, False
@@ -53,6 +56,8 @@ class Patience:
             try:
                 return request()
             except UnreachableError as error:
+                if isinstance(error, UntrustedError) and not self.trusting:
+                    raise
                 problem: ServiceError = error
                 wanted = 0.0
             except RefusedError as error:

@@ -27,6 +27,12 @@ class UnreachableError(ServiceError):
     """The service does not answer; it may later."""
 
 
+class UntrustedError(UnreachableError):
+    """What answers has no certificate that is trusted; it may have one later, but most likely somebody must
+    do something about it.
+    """
+
+
 class RefusedError(ServiceError):
     """The service answered with an error.
 
@@ -145,6 +151,9 @@ class Transport:
             if not isinstance(body, bytes | None):
                 body.seek(0)
             return self._exchange(method, path, body, headers, timeout=timeout)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise UntrustedError(self._away(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise UnreachableError(self._away(error)) from error

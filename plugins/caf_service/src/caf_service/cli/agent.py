@@ -54,11 +54,13 @@ def check_role(address: "Address") -> None:
     Raises:
         ConfigurationError: If it is not.
     """
-    from caf_service.transport import RefusedError, Transport, UnreachableError
+    from caf_service.transport import RefusedError, Transport, UnreachableError, UntrustedError
 
     transport = Transport(address)
     try:
         role = transport.get("/me")["role"]
+    except UntrustedError as error:
+        raise ConfigurationError(f"{error}.") from error
     except UnreachableError:
         return
     except RefusedError as error:

@@ -13,6 +13,7 @@ from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
 from caf_service.cli.setup import (
     FILE,
+    absent,
     address_for_workers,
     broken_plans,
     given,
@@ -87,7 +88,7 @@ def start(data: Path, no_agent: bool, **options: Any) -> int:
         from caf_service.agent import Agent, Place
 
         click.echo(f"workers find it at {url}", err=True)
-        if warning := unreachable(setup, url):
+        if warning := absent(setup) or unreachable(setup, url):
             click.echo(f"caf: {warning}", err=True)
         place = Place(config.data / "agent", url, config.certificate)
         with Agent(server.service.desk, place, backend=setup.get("backend")) as agent:

@@ -160,6 +160,18 @@ def address_for_workers(setup: Mapping[str, Any], host: str, url: str) -> str:
     return url.replace(host, gethostname(), 1) if host == "0.0.0.0" else url  # noqa: S104 - compared only
 
 
+def absent(setup: Mapping[str, Any]) -> str:
+    """What is to be said if there is no such backend; calibrations may name another one."""
+    from caf_core.jobs.config.reading import load_config
+    from caf_core.plugins.registry import Registry
+
+    try:
+        Registry.load().backend(setup.get("backend") or load_config().default_backend or "local")
+    except CafError as error:
+        return f"calibrations that name no backend will fail: {error}"
+    return ""
+
+
 def unreachable(setup: Mapping[str, Any], url: str) -> str:
     """What is to be said if workers are submitted to other machines, and told an address of this one."""
     from caf_core.jobs.config.reading import load_config

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.errors import ConfigurationError
+from caf_core.testing.bench import wait_until
 from caf_service.client import Client, files_of, find_address
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
@@ -56,6 +57,7 @@ def test_wrong_settings_are_named_in_one_sentence(rig: Rig) -> None:
 
 def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
     number = rig.create(settings={"seconds": LONG})
+    rig.executes(number, 3)
     with pytest.raises(RefusedError) as refused:
         rig.client.clean(number)
     assert refused.value.status == 409
@@ -67,7 +69,7 @@ def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
     with pytest.raises(RefusedError) as refused:
         rig.client.status(number)
     assert refused.value.status == 404
-    rig.dismissed()
+    wait_until(lambda: not rig.pids(number), LIMIT, "the workers of what was cleaned are gone")
 
 
 def test_the_result_goes_where_it_is_wanted(rig: Rig, tmp_path: Path) -> None:

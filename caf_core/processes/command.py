@@ -4,7 +4,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -70,6 +70,7 @@ def execute(
     env: Mapping[str, str] | None = None,
     grace: float = 2.0,
     inherit: Sequence[int] = (),
+    started: Callable[["subprocess.Popen[bytes]"], object] = lambda _: None,
 ) -> CommandResult:
     """Execute a command, without a shell, in a process group of its own.
 
@@ -81,6 +82,7 @@ def execute(
         env: Its whole environment; ours by default.
         grace: How long it may take to end before it is killed [s].
         inherit: Descriptors that it keeps open, such as that of a lock.
+        started: Told the process when it has begun, for who wants to end it earlier from another thread.
     Returns:
         Its exit code and what it printed.
     Raises:
@@ -103,6 +105,7 @@ def execute(
     feeder.start()
     returncode: int | None
     try:
+        started(process)
         returncode = process.wait(timeout)
     except subprocess.TimeoutExpired:
         returncode = None

@@ -169,7 +169,7 @@ def execute(page: Path, folder: Path, environment: Mapping[str, str]) -> None:
     for file in downloads(page):
         shutil.copy(file, folder)
     # That of a reader who has no configuration yet.
-    kept = {key: value for key, value in os.environ.items() if key != "CAF_CONFIG"}
+    kept = {key: value for key, value in os.environ.items() if key not in ("CAF_CONFIG", "PYTEST_ADDOPTS")}
     env = {**kept, **environment, "MPLBACKEND": "Agg", "XDG_CONFIG_HOME": str(folder / "none")}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     env["CAF_PAGE_PORT"] = str(free_port())

@@ -1,12 +1,17 @@
 """A service in a process of its own, for tests that kill it: ``serve.py DATA PORT DATABASE``."""
 
 import sys
+import threading
 from pathlib import Path
 
+from caf_core.control.stopping import stop_signals
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
 
 if __name__ == "__main__":
     data, port, database = sys.argv[1:]
     plans = {"toy": "service.scale_plan:PLAN"}
-    Server(ServiceConfig(data=Path(data), port=int(port), database=database, plans=plans)).run()
+    config = ServiceConfig(data=Path(data), port=int(port), database=database, plans=plans)
+    stopped = threading.Event()
+    with stop_signals(stopped.set), Server(config):
+        stopped.wait()

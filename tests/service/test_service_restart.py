@@ -186,7 +186,8 @@ def expected(start: float, fine: float, workers: int) -> tuple[Any, Any]:
     return {"scale": scale, "history": history}, steps
 
 
-def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str, number: int) -> None:
     with killable(tmp_path / "service", database) as service:
         gate = tmp_path / "gate"
         calibration, _ = calibrate(service, 1, {"start": 0.5, "mode": "gated", "gate": str(gate)})
@@ -195,7 +196,7 @@ def test_an_interrupted_update_is_made_again(tmp_path: Path, database: str) -> N
         worker = service.patient(tokens["0"])
         worker.report(worker.work())
         until(lambda: ada.get(f"/calibrations/{calibration}")["state"] == "updating")
-        service.kill()
+        service.kill(number)  # and wait until it has ended, whatever the update waits for
         gate.touch()
         service.start()
         assert ada.get(f"/calibrations/{calibration}")["steps"][0]["used"] == 1

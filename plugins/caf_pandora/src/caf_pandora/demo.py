@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ EVENTS_PER_FILE: Mapping[str, int] = {"gamma": 1500, "kaon": 1500, "muon": 1000,
 EVENTS_PER_SEED = 100_000
 MOST_SEEDS = 20_000
 """So many give numbers of events that fit into the branch ``event``."""
+MOMENT = 20.0
+"""For so long somebody may still write when all is over [s]."""
 
 
 def starting_constants(detector: Detector, seed: int, spread: float = 0.2) -> Constants:
@@ -124,10 +127,9 @@ def main() -> int:
         sys.stderr.write(f"{problem}\nits files are in {scratch}\n")
         return 1
     except (KeyboardInterrupt, SystemExit):
-        # Another demo begins anew. A worker on another machine may be writing still.
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)  # another demo begins anew
         raise
-    shutil.rmtree(scratch)
+    _remove(scratch)
     points = fixed_points(DETECTORS[given.detector], Setup(settings))
     events = ", ".join(f"{inputs.events(sample)} {sample}" for sample in SAMPLES)
     pictures = len(list((given.output / "pictures").glob("*.png")))
@@ -136,6 +138,15 @@ def main() -> int:
     sys.stdout.write(f"\nthe result is in {given.output}, with {pictures} pictures\n")
     within = all(abs(found.constants[name] - points[name].value) <= points[name].tolerance for name in NAMES)
     return 0 if within else 1
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which a worker, or an update that is being ended, may write for a moment more."""
+    until = time.monotonic() + MOMENT
+    shutil.rmtree(folder, ignore_errors=True)
+    while folder.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _here(

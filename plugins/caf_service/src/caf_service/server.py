@@ -68,13 +68,6 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.config.certificate else 'http'}://{shown}:{self.port}"
 
-    def run(self) -> None:
-        """Serve until a signal asks to end."""
-        try:
-            self._uvicorn.run(sockets=[self._socket])
-        finally:
-            self._close()
-
     def __enter__(self) -> Self:
         """Serve from a thread; requests that come at once are served."""
         self._thread = threading.Thread(
@@ -90,9 +83,6 @@ class Server:
         self._uvicorn.should_exit = True
         if self._thread:
             self._thread.join()
-        self._close()
-
-    def _close(self) -> None:
         self._socket.close()
         self.service.close()
 

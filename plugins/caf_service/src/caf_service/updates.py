@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,20 @@ from caf_service.delivery import copy_result, made_folder
 from caf_service.engine import End, Snapshot, State, Updated, UpdateFailed, advance
 from caf_service.filing import replace_folder, write_zip
 from caf_service.plan import Update
+from caf_service.plan_processes import PlanProcesses
 from caf_service.results import Areas
 from caf_service.store.records import Facts, Step
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
 from caf_service.texts import plain
-from caf_service.updating import LOG, PlanError, run_plan
+from caf_service.updating import LOG, PlanError
 
 log = logging.getLogger("caf.service")
 
 AGAIN = 10.0
 """What failed for want of space or of the database is tried again after this time [s]."""
+CLOSING = 60.0
+"""How long a service that ends waits for what cannot be broken off, such as a copy [s]."""
 
 
 @frozen
@@ -64,7 +67,10 @@ class Updates:
         self._identity = identity
         self._clock = clock
         self._pool = ThreadPoolExecutor(config.updates, thread_name_prefix="caf-update")
+        self._plans = PlanProcesses(config.update_timeout)
         self._closed = threading.Event()
+        self._ending = threading.Lock()
+        self._work: set[Future[None]] = set()
         self._thread: StoreThread
         self._conductor: Conductor
 
@@ -81,13 +87,21 @@ class Updates:
         self._soon(self._deliver, calibration)
 
     def close(self) -> None:
-        """Begin nothing any more; what is being made is made again by the next service."""
-        self._closed.set()
+        """End what is being made, which the next service makes again, perhaps at once: nobody may work in
+        these folders any more then.
+        """
+        with self._ending:
+            self._closed.set()
+        self._plans.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._work, CLOSING)
 
     def _soon(self, function: Callable[[int], None], calibration: int) -> None:
-        if not self._closed.is_set():
-            self._pool.submit(self._guarded, function, calibration)
+        with self._ending:
+            if self._closed.is_set():
+                return
+            self._work = {one for one in self._work if not one.done()}
+            self._work.add(self._pool.submit(self._guarded, function, calibration))
 
     def _guarded(self, function: Callable[[int], None], calibration: int) -> None:
         try:
@@ -116,6 +130,8 @@ class Updates:
             update = self._updated(task)
             self._finish_if_last(task, update)
         except PlanError as error:
+            if self._closed.is_set():
+                return  # it was ended from here
             failed = UpdateFailed(task.step.serial, plain(error))
             self._thread.do(lambda store: self._conductor.handle(store, calibration, failed))
             return
@@ -158,7 +174,7 @@ class Updates:
             "directory": str(files),
         }
         try:
-            answer = run_plan("update", folder, request, self._config.update_timeout)
+            answer = self._plans.execute("update", folder, request)
         finally:
             if (folder / LOG).exists():
                 (folder / LOG).replace(files / LOG)
@@ -175,7 +191,7 @@ class Updates:
         result = folder / "result"
         result.mkdir()
         request = {**self._common(task.facts), "parameters": update.parameters, "directory": str(result)}
-        run_plan("finish", folder, request, self._config.update_timeout)
+        self._plans.execute("finish", folder, request)
         self._write_own(result / "parameters.json", update.parameters)
         self._write_own(result / "steps.json", [*map(_told, task.steps[:-1]), _told(task.step, update)])
         replace_folder(result, self._areas.result_folder(calibration))

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -34,7 +35,13 @@ class PlanError(CafError):
     """What the author of a plan wrote did not do what it should."""
 
 
-def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
+def run_plan(
+    action: str,
+    folder: Path,
+    request: Mapping[str, Any],
+    timeout: float,
+    started: Callable[["subprocess.Popen[bytes]"], object] = lambda _: None,
+) -> Mapping[str, Any]:
     """Execute a function of a plan in a process of its own.
 
     Args:
@@ -42,6 +49,7 @@ def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: flo
         folder: An empty folder for it to work in.
         request: What it is given.
         timeout: How long it may take [s].
+        started: Told the process.
     Returns:
         What it answered.
     Raises:
@@ -51,7 +59,9 @@ def run_plan(action: str, folder: Path, request: Mapping[str, Any], timeout: flo
     (folder / REQUEST).write_text(json.dumps(asked, allow_nan=False))
     path = os.pathsep.join(one for one in sys.path if one)
     command = [sys.executable, "-m", "caf_service.updating", str(folder)]
-    done = execute(command, timeout=timeout, cwd=folder, env={**os.environ, "PYTHONPATH": path})
+    done = execute(
+        command, timeout=timeout, cwd=folder, env={**os.environ, "PYTHONPATH": path}, started=started
+    )
     if done.stdout or done.stderr:
         (folder / LOG).write_text(done.stdout + done.stderr)
     name = f"the function {action} of the plan {request['plan']!r}"

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,6 +20,13 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     server = os.environ.get("CAF_POSTGRESQL_URL", "")
     if not server:
         pytest.skip("CAF_POSTGRESQL_URL names no PostgreSQL; use make test-postgresql")
+    with empty_schema(server) as url:
+        yield url
+
+
+@contextmanager
+def empty_schema(server: str) -> Iterator[str]:
+    """The URL of a new schema in a PostgreSQL database; it is removed at the end."""
     import psycopg
 
     schema = f"test_{uuid.uuid4().hex}"

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from service.bench import wish
+from service.databases import empty_schema
 from service.load import live
 from service.test_service_restart import Killable
 
@@ -23,8 +25,12 @@ SETTINGS = {"start": 0.1, "accuracy": 0.001, "mode": "brief"}
 
 def main(number: int) -> None:
     """Measure, and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        service = Killable(Path(folder), os.environ.get("CAF_POSTGRESQL_URL", ""))
+    server = os.environ.get("CAF_POSTGRESQL_URL", "")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        empty_schema(server) if server else nullcontext("") as database,
+    ):
+        service = Killable(Path(folder), database)
         service.start()
         try:
             print(json.dumps(_measured(service, number)))

@@ -263,8 +263,13 @@ def test_a_log_that_was_cut_is_not_believed(start, tmp_path):
     one, ids = start(2, on=asking)
     until_told(asking, ids, RUNNING)
     (one.directory / "events.log").write_bytes(b"")
+    assert {report.state for report in asking.poll(ids).values()} == {RUNNING}
     (tmp_path / "go").touch()
     until_told(asking, ids, ENDED)
+    other = htcondor()
+    other.adopt(one.token, one.directory)
+    assert dict(other.find(one.token)) == dict(enumerate(ids))
+    assert [records(one)[position]["exit_code"] for position in (0, 1)] == [0, 0]
 
 
 def test_a_stopped_schedd_loses_nothing(backend, bench, start, tmp_path):

@@ -15,12 +15,14 @@ class OnFakeCluster(BatchConformance):
     engine: ClassVar[str]
     """The fake scheduler, as ``module:Class``."""
     tested: ClassVar[type]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """What the fake scheduler is made with."""
     quick: ClassVar[Mapping[str, Any]] = {"poll_interval": 0.5, "grace": 3.0}
     """What the backend is made with, beside the folder of the commands."""
 
     @pytest.fixture
     def cluster(self, tmp_path):
-        with Cluster(self.engine, tmp_path / "cluster") as cluster:
+        with Cluster(self.engine, tmp_path / "cluster", **self.settings) as cluster:
             yield cluster
 
     @pytest.fixture

@@ -8,15 +8,16 @@ from types import MappingProxyType
 import pytest
 
 from caf_core.jobs.task import Resources
-from caf_core.testing import BatchConformance
 from caf_lsf import LSF
 from caf_lsf.site import UNITS
 from fakes import lsf
 from fakes.cluster import Cluster
 from fakes.store import Store
+from fakes.suite import OnFakeCluster
 
 
-class Conformance(BatchConformance):
+class Conformance(OnFakeCluster):
+    tested = LSF
     version = ""
     unit = ""
     limit = ""
@@ -32,18 +33,6 @@ class Conformance(BatchConformance):
         settings = {"kill_wait": 0.5, "unit": self.unit}
         with Cluster(f"fakes.lsf:{self.version}", tmp_path / "cluster", **settings) as cluster:
             yield cluster
-
-    @pytest.fixture
-    def faults(self, cluster):
-        return cluster.faults
-
-    @pytest.fixture
-    def make_backend(self, cluster):
-        def make(**backend_args):
-            quick = {"poll_interval": 0.5, "grace": 3.0, "path_prefix": cluster.path_prefix}
-            return LSF(backend_args={**quick, **backend_args})
-
-        return make
 
     def asked_for(self, backend, identity):
         options = backend_options(backend, identity)

@@ -7,38 +7,20 @@ from attrs import evolve
 
 from caf_core.jobs.ledger import FailureKind
 from caf_core.jobs.task import Resources
-from caf_core.testing import BatchConformance
 from caf_pbs import PBS
 from caf_pbs.backend import SPARE_TIME
 from caf_pbs.meaning import megabytes, seconds
 from caf_pbs.records import Format, read
-from fakes.cluster import Cluster
+from fakes.suite import OnFakeCluster
 
 
-class PBSConformance(BatchConformance):
+class PBSConformance(OnFakeCluster):
     """Subclasses say which server."""
 
-    dialect = "fakes.pbs:OpenPBS"
-    settings = {}  # noqa: RUF012 - a constant
+    tested = PBS
+    engine = "fakes.pbs:OpenPBS"
     bad_backend_args = {"queue": "nosuch"}  # noqa: RUF012 - a constant of the suite
     refusal = "(?s)Unknown queue.*workq, short"
-
-    @pytest.fixture
-    def cluster(self, tmp_path):
-        with Cluster(self.dialect, tmp_path / "cluster", **self.settings) as cluster:
-            yield cluster
-
-    @pytest.fixture
-    def faults(self, cluster):
-        return cluster.faults
-
-    @pytest.fixture
-    def make_backend(self, cluster):
-        def make(**backend_args):
-            quick = {"path_prefix": cluster.path_prefix, "poll_interval": 0.5, "grace": 3.0}
-            return PBS(backend_args={**quick, **backend_args})
-
-        return make
 
     @pytest.fixture(autouse=True)
     def _cluster(self, cluster):
@@ -84,7 +66,7 @@ class TestOpenPBSWithoutHistory(PBSConformance):
 
 @pytest.mark.slow
 class TestTorque(PBSConformance):
-    dialect = "fakes.torque:Torque"
+    engine = "fakes.torque:Torque"
 
     def asked_for(self, backend, identity):
         record = read(self.cluster_in_use.run("qstat", "-x", identity), Format.XML)[

@@ -28,11 +28,13 @@ from caf_pandora.steering import Steering
 from caf_pandora.stepping import FILES, begin, kit_of, share
 from caf_service.client import Client
 from caf_service.config import ServiceConfig
-from caf_service.engine import BeginStep, End, MakeUpdate, Reported, Snapshot, State, Updated, advance
+from caf_service.engine import advance
+from caf_service.events import BeginStep, End, MakeUpdate, Reported, Updated
 from caf_service.plan import Plan, Position, Request, Results, Work
 from caf_service.plans import Catalogue, accuracy_of, route_of
 from caf_service.server import Server
 from caf_service.settings import complete
+from caf_service.snapshot import Snapshot, State
 from caf_service.transport import RefusedError
 
 NUMBERS = {"gamma": 800, "kaon": 800, "muon": 400, "zuds": 60}

@@ -8,7 +8,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caf_service.engine import (
+from caf_service.engine import advance, is_late, overdue
+from caf_service.events import (
     BeginStep,
     Broken,
     Died,
@@ -20,16 +21,11 @@ from caf_service.engine import (
     Reported,
     Resubmit,
     Resubmitted,
-    Snapshot,
-    State,
-    Stop,
     Updated,
     UpdateFailed,
-    advance,
-    is_late,
-    overdue,
 )
 from caf_service.plan import Update
+from caf_service.snapshot import Snapshot, State, Stop
 
 ROUTE = (Stop(0, 0, "first.coarse", 3, True), Stop(0, 1, "first.fine", 2, False))
 AGAIN, DONE = Update({"a": 1}, converged=False), Update({"a": 2}, converged=True)

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from caf_service.engine import Killed
+from caf_service.events import Killed
 from caf_service.store.store import Store
 from service.bench import Bench
 

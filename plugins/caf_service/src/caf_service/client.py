@@ -14,8 +14,8 @@ from attrs import frozen
 
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.tokens import new_token
-from caf_service.engine import State
 from caf_service.patience import Patience
+from caf_service.snapshot import State
 from caf_service.transport import Address, ServiceError, Transport, quoted
 
 URL, TOKEN, CERTIFICATE = "CAF_SERVICE_URL", "CAF_SERVICE_TOKEN", "CAF_SERVICE_CERTIFICATE"

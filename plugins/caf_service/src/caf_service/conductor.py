@@ -13,9 +13,11 @@ from attrs import evolve, frozen
 
 from caf_service import hub as topics
 from caf_service import logbook
-from caf_service.engine import BeginStep, Effect, End, Event, MakeUpdate, Resubmit, Snapshot, State, advance
+from caf_service.engine import advance
+from caf_service.events import BeginStep, Effect, End, Event, MakeUpdate, Resubmit
 from caf_service.hub import Hub
 from caf_service.plan import Update
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts, Setup
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread

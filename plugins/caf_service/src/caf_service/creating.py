@@ -12,11 +12,11 @@ from attrs import evolve, field, fields_dict, frozen
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.delivery import allowed_folder
-from caf_service.engine import Snapshot, Stop
 from caf_service.plan import Plan, Request
 from caf_service.plans import Catalogue, Place, route_of
 from caf_service.results import Areas
 from caf_service.settings import complete
+from caf_service.snapshot import Snapshot, Stop
 from caf_service.store.records import Attached, Setup
 from caf_service.updating import PlanError, run_plan
 

@@ -10,9 +10,11 @@ from attrs import frozen
 from caf_service import hub as topics
 from caf_service.access import Accounts
 from caf_service.conductor import Conductor
-from caf_service.engine import Broken, Died, Resubmitted, Snapshot, State, overdue
+from caf_service.engine import overdue
 from caf_service.errors import NotFoundError
+from caf_service.events import Broken, Died, Resubmitted
 from caf_service.hub import Hub
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
@@ -98,7 +100,7 @@ class AgentDesk(Protocol):
 
     def died(self, calibration: int, workers: Mapping[int, str], *, excused: Collection[int] = ()) -> None:
         """Workers have ended before their time: worker -> reason; some may be excused, see
-        ``engine.Died``.
+        ``events.Died``.
         """
 
     def resubmitted(self, calibration: int, workers: Sequence[int]) -> None:

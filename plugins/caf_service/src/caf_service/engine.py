@@ -21,29 +21,7 @@ from caf_service.events import (
     UpdateFailed,
 )
 from caf_service.plan import Update
-from caf_service.snapshot import Snapshot, State, Stop
-
-__all__ = [
-    "BeginStep",
-    "Broken",
-    "Died",
-    "Effect",
-    "End",
-    "Event",
-    "Killed",
-    "MakeUpdate",
-    "Reported",
-    "Resubmit",
-    "Resubmitted",
-    "Snapshot",
-    "State",
-    "Stop",
-    "UpdateFailed",
-    "Updated",
-    "advance",
-    "is_late",
-    "overdue",
-]
+from caf_service.snapshot import Snapshot, State
 
 
 def advance(one: Snapshot, event: Event) -> tuple[Snapshot, list[Effect]]:

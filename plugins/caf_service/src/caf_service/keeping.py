@@ -8,8 +8,8 @@ from functools import partial
 from caf_core.errors import CafError
 from caf_service.access import Accounts
 from caf_service.conductor import Conductor
-from caf_service.engine import State
 from caf_service.results import Areas
+from caf_service.snapshot import State
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
 from caf_service.updates import Updates

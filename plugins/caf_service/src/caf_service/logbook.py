@@ -3,19 +3,8 @@
 import logging
 from collections.abc import Iterable, Sequence
 
-from caf_service.engine import (
-    BeginStep,
-    Died,
-    Effect,
-    End,
-    Event,
-    MakeUpdate,
-    Resubmit,
-    Resubmitted,
-    Snapshot,
-    State,
-    Updated,
-)
+from caf_service.events import BeginStep, Died, Effect, End, Event, MakeUpdate, Resubmit, Resubmitted, Updated
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Setup
 from caf_service.texts import plain
 

@@ -7,8 +7,8 @@ from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.plugins.lookup import import_named
 from caf_core.plugins.plugin import Kind
 from caf_core.plugins.registry import Registry
-from caf_service.engine import Stop
 from caf_service.plan import Phase, Plan, Share, Slice
+from caf_service.snapshot import Stop
 
 
 def load_plan(name: str, reference: str = "", registry: Registry | None = None) -> Plan:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from caf_service.desk import Crew, Seen
-from caf_service.engine import State
+from caf_service.snapshot import State
 from caf_service.transport import Address, Transport
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from caf_service.access import Identity
 from caf_service.conductor import Conductor, Live
-from caf_service.engine import Died, Reported, Snapshot, State, is_late
+from caf_service.engine import is_late
 from caf_service.errors import NotFoundError, NotNowError
+from caf_service.events import Died, Reported
 from caf_service.filing import sync_folder
 from caf_service.results import Areas, Upload
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts, Result
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread

@@ -16,14 +16,15 @@ from caf_service.conductor import Conductor, Live
 from caf_service.config import ServiceConfig
 from caf_service.creating import Prepared, Wish, output_folder, prepare
 from caf_service.desk import Desk
-from caf_service.engine import Killed, State
 from caf_service.errors import NotFoundError, NotNowError
+from caf_service.events import Killed
 from caf_service.filing import replace_folder
 from caf_service.home import claim_database, identity_of, lock_folder
 from caf_service.hub import Hub
 from caf_service.keeping import Keeper
 from caf_service.plans import Catalogue
 from caf_service.results import Areas, Upload
+from caf_service.snapshot import State
 from caf_service.store.records import Facts
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread

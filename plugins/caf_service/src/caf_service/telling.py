@@ -5,9 +5,9 @@ from typing import Any
 
 from caf_service.conductor import Live
 from caf_service.desk import Seen
-from caf_service.engine import Snapshot, State
 from caf_service.plan import Plan
 from caf_service.settings import REQUIRED
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts, Step
 from caf_service.store.store import Store
 

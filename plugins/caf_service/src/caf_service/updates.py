@@ -19,11 +19,13 @@ from caf_core.errors import CafError, ConfigurationError
 from caf_service.conductor import Conductor
 from caf_service.config import ServiceConfig
 from caf_service.delivery import copy_result, made_folder
-from caf_service.engine import End, Snapshot, State, Updated, UpdateFailed, advance
+from caf_service.engine import advance
+from caf_service.events import End, Updated, UpdateFailed
 from caf_service.filing import replace_folder, write_zip
 from caf_service.plan import Update
 from caf_service.plan_processes import PlanProcesses
 from caf_service.results import Areas
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts, Step
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread

@@ -12,10 +12,10 @@ from caf_core.errors import ConfigurationError
 from caf_service import hub as topics
 from caf_service.bodies import Content, NewCalibration, Nothing, Output
 from caf_service.creating import Wish
-from caf_service.engine import State
 from caf_service.errors import NotFoundError, NotNowError
 from caf_service.replies import Cleaned, Created, Details, FileTold, Summary
 from caf_service.routes import Id, Serving, Who, bearer, file_of, stored, told
+from caf_service.snapshot import State
 
 SETTLE = 0.2
 """So long is waited for more changes before a view is told [s]: while a thousand workers report, there is one

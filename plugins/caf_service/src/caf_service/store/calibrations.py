@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from caf_service.engine import Snapshot, State
+from caf_service.snapshot import Snapshot, State
 from caf_service.store.records import Facts, Setup
 from caf_service.store.rows import Rows, as_text
 

@@ -3,7 +3,7 @@
 import json
 from types import SimpleNamespace
 
-from caf_service.engine import Snapshot, State, Stop
+from caf_service.snapshot import Snapshot, State, Stop
 from caf_service.store.calibrations import Calibrations
 from caf_service.store.people import People
 from caf_service.store.reports import Reports

@@ -47,13 +47,14 @@ def carry_out_parts(plans: Iterable[Plan], *, stop_at_failure: bool = True) -> A
 def combined(verdicts: Iterable[Verdict]) -> Verdict:
     """What verdicts of parts that all must succeed mean together.
 
-    The first that is no success decides; otherwise one ``iterate`` is enough to iterate. The gaps are put
-    together.
+    The first that is no success decides; otherwise one ``iterate`` is enough to iterate. Gaps and notes are
+    put together.
     """
     known = tuple(verdicts)
     gaps = tuple(gap for verdict in known for gap in verdict.gaps)
+    notes = tuple(note for verdict in known for note in verdict.notes)
     for verdict in known:
         if not verdict.result.success:
-            return Verdict(verdict.result, verdict.message, gaps)
+            return Verdict(verdict.result, verdict.message, gaps, notes)
     iterate = any(verdict.result is Result.ITERATE for verdict in known)
-    return Verdict(Result.ITERATE if iterate else Result.OK, gaps=gaps)
+    return Verdict(Result.ITERATE if iterate else Result.OK, gaps=gaps, notes=notes)

@@ -73,11 +73,14 @@ class Commit:
         key: The execution's key.
         runs: The runs that it was executed on.
         iov: The final interval of its payloads (a payload with an interval of its own keeps that).
+        reason: Why the payloads are for these runs and this interval, for people; it is recorded beside
+            them.
     """
 
     key: str
     runs: tuple[ExpRun, ...]
     iov: IoV
+    reason: str = ""
 
 
 @frozen
@@ -96,7 +99,12 @@ class Parts:
 
 @frozen
 class Gap:
-    """Runs that no payload covers, within one experiment, or runs that were recorded as without result."""
+    """Runs that no payload covers, or runs that were recorded as without result.
+
+    Args:
+        iov: The runs, with or without data.
+        reason: Why, for people.
+    """
 
     iov: IoV
     reason: str
@@ -110,11 +118,14 @@ class Verdict:
         result: ``ok`` or ``iterate`` on success; ``not_enough_data`` or ``failure`` otherwise.
         message: Why, for people.
         gaps: What no payload covers.
+        notes: What people should be told although the plan went on, such as a boundary that they gave and
+            at which no payload begins; a sentence each.
     """
 
     result: Result
     message: str = ""
     gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 Request = Execute | FindBoundaries | Commit | Parts

@@ -90,6 +90,7 @@ def _provenance(
             "metrics": execution.answer.get("metrics", {}),
             "message": execution.message,
             "result": execution.result,
+            **({"reason": one.reason} if one.reason else {}),
         },
     )
 
@@ -128,6 +129,28 @@ def _write_gaps(step: AlgorithmsStep) -> None:
             write_json(path, [{"iov": str(gap.iov), "reason": gap.reason} for gap in verdict.gaps])
         else:
             path.unlink(missing_ok=True)
+
+
+_NOTES = 10
+"""How many notes of an algorithm are printed; the reasons beside the payloads say the same of each."""
+
+
+def tell_notes(step: AlgorithmsStep, told: set[str], say: Callable[[str], None]) -> None:
+    """Say what strategies want people to be told, each of it once.
+
+    Args:
+        step: The algorithms of an iteration, ended.
+        told: What was said before; what is said now is added.
+        say: Tells the user a sentence.
+    """
+    for part, verdict in zip(step.one.algorithms, step.runner.verdicts, strict=False):
+        owner = f"{step.one.name}: algorithm {part.name!r}"
+        new = [text for note in verdict.notes if (text := f"{owner}: {note}") not in told]
+        told.update(new)
+        for text in new[:_NOTES]:
+            say(text)
+        if len(new) > _NOTES:
+            say(f"{owner}: {len(new) - _NOTES} more like this; the payloads' provenance gives all reasons")
 
 
 def overall(step: AlgorithmsStep) -> Verdict:

@@ -83,6 +83,7 @@ class Controller:
         self._steps: dict[str, AlgorithmsStep] = {}
         self._missing: dict[str, tuple[str, ...]] = {}
         self._convergence: dict[str, Convergence] = {}
+        self._told: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._stopped = False
         self.interrupted = False
@@ -281,6 +282,7 @@ class Controller:
         algorithms.cancel()
         del self._steps[name]
         iteration, verdict = algorithms.iteration, committing.overall(algorithms)
+        committing.tell_notes(algorithms, self._told, self._shop.say)
         ended = IterationEnd(
             str(verdict.result),
             "",

@@ -278,7 +278,9 @@ class CheckpointStore:
         """Write down how an iteration ended, and what it committed."""
         table = self.models.Payload
         commits = {
-            index: [[one.key, [[run.exp, run.run] for run in one.runs], str(one.iov)] for one in ones]
+            index: [
+                [one.key, [[run.exp, run.run] for run in one.runs], str(one.iov), one.reason] for one in ones
+            ]
             for index, ones in ended.commits.items()
         }
         with self.batch():
@@ -314,8 +316,8 @@ class CheckpointStore:
             return {}
         return {
             int(index): tuple(
-                Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov))
-                for key, runs, iov in ones
+                Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov), *reason)
+                for key, runs, iov, *reason in ones  # 0.1.0 wrote no reason.
             )
             for index, ones in json.loads(row.commits).items()
         }

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf_core.calibration.convergence import Metric
-from caf_core.calibration.plans import Commit
+from caf_core.calibration.plans import Commit, Result, Verdict
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.control import collecting
-from caf_core.control.committing import _refuse_overlaps, iteration_metrics
+from caf_core.control.committing import _refuse_overlaps, iteration_metrics, tell_notes
 from caf_core.control.store.store import StoredExecution
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, IoV
@@ -67,3 +67,20 @@ def test_tasks_that_are_used_again_count_as_successes(todo, reused, percent, suc
 def test_without_tasks_that_are_used_again_the_fraction_is_the_users() -> None:
     assert collecting._min_fraction(0.7, None) == 0.7
     assert collecting._min_fraction(0.7, [None, None]) == 0.7
+
+
+def test_notes_of_strategies_are_told_once_and_not_by_the_hundred() -> None:
+    parts = [SimpleNamespace(name="fit"), SimpleNamespace(name="check")]
+    many = tuple(f"note {number}" for number in range(25))
+    verdicts = (Verdict(Result.OK, notes=many), Verdict(Result.OK, notes=("note 0",)))
+    step = SimpleNamespace(
+        one=SimpleNamespace(name="cal", algorithms=parts), runner=SimpleNamespace(verdicts=verdicts)
+    )
+    told, said = set(), []
+    tell_notes(step, told, said.append)
+    assert said[0] == "cal: algorithm 'fit': note 0"
+    assert len(said) == 12
+    assert said[10].startswith("cal: algorithm 'fit': 15 more like this")
+    assert said[11] == "cal: algorithm 'check': note 0"
+    tell_notes(step, told, said.append)
+    assert len(said) == 12

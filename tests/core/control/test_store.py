@@ -291,7 +291,8 @@ def test_executions_come_back_and_failures_can_be_forgotten(store) -> None:
 
 
 def test_what_an_iteration_committed_comes_back(store) -> None:
-    commits = {0: (Commit("0/0", (RUN, ExpRun(1, 2)), IoV(1, 1, -1, -1)),), 1: ()}
+    commit = Commit("0/0", (RUN, ExpRun(1, 2)), IoV(1, 1, -1, -1), "enough data")
+    commits = {0: (commit,), 1: ()}
     for missing in ((), ("default: task 3",)):
         store.end_iteration(
             "a", 2, IterationEnd("ok", "", missing, commits, [("fit", "x", "abc", "1,1,1,2")])

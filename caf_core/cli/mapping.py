@@ -1,11 +1,11 @@
 """Reading the metadata of many files in several processes."""
 
-import queue
 import tempfile
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
+from caf_core.jobs.inbox import Inbox
 from caf_core.processes.calls import CallEvent, CallKind, CallRequest
 from caf_core.processes.client import ResidentClient
 
@@ -28,7 +28,7 @@ def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], 
     """
     size = max(1, min(_LARGEST, len(names) // (4 * processes)))
     found: dict[str, list[str]] = {}
-    events: queue.SimpleQueue[list[CallEvent]] = queue.SimpleQueue()
+    events: Inbox[list[CallEvent]] = Inbox()
     with tempfile.TemporaryDirectory(prefix="caf-filemap-") as folder:
         client = ResidentClient.start(Path(folder), slots=processes)
         try:

@@ -1,9 +1,7 @@
 """Jobs without a calibration that can be restarted: a checkpoint, a ledger in it, and the job service."""
 
 import os
-import queue
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from caf_core.clock import steady
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.session import make_private
@@ -22,6 +21,7 @@ from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.files import task_line
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import TaskChange
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.requests import JobRequest, JobStatus
@@ -103,7 +103,7 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         CheckpointError: If it cannot be used.
     """
     private = make_private(wish.directory)
-    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    inbox: Inbox[object] = Inbox()
     with ExitStack() as stack:
         lease = Lease(private, take_over=take_over)
         stack.callback(lease.release)
@@ -175,24 +175,19 @@ def _fingerprint(tasks: Sequence[TaskSpec]) -> str:
     return found.hexdigest()[:16]
 
 
-def _drive(
-    service: JobService, key: str, inbox: "queue.SimpleQueue[object]", lease: Lease, show: Show
-) -> bool:
+def _drive(service: JobService, key: str, inbox: Inbox[object], lease: Lease, show: Show) -> bool:
     """Take events in until the job has ended; returns whether somebody wanted it to stop."""
     show(service.status(key))
-    beat = time.time() + HEARTBEAT
+    beat = steady() + HEARTBEAT
     while not service.status(key).ended:
         due = service.next_deadline()
         wake = beat if due is None else min(beat, due)
-        try:
-            event = inbox.get(timeout=max(0.0, wake - time.time()))
-        except queue.Empty:
-            event = Tick()
+        event = inbox.get(wake - steady()) or Tick()
         if isinstance(event, _Stop):
             return True
-        if service.handle(event, time.time()):
+        if service.handle(event, steady()):
             show(service.status(key))
-        if time.time() >= beat:
+        if steady() >= beat:
             lease.beat()
-            beat = time.time() + HEARTBEAT
+            beat = steady() + HEARTBEAT
     return False

@@ -14,7 +14,7 @@ from caf_core.control.context import EXECUTIONS, Workshop, doors_of
 from caf_core.control.crash import CrashPoints
 from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
-from caf_core.control.loop import Controller, Inbox, Interrupt
+from caf_core.control.loop import Controller, Interrupt
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
 from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
@@ -22,6 +22,7 @@ from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.service import JobService
 from caf_core.plugins.observers import Observers
@@ -41,7 +42,7 @@ def drive(setup: Setup) -> Report:
 class _Parts:
     """What works together while a process is driven."""
 
-    inbox: Inbox
+    inbox: Inbox[object]
     service: JobService
     controller: Controller
     observers: Observers
@@ -85,7 +86,7 @@ def _drive(setup: Setup, store: CheckpointStore) -> Report:
 def _assemble(setup: Setup, store: CheckpointStore) -> _Parts:
     wish, options, registry = setup.wish, setup.options, setup.registry
     crash = CrashPoints.from_environment()
-    inbox: Inbox = Inbox()
+    inbox: Inbox[object] = Inbox()
     service = JobService(StoreLedger(store), inbox.put, crash=crash)
     observers = Observers(registry)
     shop = Workshop(

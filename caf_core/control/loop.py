@@ -1,6 +1,5 @@
 """The controller: one thread, one inbox. It feeds events to ``step``, and carries out the effects."""
 
-import queue
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import State
+from caf_core.clock import steady
 from caf_core.control import collecting, committing, effects, events, gathering, step
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.catalogue import Catalogue
@@ -25,6 +25,7 @@ from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import IterationEnd
 from caf_core.control.tidying import tidy
 from caf_core.errors import CafError, CheckpointError
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.service import JobUpdate, ServiceEvent, Tick
 from caf_core.plugins.observers import Observers
 
@@ -41,9 +42,6 @@ class Posted:
     event: events.Event
 
 
-Inbox = queue.SimpleQueue[object]
-
-
 class Controller:
     """Drives all calibrations of a process until they are over.
 
@@ -55,21 +53,21 @@ class Controller:
         listener: Is told what happens.
         observers: The plugins that want to know too.
         override: Where the user wants calibrations to start, if not where they were.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch, which go on evenly.
     """
 
     def __init__(
         self,
         shop: Workshop,
         catalogue: Catalogue,
-        inbox: Inbox,
+        inbox: Inbox[object],
         *,
         beat: Callable[[], None],
         beat_interval: float,
         listener: Listener,
         observers: Observers,
         override: Override | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._shop = shop
         self._catalogue = catalogue
@@ -135,11 +133,7 @@ class Controller:
     def _next(self, deadline: float) -> object | None:
         """The next thing in the inbox, or ``None`` when a deadline has come."""
         due = self._shop.service.next_deadline()
-        wait = min(deadline, due if due is not None else deadline) - self._clock()
-        try:
-            return self._inbox.get(timeout=max(wait, 0)) if wait > 0 else self._inbox.get_nowait()
-        except queue.Empty:
-            return None
+        return self._inbox.get(min(deadline, due if due is not None else deadline) - self._clock())
 
     def _take_updates(self, updates: list[JobUpdate]) -> None:
         if updates:
@@ -226,7 +220,7 @@ class Controller:
             self._reasons[move.name] = move.reason
         self._catalogue[move.name].calibration.state = str(move.new)
         self._listener.moved(move)
-        self._observers.state_changed(move.name, move.iteration, str(move.old), str(move.new), self._clock())
+        self._observers.state_changed(move.name, move.iteration, str(move.old), str(move.new), time.time())
 
     def _decide(self, name: str) -> list[events.Event]:
         one = self._catalogue[name]
@@ -326,7 +320,7 @@ class Controller:
         ).start()
 
 
-def _run_own(calibration: CalibrationBase, inbox: Inbox) -> None:
+def _run_own(calibration: CalibrationBase, inbox: Inbox[object]) -> None:
     try:
         calibration.run()
         reason = _own_complaint(calibration)

@@ -1,16 +1,16 @@
 """How a process stops: what a signal means, and what becomes of the tasks that execute on this machine."""
 
 import os
-import queue
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from attrs import define
 
+from caf_core.clock import steady
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.residence import Residence
 from caf_core.jobs.service import JobService, ServiceEvent, Tick
 
@@ -69,9 +69,7 @@ def stop_signals(stop: Callable[[], None], words: LastWords | None = None) -> It
             signal.signal(number, handler)
 
 
-def end_here(
-    service: JobService, residence: Residence, jobs: Iterable[str], inbox: "queue.SimpleQueue[object]"
-) -> None:
+def end_here(service: JobService, residence: Residence, jobs: Iterable[str], inbox: Inbox[object]) -> None:
     """End what executes on this machine, and write down that it was cancelled.
 
     Args:
@@ -84,10 +82,8 @@ def end_here(
     client = residence.attach()
     if client is not None:
         client.shutdown(kill=True)
-    end = time.time() + _PATIENCE
-    while time.time() < end and not all(service.status(key).ended for key in waited):
-        event: object = Tick()
-        with suppress(queue.Empty):
-            event = inbox.get(timeout=0.05)
-        service.handle(event if isinstance(event, ServiceEvent) else Tick(), time.time())
-    service.handle(Tick(), time.time() + 1.0)
+    end = steady() + _PATIENCE
+    while steady() < end and not all(service.status(key).ended for key in waited):
+        event = inbox.get(0.05)
+        service.handle(event if isinstance(event, ServiceEvent) else Tick(), steady())
+    service.handle(Tick(), steady() + 1.0)

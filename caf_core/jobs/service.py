@@ -6,11 +6,11 @@ No command is given before its intent is in the ledger.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from caf_core.clock import steady
 from caf_core.errors import ConfigurationError
 from caf_core.jobs import files, workers
 from caf_core.jobs.agenda import NEVER, Agenda
@@ -54,7 +54,7 @@ class JobService:
     Args:
         ledger: Where intents and changes are written down.
         post: Puts an event into the owner's inbox; called from other threads.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch, which go on evenly.
         scan_interval: How often records are read [s].
         flush_interval: For how long changes are collected before they are written down [s].
         crash: Called at the named points where a test may kill the process.
@@ -65,7 +65,7 @@ class JobService:
         ledger: Ledger,
         post: Callable[[ServiceEvent], None],
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
         scan_interval: float = 1.0,
         flush_interval: float = 0.1,
         crash: Callable[[str], None] = lambda _: None,

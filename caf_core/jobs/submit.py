@@ -3,18 +3,18 @@
 import logging
 import os
 import shutil
-import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from attrs import evolve
 
+from caf_core.clock import steady
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.config.reading import Config, load_config
 from caf_core.jobs.events import ServiceEvent
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskChange, TaskState
 from caf_core.jobs.model import Job, SubJob
 from caf_core.jobs.requests import JobRequest, JobUpdate
@@ -42,7 +42,7 @@ class Session:
     def __init__(self, backend: Backend, config: Config | None = None) -> None:
         self._config = config or Config()
         self._config.configure(backend)
-        self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
+        self._inbox: Inbox[ServiceEvent] = Inbox()
         self._service = JobService(MemoryLedger(), self._inbox.put, flush_interval=0.0)
         self._name = type(backend).__name__
         self._service.add_backend(self._name, backend)
@@ -60,29 +60,21 @@ class Session:
 
     def pump(self) -> None:
         """Take in what has happened until now."""
-        while True:
-            try:
-                event = self._inbox.get_nowait()
-            except Empty:
-                break
+        while (event := self._inbox.get(0)) is not None:
             self._handle(event)
         self._handle(Tick())
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until all has ended; ``False`` if that took longer than ``timeout`` [s]."""
-        until = None if timeout is None else time.time() + timeout
+        until = None if timeout is None else steady() + timeout
         self.pump()
         while self._open:
-            now = time.time()
+            now = steady()
             if until is not None and now >= until:
                 return False
             dues = [due for due in (until, self._service.next_deadline()) if due is not None]
             wake = min(dues, default=None)
-            try:
-                event = self._inbox.get(timeout=None if wake is None else max(0.0, wake - now))
-            except Empty:
-                event = Tick()
-            self._handle(event)
+            self._handle(self._inbox.get(None if wake is None else wake - now) or Tick())
         return True
 
     def ended(self, key: str) -> bool:
@@ -152,17 +144,14 @@ class Session:
     def _await_count(self) -> None:
         """Until the user's jobs were counted: nothing is submitted before, and who submits may go on to wait
         for something else."""
-        until = time.time() + COUNT_TIMEOUT
-        while self._service.counting and (left := until - time.time()) > 0:
-            try:
-                event: ServiceEvent = self._inbox.get(timeout=left)
-            except Empty:
-                return
-            self._handle(event)
-            self._handle(Tick())
+        until = steady() + COUNT_TIMEOUT
+        while self._service.counting and (left := until - steady()) > 0:
+            if (event := self._inbox.get(left)) is not None:
+                self._handle(event)
+                self._handle(Tick())
 
     def _handle(self, event: ServiceEvent) -> None:
-        for update in self._service.handle(event, time.time()):
+        for update in self._service.handle(event, steady()):
             self._apply(update)
 
     def _apply(self, update: JobUpdate) -> None:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Thread
 
 from caf_core.errors import BackendError, SubmissionError
@@ -18,6 +17,7 @@ from caf_core.jobs.events import (
     ServiceEvent,
     Started,
 )
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.records import RecordReader, Scan
 from caf_core.jobs.task import Resources
 
@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, name: str, post: Post) -> None:
         self._name = name
         self._post = post
-        self._queue: SimpleQueue[Callable[[], ServiceEvent | None] | None] = SimpleQueue()
+        self._queue: Inbox[Callable[[], ServiceEvent | None] | None] = Inbox()
         self._thread: Thread | None = None
 
     def do(self, work: Callable[[], ServiceEvent | None]) -> None:

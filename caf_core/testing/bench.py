@@ -5,11 +5,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
+from caf_core.clock import steady
 from caf_core.jobs import files, pack
 from caf_core.jobs.backend import Backend, Submission
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskChange, TaskState
 from caf_core.jobs.requests import JobRequest, JobStatus
 from caf_core.jobs.retry import RetryPolicy
@@ -80,7 +81,7 @@ class JobBench:
     """
 
     def __init__(self, backend: Backend, directory: Path, timeout: float) -> None:
-        self._inbox: SimpleQueue[ServiceEvent] = SimpleQueue()
+        self._inbox: Inbox[ServiceEvent] = Inbox()
         self._directory = directory
         self._timeout = timeout
         self._ledger = MemoryLedger()
@@ -114,7 +115,7 @@ class JobBench:
         does.
         """
         self.service.close()
-        self._inbox = SimpleQueue()
+        self._inbox = Inbox()
         self._begin(backend)
         for request in self._requests.values():
             self.service.resume(request)
@@ -155,23 +156,20 @@ class JobBench:
         Raises:
             TimeoutError: If it does not come true in time.
         """
-        give_up = time.time() + self._timeout
+        give_up = steady() + self._timeout
         while not condition():
-            if time.time() > give_up:
+            if steady() > give_up:
                 raise TimeoutError(f"in {self._timeout:g} s it did not happen that {what}")
             due = self.service.next_deadline()
-            deadline = min(give_up if due is None else due, time.time() + 0.1)
-            try:
-                event = self._inbox.get(timeout=max(0.001, deadline - time.time()))
-            except Empty:
-                event = Tick()
-            for update in self.service.handle(event, time.time()):
+            deadline = min(give_up if due is None else due, steady() + 0.1)
+            event = self._inbox.get(deadline - steady()) or Tick()
+            for update in self.service.handle(event, steady()):
                 self._changes[update.key] += update.changes
 
     def pump_for(self, seconds: float) -> None:
         """Hand events to the service for some time, in which nothing wrong must happen."""
-        until = time.time() + seconds
-        self.pump(lambda: time.time() >= until, "time passed")
+        until = steady() + seconds
+        self.pump(lambda: steady() >= until, "time passed")
 
     def running(self, key: str) -> list[TaskChange]:
         """The tasks of a job of which it is known that they execute."""

@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from time import time
 from typing import ClassVar
 
 import psutil
 import pytest
 
+from caf_core.clock import steady
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.arguments import ArgumentsGenerator, range_arguments
 from caf_core.jobs.batch.settings import Setting
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import FailureKind, MemoryLedger, TaskState
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.model import Job
@@ -210,23 +211,19 @@ print(job.status.value)
 
 class House:
     def __init__(self, ledger, **backends):
-        self.inbox = SimpleQueue()
+        self.inbox = Inbox()
         self.service = JobService(ledger, self.inbox.put, flush_interval=0.01)
         self.updates = []
         for name, backend in backends.items():
             self.service.add_backend(name, backend)
 
     def wait(self, condition):
-        until = time() + 60
+        until = steady() + 60
         while not condition():
-            assert time() < until, "nothing happens any more"
+            assert steady() < until, "nothing happens any more"
             deadline = self.service.next_deadline()
-            wait = 1.0 if deadline is None else min(1.0, max(0.0, deadline - time()))
-            try:
-                event = self.inbox.get(timeout=wait)
-            except Empty:
-                event = Tick()
-            self.updates += self.service.handle(event, time())
+            wait = 1.0 if deadline is None else min(1.0, deadline - steady())
+            self.updates += self.service.handle(self.inbox.get(wait) or Tick(), steady())
 
     def wait_for(self, key):
         self.wait(lambda: any(update.ended and update.key == key for update in self.updates))

@@ -125,8 +125,8 @@ def _examine(
         session.submit(job)
     except CafError as error:
         return evolve(facts, refused=str(error))
-    began, told = None, ""
-    while not session.join(LOOK) and time.time() - begin < patience:
+    began, told, until = None, "", time.monotonic() + patience
+    while not session.join(LOOK) and time.monotonic() < until:
         talk.look(time.time)
         if began is None and (talk.hello is not None or job.status is TaskState.RUNNING):
             began = time.time()

@@ -2,14 +2,14 @@
 
 import json
 import tempfile
-import time
 from datetime import timedelta
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
+from caf_core.clock import steady
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.backend import Backend, Capabilities, Report, SchedulerState
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.service import JobRequest, JobService, Tick
 from caf_core.jobs.task import TaskSpec
 
@@ -50,10 +50,10 @@ class Instant(Backend):
 class Bench:
     """A job service on one backend, pumped as the controller does."""
 
-    def __init__(self, directory, backend, clock=time.time, checkpoint=None, **settings):
+    def __init__(self, directory, backend, clock=steady, checkpoint=None, **settings):
         self.directory = Path(directory)
         self.clock = clock
-        self.inbox = SimpleQueue()
+        self.inbox = Inbox()
         self.store = CheckpointStore(Path(checkpoint or directory))
         self.commits = 0
         self.service = JobService(StoreLedger(self.store), self.inbox.put, clock=clock, **settings)
@@ -78,11 +78,7 @@ class Bench:
         while not until():
             deadline = self.service.next_deadline()
             wait = 60.0 if deadline is None else deadline - self.clock()
-            try:
-                event = self.inbox.get(timeout=wait) if wait > 0 else self.inbox.get_nowait()
-            except Empty:
-                event = Tick()
-            self.service.handle(event, self.clock())
+            self.service.handle(self.inbox.get(wait) or Tick(), self.clock())
 
     def status(self):
         """Where the job is."""

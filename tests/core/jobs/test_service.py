@@ -3,14 +3,15 @@
 import subprocess
 from collections import Counter
 from datetime import timedelta
-from queue import Empty, SimpleQueue
 from time import time
 
 import pytest
 
+from caf_core.clock import steady
 from caf_core.errors import BackendError, ConfigurationError, PollError, SubmissionError
 from caf_core.jobs import service as jobs_service
 from caf_core.jobs.backend import Backend, Capabilities, Report, SchedulerState
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import FailureKind, IntentState, MemoryLedger, TaskState
 from caf_core.jobs.retry import Remedy, RetryPolicy, Rule
 from caf_core.jobs.service import JobRequest, JobService, Tick
@@ -105,7 +106,7 @@ class House:
     """A service with its inbox; ``wait`` is the owner's loop."""
 
     def __init__(self, backend, ledger=None, crash=lambda _: None):
-        self.inbox = SimpleQueue()
+        self.inbox = Inbox()
         self.ledger = ledger or MemoryLedger()
         self.service = JobService(
             self.ledger, self.inbox.put, scan_interval=0.02, flush_interval=0.01, crash=crash
@@ -115,11 +116,8 @@ class House:
 
     def step(self):
         deadline = self.service.next_deadline()
-        try:
-            event = self.inbox.get(timeout=None if deadline is None else max(0.0, deadline - time()))
-        except Empty:
-            event = Tick()
-        news = self.service.handle(event, time())
+        event = self.inbox.get(None if deadline is None else deadline - steady()) or Tick()
+        news = self.service.handle(event, steady())
         self.updates += news
         return news
 

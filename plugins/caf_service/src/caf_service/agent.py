@@ -6,10 +6,8 @@ does what lies between; so it may end at any moment and be started again.
 """
 
 import logging
-import queue
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -18,12 +16,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from caf_core.clock import steady
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.session import make_private
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import CafError
 from caf_core.jobs.config.reading import Config, load_config
+from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.service import JobService, Tick
 from caf_core.plugins.registry import Registry
 from caf_service.crews import Crews
@@ -60,7 +60,7 @@ class Agent:
         terms: What it keeps to; resources that they leave open are those of the site.
         registry: The plugins; all installed ones if left out.
         config: What holds at this site.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch, which go on evenly.
         take_over: Whether an agent on another host is declared dead that worked here last.
         on_broken: Called in the agent's thread with what ended its work, if anything but ``stop`` does.
     """
@@ -74,7 +74,7 @@ class Agent:
         terms: Terms | None = None,
         registry: Registry | None = None,
         config: Config | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
         take_over: bool = False,
         on_broken: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
@@ -89,7 +89,7 @@ class Agent:
         self._clock = clock
         self._take_over = take_over
         self._on_broken = on_broken
-        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._inbox: Inbox[object] = Inbox()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._broken: BaseException | None = None
@@ -171,10 +171,7 @@ class Agent:
                 pause = 0.5 * 2.0 ** min(trouble, 6) if trouble else crews.pause
                 look = self._clock() + pause
             wake = min(look, beat, service.next_deadline() or beat)
-            try:
-                event = self._inbox.get(timeout=max(0.0, wake - self._clock()))
-            except queue.Empty:
-                event = Tick()
+            event = self._inbox.get(wake - self._clock()) or Tick()
             if isinstance(event, _Changed):
                 look = 0.0
             updates = service.handle(event, self._clock())

@@ -5,7 +5,6 @@ the same time cost a few commits. Nobody is answered before the commit.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import peewee
 
 from caf_core.errors import CafError
+from caf_core.jobs.inbox import Inbox
 from caf_service.store.opening import DATABASE_ERRORS, open_database
 from caf_service.store.store import Store
 
@@ -50,9 +50,7 @@ class StoreThread:
     """
 
     def __init__(self, data: Path, url: str, undo: Undo = lambda: None) -> None:
-        self._queue: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: Inbox[tuple[Callable[[Store], Any], Future[Any]] | None] = Inbox()
         self._undo = undo
         self._before: dict[Hashable, Callable[[], None]] = {}
         self._after: list[Callable[[], None]] = []
@@ -113,12 +111,9 @@ class StoreThread:
         first = self._queue.get()
         batch = [] if first is None else [first]
         while batch and len(batch) < TOGETHER:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                self._queue.put(None)
+            if (item := self._queue.get(0)) is None:
+                if self._closed:
+                    self._queue.put(None)
                 break
             batch.append(item)
         return batch

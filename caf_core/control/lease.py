@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import time
@@ -9,37 +10,50 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from caf_core.calibration.files import write_json
 from caf_core.errors import CheckpointError
+from caf_core.processes.tree import start_time
+
+log = logging.getLogger("caf.control")
 
 LEASE_FILE = "controller.json"
+_LOCK = "controller.lock"
 HEARTBEAT = 10.0
 """Seconds between signs of life."""
 _SILENCE = 90.0
-"""Seconds of silence after which a controller on another host may be declared dead."""
+"""Seconds without a sign of life after which a controller on another host may be dead."""
+_WATCH = 2.5 * HEARTBEAT
+"""Seconds for which such a controller is watched before it is believed: clocks jump, and hosts disagree."""
 
 
 class Lease:
     """The right to drive the calibrations of an output directory, held until ``release``.
 
     On one host the kernel's lock decides, and dies with its holder. Between hosts, where a lock may not
-    reach, the heartbeat decides.
+    reach, the heartbeat decides: one that is older than it may be is watched for some seconds, because its
+    time and ours are of two clocks.
 
     Args:
         directory: The output directory's private folder; it exists.
         take_over: Whether a controller on another host is declared dead.
         clock: Seconds since the epoch.
+        pause: Waits so many seconds.
     Raises:
         CheckpointError: If another controller holds it: with its host, pid and age.
     """
 
     def __init__(
-        self, directory: Path, *, take_over: bool = False, clock: Callable[[], float] = time.time
+        self,
+        directory: Path,
+        *,
+        take_over: bool = False,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = directory / LEASE_FILE
-        self._clock = clock
-        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "started": clock()}
-        self._lock = _open_lock(directory / "controller.lock")
+        self._clock, self._pause = clock, pause
+        me = os.getpid()
+        self._me = {"host": socket.gethostname(), "pid": me, "started": clock(), "ticks": start_time(me)}
+        self._lock = _open_lock(directory / _LOCK)
         try:
             self._acquire(take_over=take_over)
         except BaseException:
@@ -60,7 +74,13 @@ class Lease:
             raise CheckpointError(
                 self._refusal(other, "wait for it, or, if you know that it is dead, start with --take-over")
             )
-        write_json(self._path, {**self._me, "beat": self._clock()})
+        self._write()
+
+    def _write(self) -> None:
+        # Not by a function that makes missing folders: a directory that was moved away stays away.
+        temporary = self._path.with_name(f".{LEASE_FILE}.{os.getpid()}.part")
+        temporary.write_text(json.dumps({**self._me, "beat": self._clock()}), encoding="utf-8")
+        temporary.replace(self._path)
 
     def _refusal(self, other: dict[str, Any] | None, remedy: str) -> str:
         directory = self._path.parent.parent
@@ -76,25 +96,62 @@ class Lease:
         if other["host"] == self._me["host"]:
             # With the lock in our hands, no living controller of this host holds it.
             return locked or not _process_lives(other)
-        return bool(self._clock() - other["beat"] > _SILENCE)
+        return not _is_fresh(other, self._clock()) and self._is_silent(other)
+
+    def _is_silent(self, other: dict[str, Any]) -> bool:
+        """Watch a controller of another host; whether it gives no sign of life."""
+        log.warning(
+            "%s was driven from host %s (pid %s), which may have died: it is watched for %.0f s",
+            self._path.parent.parent,
+            other["host"],
+            other["pid"],
+            _WATCH,
+        )
+        for _ in range(int(_WATCH)):
+            self._pause(1.0)
+            if read_lease(self._path.parent) != other:
+                return False
+        return True
 
     def beat(self) -> None:
         """Give a sign of life.
 
         Raises:
-            CheckpointError: If another controller has taken over meanwhile.
+            CheckpointError: If another controller has taken over meanwhile, be it that it has ended since,
+                or if the directory is not there any more.
         """
+        directory = self._path.parent.parent
         other = read_lease(self._path.parent)
-        if other and {key: other[key] for key in self._me} != self._me:
+        if other and not self._is_mine(other):
             raise CheckpointError(
                 self._refusal(other, "it was declared to take over from this one, which ends here")
             )
-        write_json(self._path, {**self._me, "beat": self._clock()})
+        try:
+            there = os.path.samestat(os.fstat(self._lock), self._path.with_name(_LOCK).stat())
+            if there and self._path.exists():
+                self._write()
+                return
+        except FileNotFoundError:
+            there = False
+        except OSError:
+            return  # a file server that does not answer now; the next sign of life may get through
+        if there:
+            raise CheckpointError(
+                f"another controller has taken {directory} over from this one, and has ended since; this one "
+                "ends here. Start again, and it goes on from there."
+            )
+        raise CheckpointError(
+            f"the output directory {directory} was removed or moved away while it was used; start again with "
+            "the directory where it is now, and it goes on from there."
+        )
+
+    def _is_mine(self, other: dict[str, Any]) -> bool:
+        return all(other.get(key) == value for key, value in self._me.items())
 
     def release(self) -> None:
         """Give the directory back, unless another controller has taken over."""
         other = read_lease(self._path.parent)
-        if other is None or {key: other[key] for key in self._me} == self._me:
+        if other is None or self._is_mine(other):
             self._path.unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -109,14 +166,15 @@ def _open_lock(path: Path) -> int:
         ) from error
 
 
+def _is_fresh(lease: dict[str, Any], now: float) -> bool:
+    """Whether the last sign of life is of now, as far as two hosts agree on the time."""
+    return bool(abs(now - lease["beat"]) <= _SILENCE)
+
+
 def _process_lives(other: dict[str, Any]) -> bool:
     """Whether the process of a lease of this host lives; one that began later only has the same number."""
-    import psutil  # slow to import, and seldom needed
-
-    try:
-        return bool(psutil.Process(other["pid"]).create_time() <= other["started"] + 1.0)
-    except psutil.NoSuchProcess:
-        return False
+    begun = start_time(int(other["pid"]))
+    return begun is not None and begun == other.get("ticks", begun)
 
 
 def read_lease(directory: Path) -> dict[str, Any] | None:
@@ -144,4 +202,4 @@ def controller_lives(directory: Path) -> dict[str, Any] | None:
         return None
     if content["host"] == socket.gethostname():
         return content if _process_lives(content) else None
-    return content if time.time() - content["beat"] <= _SILENCE else None
+    return content if _is_fresh(content, time.time()) else None

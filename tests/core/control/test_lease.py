@@ -1,9 +1,11 @@
 """One controller per output directory."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -95,7 +97,9 @@ def test_on_another_host_the_heartbeat_decides(private) -> None:
         CheckpointError, match=r"host far\.example\.org, pid 17, started 60 s ago\); .*--take-over"
     ):
         Lease(private, clock=lambda: 1060.0)
-    lease = Lease(private, clock=lambda: 1141.0)
+    waited = []
+    lease = Lease(private, clock=lambda: 1141.0, pause=waited.append)
+    assert sum(waited) >= 20.0
     assert read_lease(private)["host"] == socket.gethostname()
     lease.release()
 
@@ -116,6 +120,49 @@ def test_who_was_declared_dead_and_is_not_ends_at_its_next_beat(private) -> None
     assert read_lease(private)["host"] == "far.example.org"
 
 
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_kills_no_controller_of_another_host_and_keeps_no_dead_one(private, jump) -> None:
+    elsewhere(private, beat=1050.0)
+    with pytest.raises(CheckpointError, match=r"far\.example\.org, pid 17"):
+        Lease(private, clock=lambda: 1060.0 + jump, pause=lambda _: elsewhere(private, beat=1060.0))
+    elsewhere(private, beat=1050.0)
+    Lease(private, clock=lambda: 1060.0 + jump, pause=lambda _: None).release()
+    assert read_lease(private) is None
+
+
+def test_a_clock_that_jumps_hides_no_controller_of_this_host(private, holder, monkeypatch) -> None:
+    first = holder("release")
+    for jump in (-86_400.0, 86_400.0):
+        moment = time.time() + jump
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        assert controller_lives(private)["pid"] == first.pid
+
+
+def test_who_wakes_after_his_successor_has_ended_ends_too(private) -> None:
+    lease = Lease(private)
+    (private / LEASE_FILE).unlink()  # as the successor leaves it
+    with pytest.raises(CheckpointError, match=r"has taken .* over from this one, and has ended since"):
+        lease.beat()
+    assert not (private / LEASE_FILE).exists()
+    lease.release()
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_directory_that_is_removed_or_moved_away_is_told_and_not_made_anew(private, how) -> None:
+    lease, out = Lease(private), private.parent
+    if how == "removed":
+        shutil.rmtree(out)
+    else:
+        out.rename(out.with_name("elsewhere"))
+    if how == "replaced":
+        private.mkdir(parents=True)
+        Lease(private).release()
+    with pytest.raises(CheckpointError, match=r"out was removed or moved away while it was used"):
+        lease.beat()
+    assert out.exists() == (how == "replaced")
+    lease.release()
+
+
 def test_beats_are_written_down(private) -> None:
     times = iter([100.0, 101.0, 130.0])
     lease = Lease(private, clock=lambda: next(times))
@@ -125,7 +172,7 @@ def test_beats_are_written_down(private) -> None:
 
 
 def test_a_process_that_only_has_the_number_of_a_dead_one_is_no_controller(private) -> None:
-    elsewhere(private, beat=0.0, host=socket.gethostname(), pid=1, started=1000.0)
+    elsewhere(private, beat=0.0, host=socket.gethostname(), pid=1, started=1000.0, ticks=-1)
     assert controller_lives(private) is None
 
 

@@ -120,7 +120,7 @@ def _cancel(store: CheckpointStore, resident: Path, make: MakeBackend, calibrati
             Reader(store.models, lambda sql, values=(): list(execute(sql, values))), calibration
         )
     by_backend: dict[str, list[Left]] = {}
-    for left in read_left(store.models, calibration):
+    for left in read_left(store.models, store.directory, calibration):
         by_backend.setdefault(left.backend, []).append(left)
     ended: list[Ended] = []
     kept: list[Kept] = []

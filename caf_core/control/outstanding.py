@@ -35,11 +35,12 @@ class Left:
     ids: tuple[str, ...]
 
 
-def read_left(models: Any, calibration: str | None = None) -> list[Left]:
+def read_left(models: Any, directory: Path, calibration: str | None = None) -> list[Left]:
     """The submissions that have tasks which have not ended, oldest first.
 
     Args:
         models: The tables of a checkpoint.
+        directory: The output directory.
         calibration: Only those of this one.
     """
     table = models.Intent
@@ -67,7 +68,7 @@ def read_left(models: Any, calibration: str | None = None) -> list[Left]:
         }
         if tasks:
             ids = tuple(json.loads(row.ids))
-            place = Path(row.directory)
+            place = directory / row.directory
             found.append(Left(row.token, row.job, job.calibration, job.backend, place, tasks, ids))
     return found
 
@@ -87,7 +88,7 @@ def count_left(models: Any, here: frozenset[str] | set[str]) -> dict[str, int]:
         here: The backends that execute on this machine, whose tasks end with the controller.
     """
     found: dict[str, int] = {}
-    for left in read_left(models):
+    for left in read_left(models, Path()):
         if left.backend not in here:
             found[left.backend] = found.get(left.backend, 0) + len(left.tasks)
     return found

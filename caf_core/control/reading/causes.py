@@ -168,7 +168,7 @@ def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
     found = []
     for job in latest.values():
         query = "SELECT task FROM task WHERE job = ? AND state = 'failed' ORDER BY task"
-        found += [task(job, index) for (index,) in store.rows(query, (job.key,))]
+        found += [task(store, job, index) for (index,) in store.rows(query, (job.key,))]
     bad = {
         f"{algorithm}/{ask.replace('/', '_')}": fingerprint
         for algorithm, ask, fingerprint in store.rows(
@@ -190,7 +190,7 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
     record: Mapping[str, Any] = {}
     begun = False
     if intent is not None:
-        place, tasks = Path(intent.directory), json.loads(intent.tasks)
+        place, tasks = store.place(intent.directory), json.loads(intent.tasks)
         asked = submission_resources(place, asked)
         record = _record(place, tasks, work.index)
         begun = work.index in tasks and (place / "claims" / str(tasks.index(work.index))).exists()

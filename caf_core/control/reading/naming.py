@@ -100,7 +100,7 @@ def find_work(store: Reader, calibration: str, name: str, iteration: int | None 
     check_calibration(store, calibration)
     everything = [work for work in executions(store, calibration) if iteration in (None, work.iteration)]
     jobs = [job for job in _jobs(store, calibration) if iteration in (None, job.iteration)]
-    found = _task(jobs, name)
+    found = _task(store, jobs, name)
     if found is None:
         exact = [work for work in everything if work.name == name]
         loose = {work.name: work for work in everything if _means(work.name, name)}
@@ -110,11 +110,11 @@ def find_work(store: Reader, calibration: str, name: str, iteration: int | None 
             )
         found = next(reversed(exact or list(loose.values())), None)
     if found is None:
-        raise ConfigurationError(_unknown(calibration, name, jobs, everything))
+        raise ConfigurationError(_unknown(store, calibration, name, jobs, everything))
     return found
 
 
-def task(job: Any, index: int) -> Work:
+def task(store: Reader, job: Any, index: int) -> Work:
     """A task of a stored job."""
     return Work(
         f"{job.name}/{index}",
@@ -122,7 +122,7 @@ def task(job: Any, index: int) -> Work:
         job.iteration,
         job.key,
         index,
-        Path(job.directory),
+        store.place(job.directory),
         job.backend,
         False,
     )
@@ -139,7 +139,7 @@ def executions(store: Reader, calibration: str) -> list[Work]:
             row.iteration,
             row.key,
             0,
-            Path(row.directory),
+            store.place(row.directory),
             row.backend,
             True,
         )
@@ -165,7 +165,7 @@ def _jobs(store: Reader, calibration: str) -> list[Any]:
     return list(rows.order_by(table.iteration, table.created))
 
 
-def _task(jobs: Iterable[Any], name: str) -> Work | None:
+def _task(store: Reader, jobs: Iterable[Any], name: str) -> Work | None:
     collection, _, number = name.rpartition("/")
     if not number.isdecimal():
         return None
@@ -174,15 +174,15 @@ def _task(jobs: Iterable[Any], name: str) -> Work | None:
     if not collection and len(names) == 1:
         collection = names.pop()
     for job in reversed(jobs):
-        if job.name == collection and int(number) < _size(job):
-            return task(job, int(number))
+        if job.name == collection and int(number) < _size(store, job):
+            return task(store, job, int(number))
     return None
 
 
-def _size(job: Any) -> int:
+def _size(store: Reader, job: Any) -> int:
     """How many tasks a job has, halves of split ones included."""
-    index = Path(job.directory) / "tasks.idx"
-    files = read_job(Path(job.directory))
+    directory = store.place(job.directory)
+    index, files = directory / "tasks.idx", read_job(directory)
     return max(files.size if files else 0, index.stat().st_size // 21 if index.exists() else 0)
 
 
@@ -197,8 +197,8 @@ def _means(full: str, name: str) -> bool:
     )
 
 
-def _unknown(calibration: str, name: str, jobs: list[Any], everything: list[Work]) -> str:
-    sizes: Mapping[str, int] = {job.name: _size(job) for job in jobs}
+def _unknown(store: Reader, calibration: str, name: str, jobs: list[Any], everything: list[Work]) -> str:
+    sizes: Mapping[str, int] = {job.name: _size(store, job) for job in jobs}
     tasks = [f"{collection}/0 to {collection}/{size - 1}" for collection, size in sizes.items() if size]
     names = list(dict.fromkeys(work.name for work in everything))
     close = get_close_matches(name, names, n=3) or names[:3]

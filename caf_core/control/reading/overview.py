@@ -113,6 +113,10 @@ class Reader:
     rows: Callable[..., list[tuple[Any, ...]]]
     directory: Path = Path()
 
+    def place(self, path: str) -> Path:
+        """What the checkpoint says relative to the output directory, as an absolute path."""
+        return self.directory.absolute() / path
+
 
 @contextmanager
 def reading(directory: Path) -> Iterator[Reader]:
@@ -208,7 +212,7 @@ def _tasks(store: Reader, jobs: list[Any]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for job in latest.values():
         known = dict(store.rows(_STATES, (job.key,)))
-        files = read_job(Path(job.directory))
+        files = read_job(store.place(job.directory))
         # Tasks that wait have no row yet; results of an earlier job that are used again have none here.
         known["init"] = known.get("init", 0) + max(0, (files.size if files else 0) - sum(known.values()))
         layout = json.loads(job.layout) if job.layout else None

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from operator import attrgetter
-from pathlib import Path
 
 from caf_core.control.store.models import FACTS
 from caf_core.control.store.store import CheckpointStore
@@ -40,7 +39,7 @@ class StoreLedger:
                 token=intent.token,
                 job=intent.job,
                 backend=intent.backend,
-                directory=str(intent.directory),
+                directory=self._store.relative(intent.directory),
                 tasks=json.dumps(intent.tasks),
                 attempts=json.dumps(intent.attempts),
                 memory_mb=intent.memory_mb,
@@ -83,7 +82,7 @@ class StoreLedger:
                 token=row.token,
                 job=row.job,
                 backend=row.backend,
-                directory=Path(row.directory),
+                directory=self._store.directory / row.directory,
                 tasks=tuple(json.loads(row.tasks)),
                 attempts=tuple(json.loads(row.attempts)),
                 memory_mb=row.memory_mb,

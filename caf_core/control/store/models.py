@@ -6,8 +6,6 @@ from typing import Any
 
 import peewee
 
-SCHEMA_VERSION = 1
-
 
 def make_models(database: peewee.Database) -> SimpleNamespace:
     """The models, bound to a database."""

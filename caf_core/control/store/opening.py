@@ -10,7 +10,8 @@ from urllib.parse import quote
 import peewee
 
 from caf_core.control.store import FILE_NAME
-from caf_core.control.store.models import SCHEMA_VERSION, make_models
+from caf_core.control.store.migrations import SCHEMA_VERSION, migrate
+from caf_core.control.store.models import make_models
 from caf_core.errors import CheckpointError
 
 DATABASE_ERRORS = (peewee.DatabaseError, sqlite3.DatabaseError)
@@ -37,7 +38,7 @@ def filesystem_type(path: Path) -> str:
 
 
 def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
-    """Open or make the checkpoint of an output directory.
+    """Open or make the checkpoint of an output directory; one of an older caf is migrated.
 
     Raises:
         CheckpointError: If the file is no checkpoint, is damaged, or was written by a newer caf.
@@ -52,7 +53,7 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         models = make_models(database)
         existing = database.table_exists("setting")
         if existing:
-            _check_version(models, path)
+            version = _version(models, path)
             _check_pages(database, path)
         elif database.get_tables():
             raise CheckpointError(
@@ -65,6 +66,9 @@ def open_for_writing(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
             with database.atomic():
                 database.create_tables(models.all)
                 models.Setting.create(key="schema", value=str(SCHEMA_VERSION))
+        elif version < SCHEMA_VERSION:
+            with database.atomic("IMMEDIATE"):
+                migrate(database.execute_sql, version)
         return database, models
     except CheckpointError:
         database.close()
@@ -104,14 +108,26 @@ def open_for_reading(directory: Path) -> tuple[peewee.SqliteDatabase, SimpleName
         models = make_models(database)
         if not database.table_exists("setting"):
             raise CheckpointError(f"{path} is no checkpoint of caf.")
-        _check_version(models, path)
-        return database, models
+        version = _version(models, path)
+        return (database, models) if version == SCHEMA_VERSION else _migrated_copy(database, version)
     except CheckpointError:
         database.close()
         raise
     except DATABASE_ERRORS as error:
         database.close()
         raise unusable(path, error) from error
+
+
+def _migrated_copy(
+    database: peewee.SqliteDatabase, version: int
+) -> tuple[peewee.SqliteDatabase, SimpleNamespace]:
+    """A copy of an older checkpoint in memory, migrated; the file is closed, and stays as it is."""
+    copy = peewee.SqliteDatabase(":memory:")
+    copy.connect()
+    database.connection().backup(copy.connection())
+    database.close()
+    migrate(copy.execute_sql, version)
+    return copy, make_models(copy)
 
 
 def _check_directory(directory: Path) -> None:
@@ -139,7 +155,12 @@ def _check_pages(database: peewee.SqliteDatabase, path: Path) -> None:
         raise unusable(path, ValueError(problem.splitlines()[-1]))
 
 
-def _check_version(models: Any, path: Path) -> None:
+def _version(models: Any, path: Path) -> int:
+    """The schema of a checkpoint.
+
+    Raises:
+        CheckpointError: If this caf does not know it.
+    """
     row = models.Setting.get_or_none(models.Setting.key == "schema")
     try:
         version = int(row.value) if row is not None else 0
@@ -150,10 +171,11 @@ def _check_version(models: Any, path: Path) -> None:
             f"{path} was written by a newer caf (schema {version}, this caf knows {SCHEMA_VERSION}); "
             f"upgrade caf-core, or choose another output directory."
         )
-    if version < SCHEMA_VERSION:
+    if version < 1:
         raise CheckpointError(
-            f"{path} has schema {version}, which this caf cannot read; choose another output directory."
+            f"{path} has schema {version}, which no caf has written; choose another output directory."
         )
+    return version
 
 
 def unusable(path: Path, error: Exception) -> CheckpointError:

@@ -92,6 +92,7 @@ class CheckpointStore:
     """
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.directory = directory.absolute()
         self.path = directory / FILE_NAME
         self._clock = clock
         self.database, self.models = open_for_writing(directory)
@@ -119,6 +120,11 @@ class CheckpointStore:
                 f"permissions and start again: "
                 "what was done before is kept."
             ) from error
+
+    def relative(self, path: str | Path) -> str:
+        """How the checkpoint writes a path: relative to the output directory, which may be moved."""
+        path = Path(path).absolute()
+        return str(path.relative_to(self.directory) if path.is_relative_to(self.directory) else path)
 
     def begin_process(self, host: str, pid: int, version: str) -> int:
         """Write down that a controller started; returns its number."""
@@ -196,9 +202,9 @@ class CheckpointStore:
                 kind=job.kind,
                 name=job.name,
                 backend=backend,
-                directory=str(job.directory),
+                directory=self.relative(job.directory),
                 fingerprint=job.fingerprint,
-                layout=json.dumps(job.layout),
+                layout=json.dumps(_each_place(job.layout, self.relative)),
                 created=self._clock(),
             ).execute()
 
@@ -215,9 +221,9 @@ class CheckpointStore:
                 row.iteration,
                 row.kind,
                 row.name,
-                Path(row.directory),
+                self.directory / row.directory,
                 row.fingerprint,
-                json.loads(row.layout),
+                _each_place(json.loads(row.layout), lambda place: str(self.directory / place)),
             )
             for row in rows.order_by(table.created)
         ]
@@ -236,7 +242,7 @@ class CheckpointStore:
                 result=execution.result,
                 message=execution.message,
                 answer=json.dumps(execution.answer),
-                directory=str(execution.directory),
+                directory=self.relative(execution.directory),
                 time=self._clock(),
             ).execute()
 
@@ -258,7 +264,7 @@ class CheckpointStore:
                 result=row.result,
                 message=row.message,
                 answer=json.loads(row.answer),
-                directory=Path(row.directory),
+                directory=self.directory / row.directory,
                 iteration=row.iteration,
             )
             for row in rows
@@ -369,3 +375,8 @@ class CheckpointStore:
             for table in (models.Task, models.Attempt, models.Intent):
                 table.delete().where(table.job == key).execute()
             models.Job.delete().where(models.Job.key == key).execute()
+
+
+def _each_place(layout: Any, write: Callable[[str], str]) -> Any:
+    """A job's layout with the directories of its rows written in another way."""
+    return layout and [row and [write(row[0]), *row[1:]] for row in layout]

@@ -15,7 +15,7 @@ from caf_core.calibration.plans import Commit
 from caf_core.calibration.states import State
 from caf_core.control.store import FILE_NAME, opening
 from caf_core.control.store.arguments import keep_arguments, kept_arguments
-from caf_core.control.store.models import SCHEMA_VERSION
+from caf_core.control.store.migrations import SCHEMA_VERSION
 from caf_core.control.store.opening import filesystem_type, open_for_reading
 from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredExecution, StoredJob
 from caf_core.errors import CheckpointError
@@ -185,7 +185,7 @@ def set_schema(path: Path, value: str) -> None:
     ("value", "words"),
     [
         (str(SCHEMA_VERSION + 1), "newer caf .*upgrade caf-core, or choose another output directory"),
-        ("0", "schema 0, which this caf cannot read"),
+        ("0", "schema 0, which no caf has written"),
         ("one", "is damaged"),
     ],
 )

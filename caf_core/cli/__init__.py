@@ -11,10 +11,11 @@ def main() -> int:
     Returns:
         The exit code (see ``caf_core.cli.exits``).
     """
-    from caf_core.cli.app import execute
+    from caf_core.cli.app import execute, prepare_streams
     from caf_core.cli.exits import Exit
 
     code: int = Exit.INTERRUPTED
+    prepare_streams()
     try:
         code = execute()
     except KeyboardInterrupt:  # one more, while the first was answered

@@ -8,7 +8,9 @@ cheap to import, so this stays within what ``caf --help`` may cost.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from typing import Any, TextIO, cast
 
 import click
 
@@ -33,6 +35,25 @@ COMMANDS = {
 """Command -> its line in ``caf --help``; ``x`` is ``command`` in the module ``caf_core.cli.x``."""
 
 _MODULES = {"plugins": "plugin_list"}
+
+
+class _Messages:
+    """A stream for messages: where none can be written (a full disk, a dead terminal), the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Commands(click.Group):
@@ -145,6 +166,24 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("stopped.", Exit.INTERRUPTED)
     return int(code or 0)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams of this process fit to be used, whatever the caller did to them.
+
+    Where one is closed, the null device is opened, so that no other file gets its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(null := os.open(os.devnull, os.O_RDWR), number)
+            if null > number:
+                os.close(null)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    sys.stderr = cast(TextIO, _Messages(sys.stderr))
 
 
 def _complain(error: Exception, settings: Settings) -> int:

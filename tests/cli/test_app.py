@@ -117,6 +117,18 @@ def test_a_reader_that_stops_reading_is_no_error(good):
     assert process.wait() == 1
 
 
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "words", [["status", "-p", "OUT"], ["submit", "-n", "1", "-o", "JOB", "--", "touch", "DONE"]]
+)
+def test_closed_streams_and_messages_that_cannot_be_written_stop_no_work(good, tmp_path, redirection, words):
+    places = {"OUT": str(good[0]), "JOB": str(tmp_path / "job"), "DONE": str(tmp_path / "done")}
+    command = [sys.executable, "-m", "caf_core.cli", *(places.get(word, word) for word in words)]
+    done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command], capture_output=True)
+    assert (done.returncode, done.stderr.count(b"caf: ")) == (0, 0)
+    assert (tmp_path / "done").exists() == ("DONE" in words)
+
+
 def test_plugins_as_table_and_json(caf):
     called = caf("plugins")
     assert called.code == 0

@@ -17,6 +17,7 @@ from caf_core.control.session import make_private
 from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.opening import told_errors
 from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Backend
@@ -104,7 +105,7 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
     """
     private = make_private(wish.directory)
     inbox: Inbox[object] = Inbox()
-    with ExitStack() as stack:
+    with told_errors(wish.directory), ExitStack() as stack:
         lease = Lease(private, take_over=take_over)
         stack.callback(lease.release)
         store = CheckpointStore(wish.directory)

@@ -20,7 +20,7 @@ from caf_core.control.reading.overview import PRIVATE, Reader
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.arguments import kept_arguments
 from caf_core.control.store.ledger import StoreLedger
-from caf_core.control.store.opening import no_checkpoint
+from caf_core.control.store.opening import no_checkpoint, told_errors
 from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import BackendError, CafError, CheckpointError, UnknownPluginError
 from caf_core.jobs.backend import Backend
@@ -106,7 +106,8 @@ def cancel(
     try:
         store = CheckpointStore(directory)
         try:
-            return _cancel(store, private / "resident", make, calibration)
+            with told_errors(directory):
+                return _cancel(store, private / "resident", make, calibration)
         finally:
             store.close()
     finally:

@@ -21,6 +21,7 @@ from caf_core.control.session import Setup, Wish
 from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.opening import told_errors
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.local import ResidentBackend
@@ -34,7 +35,7 @@ def drive(setup: Setup) -> Report:
     Raises:
         CafError: If the checkpoint cannot be used or written.
     """
-    with closing(CheckpointStore(setup.wish.output_dir)) as store:
+    with told_errors(setup.wish.output_dir), closing(CheckpointStore(setup.wish.output_dir)) as store:
         return _drive(setup, store)
 
 

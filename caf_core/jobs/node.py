@@ -190,12 +190,27 @@ def _carry_out(
         record["failure"] = "bad_output" if record["message"] else None
 
 
-def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, Any]) -> tuple[str, str]:
-    how = f"exit code {ended.exit_code}"
-    if ended.signal is not None:
-        from signal import Signals
+def _how(ended: warden.Ended) -> str:
+    """How a task ended; a shell tells a signal that ended its command as 128 and the signal."""
+    how = f"killed by signal {ended.signal}" if ended.signal else f"exit code {ended.exit_code}"
+    number = ended.signal or (ended.exit_code or 0) - 128
+    if number <= 0:
+        return how
+    from signal import Signals
 
-        how = f"killed by signal {ended.signal} ({Signals(ended.signal).name})"
+    try:
+        name = Signals(number).name
+    except ValueError:
+        return how
+    meanings = {
+        "SIGXFSZ": ": a file reached the limit of its size",
+        "SIGXCPU": ": the limit of processor time",
+    }
+    return f"{how} ({name}{meanings.get(name, '')})"
+
+
+def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, Any]) -> tuple[str, str]:
+    how = _how(ended)
     if ended.ended_by == "cancelled":
         return "cancelled", "cancelled"
     if ended.ended_by == "orphaned":

@@ -7,7 +7,7 @@ from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control.lease import Lease
 from caf_core.control.reading.overview import PRIVATE
 from caf_core.control.store import FILE_NAME
-from caf_core.control.store.opening import no_checkpoint
+from caf_core.control.store.opening import no_checkpoint, told_errors
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import ConfigurationError
 
@@ -42,7 +42,8 @@ def overrule(
     try:
         store = CheckpointStore(directory)
         try:
-            return _change(store, directory, calibration, column, value)
+            with told_errors(directory):
+                return _change(store, directory, calibration, column, value)
         finally:
             store.close()
     finally:

@@ -9,8 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.control.lease import controller_lives
-from caf_core.control.store import FILE_NAME
-from caf_core.control.store.opening import DATABASE_ERRORS, open_for_reading, unusable
+from caf_core.control.store.opening import open_for_reading, told_errors
 from caf_core.jobs.files import read_job
 
 PRIVATE = ".caf"
@@ -128,9 +127,8 @@ def reading(directory: Path) -> Iterator[Reader]:
     database, models = open_for_reading(directory)
     try:
         execute: Any = database.execute_sql  # peewee is untyped
-        yield Reader(models, lambda sql, values=(): list(execute(sql, values)), directory)
-    except DATABASE_ERRORS as error:
-        raise unusable(directory / FILE_NAME, error) from error
+        with told_errors(directory):
+            yield Reader(models, lambda sql, values=(): list(execute(sql, values)), directory)
     finally:
         database.close()
 

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,20 +180,56 @@ def _version(models: Any, path: Path) -> int:
     return version
 
 
+@contextmanager
+def told_errors(directory: Path) -> Iterator[None]:
+    """Tell errors of the checkpoint of an output directory by their cause.
+
+    Raises:
+        CheckpointError: If the database fails.
+    """
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise unusable(directory / FILE_NAME, error) from error
+
+
 def unusable(path: Path, error: Exception) -> CheckpointError:
-    """What an error of the database means for the user of a checkpoint."""
-    text = str(error)
-    if "readonly" in text or "unable to open" in text:
-        return CheckpointError(
-            f"the checkpoint {path} cannot be written ({text}); make its directory writable, or choose "
-            f"another output directory."
-        )
-    if "full" in text:
-        return CheckpointError(
-            f"the checkpoint {path} cannot be written ({text}); free some space and start again: nothing "
-            f"is lost."
-        )
-    return CheckpointError(
-        f"the checkpoint {path} is damaged ({text}); restore it from a backup, or move it away to start "
-        f"afresh: payloads already written stay."
-    )
+    """What an error of the database means for the user of a checkpoint.
+
+    SQLite's own code decides, not the words of the last exception: after a write that failed, taking the
+    transaction back fails as well, and hides why.
+    """
+    cause = _first_cause(error)
+    text = " ".join(str(cause).split())
+    damage = sqlite3.SQLITE_CORRUPT  # what was found by us, and not by SQLite
+    match getattr(cause, "sqlite_errorcode", damage if isinstance(cause, ValueError) else 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            what, remedy = "cannot be written", "free some space, and start again: nothing is lost"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            what = "is locked by another process"
+            remedy = "wait for it, or end it (a program that looks into the file, a backup), and start again"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            what = "cannot be opened or written"
+            remedy = "make it and its directory writable, or choose another output directory"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_MISMATCH:
+            what = "is damaged"
+            remedy = (
+                "restore it from a backup, or move it away to start afresh: payloads already written stay"
+            )
+        case _:
+            what = "cannot be used"
+            remedy = (
+                "look at its disk or file server (space, quota, limit of the size of files), and start again"
+            )
+    return CheckpointError(f"the checkpoint {path} {what} ({text}); {remedy}.")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error of SQLite that came first; the error itself if there is none."""
+    found = error
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, sqlite3.Error) and getattr(seen, "sqlite_errorcode", None) is not None:
+            found = seen
+        seen = seen.__cause__ or seen.__context__
+    return found

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,7 +17,7 @@ from caf_core.calibration.states import State
 from caf_core.control.store import FILE_NAME, opening
 from caf_core.control.store.arguments import keep_arguments, kept_arguments
 from caf_core.control.store.migrations import SCHEMA_VERSION
-from caf_core.control.store.opening import filesystem_type, open_for_reading
+from caf_core.control.store.opening import filesystem_type, open_for_reading, told_errors
 from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredExecution, StoredJob
 from caf_core.errors import CheckpointError
 from caf_core.iov import ExpRun, IoV
@@ -333,4 +334,32 @@ def test_what_was_chosen_for_a_backend_is_kept_as_far_as_it_is_plain(tmp_path):
     assert kept_arguments(store, "slurm-2") == {}
     keep_arguments(store, "slurm", {})
     assert kept_arguments(store, "slurm") == {}
+    store.close()
+
+
+def test_a_file_that_somebody_else_has_locked_is_not_called_damaged(tmp_path) -> None:
+    CheckpointStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with (
+            pytest.raises(CheckpointError, match=r"is locked by another process .*wait for it"),
+            told_errors(tmp_path),
+            closing(sqlite3.connect(tmp_path / FILE_NAME, timeout=0)) as ours,
+        ):
+            ours.execute("UPDATE setting SET value = value")
+
+
+def test_a_disk_that_is_full_is_told_though_taking_back_fails_too(tmp_path) -> None:
+    """SQLite ends the transaction by itself then, and the error of the rollback would hide the first one."""
+    store = CheckpointStore(tmp_path)
+    pages = store.database.execute_sql("PRAGMA page_count").fetchone()[0]
+    store.database.execute_sql(f"PRAGMA max_page_count={pages}")
+    with (
+        pytest.raises(
+            CheckpointError, match=r"cannot be written \(database or disk is full\); free some space"
+        ),
+        told_errors(tmp_path),
+        store.database.atomic(),
+    ):
+        store.models.Setting.create(key="large", value="x" * 1_000_000)
     store.close()

@@ -4,6 +4,7 @@ The public names are imported when they are first used (PEP 562), so ``import ca
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 TYPE_CHECKING = False  # the real one would import typing, which takes longer than everything else here
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def __getattr__(name: str) -> "Any":
         from importlib.metadata import version
 
         value = version("caf-core")
+    elif not name.startswith("_") and find_spec(f"caf_core.{name}"):
+        return import_module(f"caf_core.{name}")
     else:
         raise AttributeError(f"module 'caf_core' has no attribute {name!r}")
     globals()[name] = value

@@ -13,6 +13,7 @@ from caf_core.conditions.chain import Chain
 from caf_core.conditions.payload import Payload
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
+from caf_core.text import storable
 
 __all__ = ["Algorithm", "AlgorithmContext", "AnyAlgorithm", "Metric", "Outcome", "Result"]
 
@@ -21,6 +22,10 @@ def _payloads(value: Mapping[str, Any] | Sequence[Payload]) -> tuple[Payload, ..
     if isinstance(value, Mapping):
         return tuple(Payload(name, content) for name, content in value.items())
     return tuple(value)
+
+
+def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {storable(name): metric for name, metric in metrics.items()}
 
 
 @frozen
@@ -38,8 +43,8 @@ class Outcome:
 
     result: Result = field(converter=Result)
     payloads: tuple[Payload, ...] = field(default=(), converter=_payloads)
-    metrics: Mapping[str, Metric] = field(factory=dict)
-    message: str = ""
+    metrics: Mapping[str, Metric] = field(factory=dict, converter=_named)
+    message: str = field(default="", converter=storable)
 
 
 @frozen

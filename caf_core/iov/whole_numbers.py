@@ -5,17 +5,25 @@ from typing import SupportsIndex
 
 from caf_core.errors import InvalidIoVError
 
+LARGEST = 2**63 - 2
+"""The largest experiment and run: files and databases store 64 bits, and the run after it must be one too."""
+
 
 def whole(value: SupportsIndex) -> int:
     """An ``int`` from anything that is a whole number, numpy's included.
 
     Raises:
-        InvalidIoVError: If it is not one; ``1.0`` and ``"1"`` are not.
+        InvalidIoVError: If it is not one (``1.0`` and ``"1"`` are not), or too large to be stored.
     """
     try:
-        return index(value)
+        number = index(value)
     except TypeError as error:
         raise InvalidIoVError(f"{value!r} is not a whole number; experiments and runs are.") from error
+    if abs(number) > LARGEST:
+        raise InvalidIoVError(
+            f"{number} is too large for an experiment or a run; at most {LARGEST} is stored."
+        )
+    return number
 
 
 def split_numbers(text: str, count: int, form: str) -> list[int]:

@@ -4,20 +4,17 @@ import json
 import os
 import selectors
 import socket
-import struct
 import time
 from collections.abc import Callable
 
 from caf_core.processes.agenda import Call
-from caf_core.processes.protocol import Frames, frame
+from caf_core.processes.protocol import Frames, frame, peer_user
 
 BATCH_SECONDS = 0.02
 """Endings are told at once, in batches at least this far apart; other news may wait this long [s]."""
 
 MAX_BACKLOG = 1 << 26
 """A listener that leaves this many bytes unread is shown out; it may come back and ask for the states."""
-
-_CREDENTIALS = struct.Struct("3i")
 
 
 class Visitor:
@@ -120,8 +117,7 @@ class Door:
                 connection, _ = listener.accept()
             except BlockingIOError:
                 return
-            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            if _CREDENTIALS.unpack(raw)[1] != os.getuid():
+            if peer_user(connection) != os.getuid():
                 connection.close()
                 continue
             connection.setblocking(False)

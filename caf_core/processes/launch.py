@@ -1,6 +1,6 @@
 """Finding the resident process of a directory, or starting one."""
 
-# ruff: noqa: PTH101, PTH118
+# ruff: noqa: PTH101, PTH118, PTH119, PTH120
 # The paths go to calls of the operating system, which take text.
 
 import os
@@ -8,13 +8,16 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EPERM
 from pathlib import Path
 
 from attrs import frozen
 
 from caf_core.processes import registration
 from caf_core.processes.calls import ResidentError
-from caf_core.processes.protocol import Channel
+from caf_core.processes.protocol import Channel, peer_user
 
 _PROGRAM = str(Path(__file__).with_name("__main__.py"))
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -41,15 +44,28 @@ def connect(door: str) -> Channel:
     """A connection to the resident process behind a socket.
 
     Raises:
-        OSError: If nobody listens there.
+        OSError: If nobody listens there, or another user does.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(door)
+        with _address(door) as address:
+            connection.connect(address)
+        if (user := peer_user(connection)) != os.getuid():
+            raise PermissionError(EPERM, f"it belongs to another user ({user})", door)
     except OSError:
         connection.close()
         raise
     return Channel(connection)
+
+
+@contextmanager
+def _address(door: str) -> Iterator[str]:
+    """A short name of a socket: its path may be longer than the 107 bytes that the kernel takes."""
+    folder = os.open(os.path.dirname(door), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(door)}"
+    finally:
+        os.close(folder)
 
 
 def find(directory: str, *, take_over: bool = False) -> Found | None:
@@ -96,7 +112,8 @@ def launch(directory: str, slots: int, idle_timeout: float) -> Found:
     log = os.open(os.path.join(directory, "resident.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(door)
+            with _address(door) as address:
+                listener.bind(address)
             os.chmod(door, 0o600)
             listener.listen(64)
             # Without -I and -E: what PYTHONPATH says holds for the tasks' Python too.

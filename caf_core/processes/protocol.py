@@ -11,11 +11,19 @@ import struct
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 18
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group of the other end of a Unix socket, as the kernel gives them."""
 
 
 def dumps(value: object) -> bytes:
     """A value as compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def peer_user(connection: socket.socket) -> int:
+    """The id of the user at the other end of a Unix socket."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[1])
 
 
 def frame(body: bytes) -> bytes:

@@ -35,6 +35,17 @@ def test_again_executes_only_what_failed(job, tmp_path, run_caf):
     assert counts == {"count.0": 1, "count.1": 1, "count.2": 2, "count.3": 1}
 
 
+def test_a_folder_for_temporary_files_with_a_long_name_holds_a_socket_too(
+    job, tmp_path, run_caf, monkeypatch
+):
+    """The kernel takes 107 bytes of a socket's path."""
+    folder = tmp_path / ("x" * 100) / ("y" * 100)
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    done = run_caf("submit", "-o", job, "-n", 2, "--", "true")
+    assert done.returncode == 0, done.stderr
+
+
 def test_another_job_in_the_same_place_is_refused(job, run_caf):
     assert run_caf("submit", "-o", job, "--", "true").returncode == 0
     done = run_caf("submit", "-o", job, "--", "false")

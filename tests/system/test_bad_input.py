@@ -280,6 +280,19 @@ def test_hostile_file_names_reach_python_collectors_as_they_are(desk) -> None:
     assert len((desk.folder / "collected").read_text()) == len(HOSTILE) + 1
 
 
+def test_words_that_are_no_text_are_kept_escaped(desk) -> None:
+    r"""A message, a metric's name and an exception with ``\udcff`` in it, as names of files have."""
+    metric = r"'no-text-\udcff': Metric(0.0, 1.0)"
+    desk.completes(
+        fit="from caf_core import Metric; "
+        rf"return Outcome('ok', {{'x': 1}}, {{{metric}}}, 'made of no-text-\udcff')",
+    )
+    assert "made of no-text-\\\\udcff" in desk.call("payloads", "-p", desk.out, "--json").out
+    desk.refused(1, "made of no-text-", fit=r"raise ValueError('made of no-text-\udcff')")
+    assert desk.call("status", "-p", desk.out).code == 0
+    desk.completes()
+
+
 def test_hostile_names_reach_commands_as_they_are(desk) -> None:
     for name in HOSTILE:
         (desk.folder / "in" / name).write_text("1")

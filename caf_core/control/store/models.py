@@ -6,6 +6,16 @@ from typing import Any
 
 import peewee
 
+from caf_core.text import storable
+
+
+class Text(peewee.TextField):
+    """A text; what SQLite cannot store of one (file names that are no UTF-8) is escaped."""
+
+    def db_value(self, value: Any) -> Any:
+        """See peewee."""
+        return None if value is None else storable(super().db_value(value))
+
 
 def make_models(database: peewee.Database) -> SimpleNamespace:
     """The models, bound to a database."""
@@ -26,8 +36,8 @@ def _options(connection: peewee.Database, name: str, **more: Any) -> type:
 
 def _meta(base: Any, db: peewee.Database) -> Any:
     class Setting(base):
-        key = peewee.TextField(primary_key=True)
-        value = peewee.TextField()
+        key = Text(primary_key=True)
+        value = Text()
         Meta = _options(db, "setting")
 
     return Setting
@@ -35,12 +45,12 @@ def _meta(base: Any, db: peewee.Database) -> Any:
 
 def _process(base: Any, db: peewee.Database) -> Any:
     class Process(base):
-        host = peewee.TextField()
+        host = Text()
         pid = peewee.IntegerField()
-        version = peewee.TextField()
+        version = Text()
         started = peewee.DoubleField()
         ended = peewee.DoubleField(null=True)
-        how = peewee.TextField(default="")
+        how = Text(default="")
         Meta = _options(db, "process")
 
     return Process
@@ -48,17 +58,17 @@ def _process(base: Any, db: peewee.Database) -> Any:
 
 def _calibration(base: Any, db: peewee.Database) -> Any:
     class Calibration(base):
-        name = peewee.TextField(primary_key=True)
+        name = Text(primary_key=True)
         position = peewee.IntegerField()
-        state = peewee.TextField()
-        checkpoint = peewee.TextField()
+        state = Text()
+        checkpoint = Text()
         iteration = peewee.IntegerField(default=0)
         max_iterations = peewee.IntegerField(default=0)
-        depends_on = peewee.TextField(default="[]")
-        collect_fingerprint = peewee.TextField(default="")
-        algorithm_fingerprint = peewee.TextField(default="")
-        convergence = peewee.TextField(default="")
-        reason = peewee.TextField(default="")
+        depends_on = Text(default="[]")
+        collect_fingerprint = Text(default="")
+        algorithm_fingerprint = Text(default="")
+        convergence = Text(default="")
+        reason = Text(default="")
         Meta = _options(db, "calibration")
 
     return Calibration
@@ -66,12 +76,12 @@ def _calibration(base: Any, db: peewee.Database) -> Any:
 
 def _iteration(base: Any, db: peewee.Database) -> Any:
     class Iteration(base):
-        calibration = peewee.TextField()
+        calibration = Text()
         number = peewee.IntegerField()
-        result = peewee.TextField(default="")
-        convergence = peewee.TextField(default="")
-        missing = peewee.TextField(default="[]")
-        commits = peewee.TextField(default="{}")
+        result = Text(default="")
+        convergence = Text(default="")
+        missing = Text(default="[]")
+        commits = Text(default="{}")
         ended = peewee.DoubleField(null=True)
         Meta = _options(db, "iteration", primary_key=peewee.CompositeKey("calibration", "number"))
 
@@ -80,12 +90,12 @@ def _iteration(base: Any, db: peewee.Database) -> Any:
 
 def _transition(base: Any, db: peewee.Database) -> Any:
     class Transition(base):
-        calibration = peewee.TextField(index=True)
+        calibration = Text(index=True)
         iteration = peewee.IntegerField()
-        old = peewee.TextField()
-        new = peewee.TextField()
+        old = Text()
+        new = Text()
         time = peewee.DoubleField()
-        reason = peewee.TextField(default="")
+        reason = Text(default="")
         Meta = _options(db, "transition")
 
     return Transition
@@ -93,15 +103,15 @@ def _transition(base: Any, db: peewee.Database) -> Any:
 
 def _job(base: Any, db: peewee.Database) -> Any:
     class Job(base):
-        key = peewee.TextField(primary_key=True)
-        calibration = peewee.TextField(index=True)
+        key = Text(primary_key=True)
+        calibration = Text(index=True)
         iteration = peewee.IntegerField()
-        kind = peewee.TextField()
-        name = peewee.TextField()
-        backend = peewee.TextField()
-        directory = peewee.TextField()
-        fingerprint = peewee.TextField()
-        layout = peewee.TextField(default="")
+        kind = Text()
+        name = Text()
+        backend = Text()
+        directory = Text()
+        fingerprint = Text()
+        layout = Text(default="")
         created = peewee.DoubleField()
         Meta = _options(db, "job")
 
@@ -110,15 +120,15 @@ def _job(base: Any, db: peewee.Database) -> Any:
 
 def _intent(base: Any, db: peewee.Database) -> Any:
     class Intent(base):
-        token = peewee.TextField(primary_key=True)
-        job = peewee.TextField(index=True)
-        backend = peewee.TextField()
-        directory = peewee.TextField()
-        tasks = peewee.TextField()
-        attempts = peewee.TextField()
+        token = Text(primary_key=True)
+        job = Text(index=True)
+        backend = Text()
+        directory = Text()
+        tasks = Text()
+        attempts = Text()
         memory_mb = peewee.IntegerField(null=True)
-        state = peewee.TextField()
-        ids = peewee.TextField(default="[]")
+        state = Text()
+        ids = Text(default="[]")
         time = peewee.DoubleField()
         Meta = _options(db, "intent")
 
@@ -143,28 +153,28 @@ FACTS = (
 
 def _facts() -> dict[str, Any]:
     return {
-        "state": peewee.TextField(),
+        "state": Text(),
         "attempt": peewee.IntegerField(),
-        "token": peewee.TextField(),
-        "scheduler_id": peewee.TextField(),
-        "failure": peewee.TextField(null=True),
+        "token": Text(),
+        "scheduler_id": Text(),
+        "failure": Text(null=True),
         "exit_code": peewee.IntegerField(null=True),
-        "host": peewee.TextField(),
+        "host": Text(),
         "peak_memory_mb": peewee.DoubleField(null=True),
         "started": peewee.DoubleField(null=True),
         "ended": peewee.DoubleField(null=True),
-        "reason": peewee.TextField(),
+        "reason": Text(),
     }
 
 
 def _task(base: Any, db: peewee.Database) -> Any:
-    body = {"job": peewee.TextField(), "task": peewee.IntegerField(), **_facts()}
+    body = {"job": Text(), "task": peewee.IntegerField(), **_facts()}
     body["Meta"] = _options(db, "task", primary_key=peewee.CompositeKey("job", "task"), without_rowid=True)
     return type("Task", (base,), body)
 
 
 def _attempt(base: Any, db: peewee.Database) -> Any:
-    body = {"job": peewee.TextField(), "task": peewee.IntegerField(), **_facts()}
+    body = {"job": Text(), "task": peewee.IntegerField(), **_facts()}
     body["Meta"] = _options(
         db, "attempt", primary_key=peewee.CompositeKey("job", "task", "attempt"), without_rowid=True
     )
@@ -173,17 +183,17 @@ def _attempt(base: Any, db: peewee.Database) -> Any:
 
 def _execution(base: Any, db: peewee.Database) -> Any:
     class Execution(base):
-        calibration = peewee.TextField()
+        calibration = Text()
         iteration = peewee.IntegerField()
-        ask = peewee.TextField()
-        algorithm = peewee.TextField()
-        fingerprint = peewee.TextField()
-        runs = peewee.TextField()
-        iov = peewee.TextField()
-        result = peewee.TextField()
-        message = peewee.TextField()
-        answer = peewee.TextField()
-        directory = peewee.TextField()
+        ask = Text()
+        algorithm = Text()
+        fingerprint = Text()
+        runs = Text()
+        iov = Text()
+        result = Text()
+        message = Text()
+        answer = Text()
+        directory = Text()
         time = peewee.DoubleField()
         Meta = _options(db, "execution", primary_key=peewee.CompositeKey("calibration", "iteration", "ask"))
 
@@ -192,12 +202,12 @@ def _execution(base: Any, db: peewee.Database) -> Any:
 
 def _payload(base: Any, db: peewee.Database) -> Any:
     class Payload(base):
-        calibration = peewee.TextField(index=True)
+        calibration = Text(index=True)
         iteration = peewee.IntegerField()
-        algorithm = peewee.TextField()
-        name = peewee.TextField()
-        revision = peewee.TextField()
-        iov = peewee.TextField()
+        algorithm = Text()
+        name = Text()
+        revision = Text()
+        iov = Text()
         Meta = _options(db, "payload")
 
     return Payload

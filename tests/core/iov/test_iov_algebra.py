@@ -228,6 +228,8 @@ def test_only_intervals_can_be_made(numbers: tuple[int, int, int, int]) -> None:
         ((1, 2, 3), "is not an IoV"),
         (17, "is not an IoV"),
         ((1.0, 0, 1, 1), "1.0 is not a whole number"),
+        ((1, 2**63 - 1, 1, -1), "9223372036854775807 is too large for an experiment or a run"),
+        ((1, 2, 2**63, 1), "is too large"),
         ((1, 5, 1, 4), "ends before it begins"),
         ((1, 5, -1, 4), "open for ever"),
         ((1, 5, 2, -3), "the only negative number is -1"),

@@ -41,6 +41,12 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = caf_core.NoSuch
 
 
+def test_its_packages_are_attributes_without_being_imported_first():
+    code = "import caf_core; print(caf_core.iov.IoV(1, 2, 3, 4), caf_core.errors.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1,2,3,4 caf_core.errors\n"
+
+
 def test_importing_the_package_imports_nothing_slow():
     code = (
         "import sys, caf_core; print(*(name for name in sys.modules if name.startswith('caf_core.')), 'end')"

@@ -50,6 +50,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition("fail_fully", State.ALGORITHMS_FAILED, State.FAILED),
     Transition("refuse", State.INIT, State.FAILED),
     Transition("refuse", State.ALGORITHMS_COMPLETED, State.FAILED),
+    Transition("refuse", State.COMPLETED, State.FAILED),
 )
 
 

@@ -92,6 +92,16 @@ def unique(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(reversed(dict.fromkeys(reversed(tuple(entries)))))
 
 
+def without_overlaps(items: Sequence[tuple[IoV, T]]) -> list[tuple[IoV, T]]:
+    """The same by intervals that do not overlap: where several hold, the last one given is left."""
+    return [(_between(start, stop), item) for start, stop, item in _steps(items)]
+
+
+def _between(start: Point, stop: Point) -> IoV:
+    begin = IoV(int(start[0]), int(start[1]), -1, -1)
+    return begin if stop[0] == inf else begin.ending_before(ExpRun(int(stop[0]), int(stop[1])))
+
+
 def overlaps(entries: Iterable[Entry]) -> tuple[tuple[Entry, Entry], ...]:
     """Pairs of entries of one name that share a run; one pair for every entry that begins within another."""
     found = []

@@ -4,7 +4,6 @@ the calibration."""
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve, fields
@@ -104,17 +103,18 @@ def _strategy(part: ResolvedAlgorithm) -> dict[str, Any]:
 
 
 def _refuse_overlaps(items: Sequence[StoredPayload], step: AlgorithmsStep) -> None:
-    by_name: dict[str, list[IoV]] = {}
+    by_name: dict[str, list[StoredPayload]] = {}
     for item in items:
-        by_name.setdefault(item.entry.name, []).append(item.entry.iov)
-    for name, iovs in by_name.items():
-        ordered = sorted(iovs, key=lambda iov: (iov.exp_low, iov.run_low))
-        for first, second in pairwise(ordered):
-            if first.overlaps(second):
+        by_name.setdefault(item.entry.name, []).append(item)
+    for name, found in by_name.items():
+        for first, second in pairwise(sorted(found, key=lambda item: item.entry.iov)):
+            if first.entry.iov.overlaps(second.entry.iov):
+                algorithms = sorted({first.provenance.algorithm, second.provenance.algorithm})
                 raise AlgorithmError(
-                    f"calibration {step.one.name!r}: two payloads called {name!r} would both be valid in "
-                    f"part of {first} and {second}; "
-                    "let the algorithm give intervals that do not overlap, or different names.",
+                    f"calibration {step.one.name!r}: two payloads called {name!r} would both be valid "
+                    f"in part of {first.entry.iov} and {second.entry.iov} (given by "
+                    f"{' and '.join(f'algorithm {algorithm!r}' for algorithm in algorithms)}); let "
+                    "the algorithms give intervals that do not overlap, or different names.",
                     calibration=step.one.name,
                     iteration=step.iteration,
                 )
@@ -202,22 +202,3 @@ def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergen
         shop.say(f"{one.name}: its algorithms gave no payloads")
     LocalDatabase(one.final_database).write_encoded(items)
     shop.crash("finish.copied")
-
-
-def merge_all(output_dir: Path, calibrations: Iterable[Resolved], say: Callable[[str], None]) -> None:
-    """Make the CAF's common database hold the constants of these calibrations, as far as they want it."""
-    owners: dict[str, str] = {}
-    items: list[StoredPayload] = []
-    for one in calibrations:
-        if not one.calibration.save_payloads or not (one.final_database / "database.txt").exists():
-            continue
-        mine = list(items_of(LocalDatabase(one.final_database)))
-        for name in dict.fromkeys(item.entry.name for item in mine):
-            if owners.setdefault(name, one.name) != one.name:
-                say(
-                    f"{one.name}: its payloads {name!r} are called like those of {owners[name]!r}; where "
-                    f"both are valid, "
-                    f"those of {one.name!r} are used in the common database"
-                )
-        items += mine
-    LocalDatabase(output_dir / "outputdb").write_encoded(items)

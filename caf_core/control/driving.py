@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from caf_core.calibration.states import State
 from caf_core.control.catalogue import Catalogue
-from caf_core.control.committing import merge_all
+from caf_core.control.common import merge_all
 from caf_core.control.context import EXECUTIONS, Workshop, doors_of
 from caf_core.control.crash import CrashPoints
 from caf_core.control.deciding import check_override

@@ -34,15 +34,21 @@ def ordered(graph: Graph) -> tuple[str, ...]:
 
 
 def nearest_first(graph: Graph, name: str) -> tuple[str, ...]:
-    """All that a calibration depends on, directly or not; the nearest first, and the one named last first
-    among equals."""
+    """All that a calibration depends on, directly or not: the nearest first, and the one named last first
+    among equals; but always before what it depends on itself, whose constants it may refine."""
     found: dict[str, None] = {}
     level: Iterable[str] = tuple(reversed(graph[name]))
     while level:
         found.update(dict.fromkeys(level))
         next_level = (far for near in level for far in reversed(graph[near]) if far not in found)
         level = tuple(dict.fromkeys(next_level))
-    return tuple(found)
+    order: list[str] = []
+    while found:
+        needed = {far for near in found for far in graph[near]}
+        free = (one for one in found if one not in needed)
+        order.append(next(free, next(iter(found))))  # in a cycle nobody is free
+        del found[order[-1]]
+    return tuple(order)
 
 
 def dependents(graph: Graph, name: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ from caf_core.clock import steady
 from caf_core.control import collecting, committing, effects, events, gathering, step
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.catalogue import Catalogue
+from caf_core.control.common import Owners
 from caf_core.control.context import Workshop
 from caf_core.control.deciding import decide
 from caf_core.control.evidence import why_it_failed
@@ -83,6 +84,7 @@ class Controller:
         self._convergence: dict[str, Convergence] = {}
         self._told: set[str] = set()
         self._reasons: dict[str, str] = {}
+        self._owners = Owners(catalogue.calibrations)
         self._stopped = False
         self.interrupted = False
         self.system: step.System = {name: _stage(one) for name, one in catalogue.calibrations.items()}
@@ -231,6 +233,7 @@ class Controller:
             self._convergence[name] = (
                 Convergence(stored.convergence) if stored and stored.convergence else Convergence.CONVERGED
             )
+            return self._completes(name, events.Decided(name, start.state, start.iteration))
         return [events.Decided(name, start.state, start.iteration)]
 
     def _submit(self, name: str) -> list[events.Event]:
@@ -305,7 +308,14 @@ class Controller:
             convergence = self._convergence[name]
             committing.finish(self._shop, one, iteration, convergence)
             self._shop.store.update(name, convergence=str(convergence))
-        return [events.Finished(name)]
+        return self._completes(name, events.Finished(name))
+
+    def _completes(self, name: str, event: events.Event) -> list[events.Event]:
+        """A calibration completes, unless its constants contradict those of one that comes before it; those
+        that come after it and have completed already fail instead."""
+        clashes = self._owners.enter(self._catalogue[name])
+        failed: list[events.Event] = [events.Failed(clash.loser, clash.reason) for clash in clashes]
+        return failed if any(clash.loser == name for clash in clashes) else [*failed, event]
 
     def _start_own(self, name: str) -> None:
         one = self._catalogue[name]

@@ -246,7 +246,7 @@ def _fail(work: _Step, name: str, reason: str) -> None:
         else "refuse"
     )
     work.change(name, awaited=frozenset())
-    if work.system[name].state not in END_STATES:
+    if work.system[name].state is not State.FAILED:
         work.move(name, trigger, reason)
 
 

@@ -5,7 +5,7 @@ import sys
 import cloudpickle
 import pytest
 
-from caf_core import CAF, Calibration, CalibrationBase, ExpRun, IoV, Outcome
+from caf_core import CAF, Algorithm, Calibration, CalibrationBase, ExpRun, IoV, Outcome
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
@@ -74,12 +74,13 @@ def test_the_nearest_dependency_wins_and_then_the_last_one_named(tmp_path) -> No
     far = Calibration("far", collect, [gives("x")])
     near = Calibration("near", collect, [lambda context: Outcome("ok", {"x": "near"})])
     other = Calibration("other", collect, [lambda context: Outcome("ok", {"x": "other"})])
+    other.save_payloads = False
     near.depends_on(far)
     user = one("user", gives("got", "x"), near, other)
-    again = one("again", gives("got", "x"), other, near)
+    again = one("again", gives("seen", "x"), other, near)
     caf_of(tmp_path, far, near, other, user, again).run()
     assert load(tmp_path / "user" / "outputdb", "got") == {"x": "other"}
-    assert load(tmp_path / "again" / "outputdb", "got") == {"x": "near"}
+    assert load(tmp_path / "again" / "outputdb", "seen") == {"x": "near"}
 
 
 def test_a_failure_stops_only_those_that_depend_on_it(tmp_path) -> None:
@@ -122,7 +123,7 @@ def test_defaults_hold_where_a_calibration_says_nothing(tmp_path) -> None:
     caf = caf_of(
         tmp_path,
         one("a", endless),
-        one("b", endless, max_iterations=0),
+        one("b", endless, max_iterations=0, save_payloads=False),
         calibration_defaults={"max_iterations": 2},
     )
     report = caf.run()
@@ -154,6 +155,65 @@ def test_only_wanted_payloads_reach_the_common_database(tmp_path) -> None:
     assert load(tmp_path / "b" / "outputdb", "b") == "b"
 
 
+def by_run(name, value, *runs):
+    """A calibration with data in runs 1 to 5, and a payload that it gives for some of them only."""
+
+    def many(context):
+        for run in range(1, 6):
+            context.put((1, run), [1], entries=1)
+
+    def fit(context):
+        return Outcome("ok", [Payload("p", value, IoV(1, run, 1, run)) for run in runs])
+
+    return Calibration(name, many, [fit])
+
+
+def lines(folder):
+    return [line.split()[::2] for line in (folder / "outputdb" / "database.txt").read_text().splitlines()]
+
+
+def test_payloads_of_one_name_for_different_runs_are_kept(tmp_path) -> None:
+    assert caf_of(tmp_path, by_run("a", 1, 1, 3), by_run("b", 2, 2)).run().success
+    assert sorted(lines(tmp_path)) == [["p", f"1,{run},1,{run}"] for run in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_payloads_that_contradict_one_another_fail_the_later_calibration(tmp_path, first) -> None:
+    """Whichever completes first, and at every start, until it is mended."""
+    a, b = by_run("a", 1, 1, 2), by_run("b", 2, 2, 3)
+    after = one("after", None, b)
+    caf_of(tmp_path, {"a": a, "b": b}[first]).run()
+    for _ in range(2):
+        report = caf_of(tmp_path, a, b, after).run(check=False)
+        assert {name: str(found.state) for name, found in report.calibrations.items()}["b"] == "failed"
+        assert "its payloads 'p' hold where those of calibration 'a' hold too" in report.failures["b"]
+        assert "p" in {entry.name for entry in LocalDatabase(tmp_path / "outputdb").entries()}
+        assert [line for line in lines(tmp_path) if line[0] == "p"] == [["p", "1,1,1,1"], ["p", "1,2,1,2"]]
+    b.save_payloads = False
+    assert caf_of(tmp_path, a, b, after).run().success
+
+
+def test_a_calibration_refines_the_constants_of_one_that_it_depends_on(tmp_path, caf) -> None:
+    coarse = Calibration("coarse", collect, [lambda context: Outcome("ok", [Payload("p", 0, IoV.always())])])
+    fine = by_run("fine", 1, 3)
+    fine.depends_on(coarse)
+    user = one(
+        "user", lambda context: Outcome("ok", {"got": context.conditions.get("p", (1, 3))}), fine, coarse
+    )
+    assert caf_of(tmp_path, coarse, fine, user).run().success
+    database = LocalDatabase(tmp_path / "outputdb")
+    assert database.validate() == ()
+    assert [database.load(database.find("p", ExpRun(1, run))) for run in (2, 3, 4)] == [0, 1, 0]
+    assert load(tmp_path / "outputdb", "got") == 1, "dependents see what the common database says"
+
+
+def test_two_algorithms_that_contradict_one_another_are_both_named(tmp_path) -> None:
+    cal = Calibration("a", collect, [Algorithm(gives("x"), name=name) for name in ("f", "g")])
+    (reason,) = caf_of(tmp_path, cal).run(check=False).failures.values()
+    assert "two payloads called 'x' would both be valid" in reason
+    assert "algorithm 'f' and algorithm 'g'" in reason
+
+
 def database(folder, **contents) -> str:
     LocalDatabase(folder).store(
         (Payload(name, content, IoV.always()), Provenance()) for name, content in contents.items()
@@ -179,7 +239,7 @@ def test_a_collection_may_have_a_chain_of_its_own(tmp_path) -> None:
     cal = Calibration("a", sees, [fit])
     cal.use_local_database(database(tmp_path / "common", x="common"))
     cal.collections["default"].use_local_database(database(tmp_path / "special", x="special"))
-    other = Calibration("b", sees, [fit])
+    other = Calibration("b", sees, [fit], save_payloads=False)
     other.use_local_database(tmp_path / "common" / "database.txt")
     other.collections["default"].reset_database()
     caf_of(tmp_path / "out", cal, other).run()

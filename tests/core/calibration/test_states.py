@@ -24,9 +24,10 @@ def test_the_machine_follows_the_table(row) -> None:
     assert row.trigger in MACHINE.triggers(row.source)
 
 
-def test_nothing_leaves_an_end_state_and_each_is_reached() -> None:
+def test_an_end_state_is_left_by_refusal_only_and_each_is_reached() -> None:
+    assert MACHINE.triggers(State.FAILED) == ()
+    assert MACHINE.triggers(State.COMPLETED) == ("refuse",)
     for state in END_STATES:
-        assert MACHINE.triggers(state) == ()
         assert any(row.target is state for row in TRANSITIONS)
     for state in set(State) - END_STATES:
         assert MACHINE.triggers(state)
@@ -38,7 +39,7 @@ def test_what_the_table_does_not_have_is_refused_with_what_it_has() -> None:
     ):
         MACHINE.target(State.INIT, "finish")
     with pytest.raises(CheckpointError, match="it can: nothing"):
-        MACHINE.target(State.COMPLETED, "iterate")
+        MACHINE.target(State.FAILED, "iterate")
 
 
 def test_checkpoints_are_states_that_are_left_without_loss() -> None:

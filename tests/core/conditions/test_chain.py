@@ -15,8 +15,10 @@ from caf_core.conditions.chain import Chain
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
+from caf_core.conditions.validity import Steps, without_overlaps
 from caf_core.errors import PayloadError
 from caf_core.iov import ExpRun, IoV
+from caf_core.iov.vectors import first_overlap
 
 NOTHING = Provenance()
 
@@ -127,6 +129,17 @@ def test_look_ups_equal_brute_force(contents: list[list[tuple[str, int, IoV]]]) 
                 ]
                 found = chain.find(name, run)
                 assert (found and (found.database, found.entry)) == (wanted[0] if wanted else None)
+
+
+@given(CONTENTS)
+def test_intervals_that_do_not_overlap_say_the_same(content: list[tuple[str, int, IoV]]) -> None:
+    given = [(iov, value) for _, value, iov in content]
+    cut = without_overlaps(given)
+    assert first_overlap(iov for iov, _ in cut) is None
+    for run in (ExpRun(exp, run) for exp in range(5) for run in range(10)):
+        assert Steps(cut).at(run) == Steps(given).at(run)
+    if first_overlap(iov for iov, _ in given) is None:
+        assert sorted(cut) == sorted((iov, value) for iov, value in given if not iov.empty)
 
 
 def test_contents_are_read_once(chain: Chain) -> None:

@@ -1,6 +1,7 @@
 """A calibration that fails in a way of one's choice, until the file FIXED exists.
 
-Called as: failing.py MODE COUNTS OUTPUT, with MODE one of collector, algorithm, refused, unconverged
+Called as: failing.py MODE COUNTS OUTPUT, with MODE one of collector, algorithm, refused, unconverged,
+contradicted
 """
 
 import os
@@ -11,6 +12,7 @@ from caf_core import CAF, Calibration, Metric, Outcome
 
 MODE, COUNTS, OUTPUT = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 FIXED = COUNTS / "FIXED"
+NAME = "other" if FIXED.exists() else "sum"
 
 
 def count(name):
@@ -40,6 +42,11 @@ def fit(context):
     )
 
 
+def contradict(context):
+    """Gives what another calibration gives, which has completed."""
+    return Outcome("ok", {NAME: 7})
+
+
 def main():
     """One calibration over two files."""
     files = [COUNTS / "a.txt", COUNTS / "b.txt"]
@@ -55,6 +62,13 @@ def main():
         (broken / "database.txt").write_text("this is no line of a database\n")
         calibration.use_local_database(broken)
     caf = CAF(OUTPUT, backend="local")
+    if MODE == "contradicted":
+        caf.add_calibration(calibration)
+        caf.run()
+        caf = CAF(OUTPUT, backend="local")
+        caf.add_calibration(
+            Calibration("earlier", lambda context: context.put((1, 1), entries=1), [contradict])
+        )
     caf.add_calibration(calibration)
     caf.run()
 

@@ -1,11 +1,11 @@
 """The collector step of an iteration: from collections to jobs, and from what the jobs left to an index."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve
 
 from caf_core.calibration.collector import RUNS_FILE, CommandCollector
 from caf_core.calibration.execution import CollectKit, dotted
@@ -16,29 +16,14 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolved import Resolved, ResolvedCollection
+from caf_core.control.reuse import Cut, Layout, Left, cut, cut_again, groups_of, left_of, note_selection
 from caf_core.control.store.store import StoredJob
-from caf_core.jobs.files import read_tasks
-from caf_core.jobs.model import Job, SubJob
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
 
 KIND = "collector"
 JOB_FILE = "job.json"
-
-
-Layout = list[Any]
-"""For each task that a collection is cut into: [directory, files, fingerprint] of the completed attempt of an
-earlier job that is used again, or ``None`` for a task of the job itself."""
-
-
-@frozen
-class Cut:
-    """One task to be: its files and arguments, and what its result depends on."""
-
-    files: tuple[str, ...]
-    args: tuple[str, ...]
-    fingerprint: str
 
 
 def submit(shop: Workshop, catalogue: Catalogue, one: Resolved, iteration: int) -> dict[str, str]:
@@ -54,38 +39,44 @@ def _submit_one(
     shop: Workshop, catalogue: Catalogue, one: Resolved, part: ResolvedCollection, iteration: int
 ) -> str:
     chain = catalogue.collector_chain(one, part.chain, iteration)
-    base = prints.combined([prints.collection_print(one, part), shop.chain(chain).fingerprint()])
+    constants = shop.chain(chain).fingerprint()
+    base = prints.combined([prints.collection_print(one, part), constants])
     aside = quarantine.set_aside(one, part.name, iteration)
-    cuts = list(_cut(part, base, aside))
-    whole = prints.combined(cut.fingerprint for cut in cuts)
     earlier = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name]
-    if earlier and earlier[-1].fingerprint == whole:
-        request = _request(one, part, earlier[-1].key, earlier[-1].directory, earlier[-1].layout)
+    layout = earlier[-1].layout if earlier else None
+    cuts = cut(part, base, aside, groups_of(layout))
+    if earlier and earlier[-1].fingerprint == _whole(cuts):
+        request = _request(one, part, earlier[-1].key, earlier[-1].directory, layout)
         if shop.service.resume(request):
             if shop.service.status(request.key).failures:
                 shop.service.retry_failed(request.key)
             return request.key
-        layout, todo = earlier[-1].layout, _todo(cuts, earlier[-1].layout)
     else:
-        reusable = _reusable(shop, one, part, earlier[-1]) if earlier else {}
-        layout = [reusable.get(cut.fingerprint) for cut in cuts] if reusable else None
-        todo = _todo(cuts, layout)
         if earlier:
+            cuts, layout = cut_again(part, base, aside, _left(shop, one, part, earlier, constants))
             shop.say(
-                f"{one.name}: what collection {part.name!r} depends on has changed; {len(todo)} of "
-                f"{len(cuts)} task(s) are executed again."
+                f"{one.name}: what collection {part.name!r} depends on has changed; "
+                f"{len(_todo(cuts, layout))} of {len(cuts)} task(s) are executed again."
             )
         request = _new_request(one, part, iteration, len(earlier), layout)
         shop.store.begin_job(
-            StoredJob(request.key, one.name, iteration, KIND, part.name, request.directory, whole, layout),
+            StoredJob(
+                request.key, one.name, iteration, KIND, part.name, request.directory, _whole(cuts), layout
+            ),
             request.backend,
         )
+    note_selection(one, request.directory)
+    todo = _todo(cuts, layout)
     shop.service.submit(request, _specs(shop, one, part, iteration, request.directory, todo, chain))
     return request.key
 
 
+def _whole(cuts: list[Cut]) -> str:
+    return prints.combined(one.fingerprint for one in cuts)
+
+
 def _todo(cuts: list[Cut], layout: Any) -> list[Cut]:
-    return [cut for number, cut in enumerate(cuts) if layout is None or layout[number] is None]
+    return [one for number, one in enumerate(cuts) if layout is None or layout[number] is None]
 
 
 def _new_request(
@@ -130,17 +121,6 @@ def _min_fraction(wanted: float, layout: Layout | None) -> float:
     return max(0.0, round((wanted * len(rows) - (len(rows) - todo)) / todo, 9))
 
 
-def _cut(part: ResolvedCollection, base: str, aside: Container[str]) -> Iterator[Cut]:
-    """The tasks of a collection, in the order of its files, those left out that are set aside."""
-    files = [file for file in part.files.files if file not in aside]
-    job = Job(part.name, cmd=["true"], input_files=files, splitter=part.splitter)
-    part.splitter.create_subjobs(job)
-    parts: list[Job | SubJob] = [*job.subjobs.values()] or [job]
-    for subjob in parts:
-        own, args = tuple(subjob.input_files), tuple(subjob.args)
-        yield Cut(own, args, prints.combined([base, *map(prints.file_print, own), "args", *args]))
-
-
 def _specs(
     shop: Workshop,
     one: Resolved,
@@ -151,15 +131,15 @@ def _specs(
     chain: list[str],
 ) -> Iterator[TaskSpec]:
     template = _template(shop, one, part, iteration, directory, chain)
-    for index, cut in enumerate(cuts):
+    for index, task in enumerate(cuts):
         yield evolve(
             template,
             output_dir=directory / str(index),
-            argv=(*template.argv, *cut.args),
-            input_files=cut.files,
+            argv=(*template.argv, *task.args),
+            input_files=task.files,
             # The node writes the list only where there are files; a command is promised it in any case.
-            json_files={} if cut.files or not template.argv else {"input_files.json": []},
-            fingerprint=cut.fingerprint,
+            json_files={} if task.files or not template.argv else {"input_files.json": []},
+            fingerprint=task.fingerprint,
         )
 
 
@@ -227,28 +207,19 @@ def _shared_files(
     return [folder / name for name in contents]
 
 
-def _reusable(
-    shop: Workshop, one: Resolved, part: ResolvedCollection, job: StoredJob
-) -> dict[str, list[Any]]:
-    """What is left of an earlier job: fingerprint of a task -> [directory, files] of its completed
-    attempt."""
-    request = _request(one, part, job.key, job.directory, job.layout)
-    if not shop.service.resume(request):
-        return {}
-    shop.service.cancel(request.key)
-    size = shop.service.status(request.key).total
-    names = {line["task"]: line["fingerprint"] for line in read_tasks(job.directory, range(size))}
-    found = {
-        names[index]: [str(directory), list(files)]
-        for index, directory, files in shop.service.outputs(request.key)
-        if index in names
-    }
-    for row in job.layout or ():
-        if row is not None:
-            found[row[2]] = row[:2]
-    return {name: [*row, name] for name, row in found.items() if Path(str(row[0])).is_dir()}
+def _left(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, jobs: list[StoredJob], constants: str
+) -> list[Left]:
+    """What is left of the earlier jobs of a collection, of the newest first."""
+    found: list[Left] = []
+    for job in reversed(jobs):
+        request = _request(one, part, job.key, job.directory, job.layout)
+        if shop.service.resume(request):
+            shop.service.cancel(request.key)
+            found += left_of(shop.service, one, part, job, constants)
+    return found
 
 
 def cuts_of(part: ResolvedCollection) -> int:
     """Into how many tasks a collection is cut."""
-    return sum(1 for _ in _cut(part, "", ()))
+    return len(cut(part, "", ()))

@@ -5,17 +5,21 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
+from caf_core.control.changes import depends, keep, kept, told
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
 from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import CheckpointError, ConfigurationError
+
+_COLLECT_CHANGED = "its collectors, input or constants have changed"
+_ALGORITHMS_CHANGED = "its algorithms have changed"
 
 
 @frozen
@@ -50,7 +54,8 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
     if stored is None:
         raise CheckpointError(f"calibration {one.name!r} was not entered into the checkpoint.")
     chains = [*catalogue.inherited(one), *one.chain, *(url for part in one.collections for url in part.chain)]
-    constants = shop.chain(dict.fromkeys(chains)).fingerprint()
+    chain = shop.chain(dict.fromkeys(chains))
+    constants = chain.fingerprint()
     if one.own:
         collect = prints.combined([prints.own_print(one.calibration), constants])
     else:
@@ -64,6 +69,9 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
         if override is not None
         else _compare(one, stored, collect, algorithms)
     )
+    now, before = depends(one, chain), kept(shop.store, one.name)
+    if before is not None:
+        start = _explained(start, told(before.collect, now.collect), told(before.algorithms, now.algorithms))
     _clean(
         shop,
         one,
@@ -72,6 +80,8 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
         forced=override is not None,
         collect_changed=stored.collect_fingerprint != collect,
     )
+    if now != before:
+        keep(shop.store, one.name, now)
     shop.store.place(
         one.name,
         start.state,
@@ -82,6 +92,14 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
     )
     if start.reason:
         shop.say(f"{one.name}: {start.reason}")
+    return start
+
+
+def _explained(start: Start, collect: str, algorithms: str) -> Start:
+    """The same with what has changed, where that is known."""
+    for words, what in ((_COLLECT_CHANGED, collect), (_ALGORITHMS_CHANGED, algorithms)):
+        if what and start.reason.startswith(words):
+            return evolve(start, reason=start.reason.replace(words, f"{words} ({what})", 1))
     return start
 
 
@@ -109,21 +127,20 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
         return Start(
             State.INIT,
             0,
-            "its collectors, input or constants have changed: it starts again at iteration 0, and what is "
-            "not affected is used again",
+            f"{_COLLECT_CHANGED}: it starts again at iteration 0, and what is not affected is used again",
         )
     if stored.algorithm_fingerprint != algorithms:
         if one.index_path(0).exists():
             return Start(
                 State.COLLECTOR_COMPLETED,
                 0,
-                "its algorithms have changed: they are executed again on the collected output of iteration 0",
+                f"{_ALGORITHMS_CHANGED}: they are executed again on the collected output of iteration 0",
             )
         return Start(
             State.INIT,
             0,
-            "its algorithms have changed and the output of iteration 0 was not kept: it starts again at "
-            "iteration 0",
+            f"{_ALGORITHMS_CHANGED} and the output of iteration 0 was not kept: it starts again at "
+            f"iteration 0",
         )
     if stored.state in (State.FAILED, State.COLLECTOR_FAILED, State.ALGORITHMS_FAILED):
         return Start(

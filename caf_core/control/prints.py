@@ -7,7 +7,7 @@ from pathlib import Path
 import caf_core.calibration.fingerprint as fingerprints
 from caf_core.calibration.calibration import CalibrationBase
 from caf_core.calibration.collection import Collection, is_uri
-from caf_core.calibration.collector import CommandCollector
+from caf_core.calibration.collector import CommandCollector, RunSelection
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 
 
@@ -23,27 +23,34 @@ def file_print(name: str) -> str:
     return f"{name}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def collection_print(one: Resolved, part: ResolvedCollection) -> str:
-    """What every task of a collection depends on, apart from its own files and the constants."""
-    key, collection = f"collection {part.name}", part.collection
+def collection_print(one: Resolved, part: ResolvedCollection, selection: RunSelection | None = None) -> str:
+    """What every task of a collection depends on, apart from its own files and the constants.
+
+    Args:
+        one: The calibration.
+        part: The collection.
+        selection: Which runs are wanted; those that the calibration wants, if left out.
+    """
+    selection = one.selection if selection is None else selection
+    key = f"collection {part.name} {selection}"
     if key not in one.prints:
-        one.prints[key] = _collection_print(one, part, collection)
+        one.prints[key] = _collection_print(part, part.collection, selection)
     return one.prints[key]
 
 
-def _collection_print(one: Resolved, part: ResolvedCollection, collection: Collection) -> str:
+def _collection_print(part: ResolvedCollection, collection: Collection, selection: RunSelection) -> str:
     return fingerprints.fingerprint(
         part.name,
         collection.collector,
         collection.params,
         collection.output_patterns,
-        sorted(one.selection.ignored),
-        str(one.selection.requested),
-        [file_print(str(path)) for path in _program_files(part)],
+        sorted(selection.ignored),
+        str(selection.requested),
+        [file_print(str(path)) for path in program_files(part)],
     )
 
 
-def _program_files(part: ResolvedCollection) -> Sequence[Path]:
+def program_files(part: ResolvedCollection) -> Sequence[Path]:
     """The files that a command consists of: those that it is given, and scripts among its words."""
     collector = part.collection.collector
     if not isinstance(collector, CommandCollector):

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar
 
 from caf_core.errors import ConfigurationError
@@ -31,6 +32,18 @@ class SubjobSplitter(ABC):
     @abstractmethod
     def create_subjobs(self, job: "Job") -> None:
         """Give the job its subjobs by ``job.create_subjob``; called anew whenever the job is split."""
+
+    def create_subjobs_around(self, job: "Job", groups: Sequence[Sequence[str]]) -> None:  # noqa: ARG002 - for those who can
+        """As ``create_subjobs``, where some groups of files are done already and should stay subjobs.
+
+        A splitter that does not say how to cut around them cuts as ever; what comes out as it was before is
+        done all the same.
+
+        Args:
+            job: The job.
+            groups: Files that follow one another in the job, in its order.
+        """
+        self.create_subjobs(job)
 
     def assign_arguments(self, job: "Job") -> None:
         """Give the subjobs of a job their arguments, in the order of their ids.
@@ -72,10 +85,21 @@ class MaxFilesSplitter(SubjobSplitter):
 
     def create_subjobs(self, job: "Job") -> None:
         """See ``SubjobSplitter``."""
+        self._create(job, [(distinct(job.input_files), False)])
+
+    def create_subjobs_around(self, job: "Job", groups: Sequence[Sequence[str]]) -> None:
+        """See ``SubjobSplitter``; what lies between the groups is cut by itself."""
+        if type(self).create_subjobs is not MaxFilesSplitter.create_subjobs:
+            self.create_subjobs(job)
+            return
+        fitting = [group for group in groups if len(group) <= self.max_files_per_subjob]
+        self._create(job, around(distinct(job.input_files), fitting))
+
+    def _create(self, job: "Job", stretches: Sequence[tuple[list[str], bool]]) -> None:
         size = self.max_files_per_subjob
-        files = distinct(job.input_files)
-        for number, first in enumerate(range(0, len(files), size)):
-            job.create_subjob(number, input_files=files[first : first + size])
+        parts = [files[n : n + size] for files, _ in stretches for n in range(0, len(files), size)]
+        for number, files in enumerate(parts):
+            job.create_subjob(number, input_files=files)
         self.assign_arguments(job)
 
 
@@ -99,12 +123,27 @@ class MaxSubjobsSplitter(SubjobSplitter):
     def create_subjobs(self, job: "Job") -> None:
         """See ``SubjobSplitter``."""
         files = distinct(job.input_files)
-        number = min(self.max_subjobs, len(files))
-        begin = 0
-        for subjob in range(number):
-            end = begin + len(files) // number + (subjob < len(files) % number)
-            job.create_subjob(subjob, input_files=files[begin:end])
-            begin = end
+        self._create(job, _evenly(files, min(self.max_subjobs, len(files))))
+
+    def create_subjobs_around(self, job: "Job", groups: Sequence[Sequence[str]]) -> None:
+        """See ``SubjobSplitter``; what lies between the groups is cut into parts of about the size that all
+        would have, and the groups do not count as subjobs."""
+        files = distinct(job.input_files)
+        size = -(-len(files) // self.max_subjobs)
+        parts: list[list[str]] = []
+        new = 0
+        for stretch, is_group in around(files, groups):
+            cut = [stretch] if is_group else _evenly(stretch, -(-len(stretch) // size))
+            new += 0 if is_group else len(cut)
+            parts += cut
+        if new > self.max_subjobs or type(self).create_subjobs is not MaxSubjobsSplitter.create_subjobs:
+            self.create_subjobs(job)
+        else:
+            self._create(job, parts)
+
+    def _create(self, job: "Job", parts: Sequence[list[str]]) -> None:
+        for number, files in enumerate(parts):
+            job.create_subjob(number, input_files=files)
         self.assign_arguments(job)
 
 
@@ -150,6 +189,31 @@ class ArgumentsSplitter(SubjobSplitter):
             subjob.args = arguments
             made.append(subjob)
         job.subjobs.update((subjob.id, subjob) for subjob in made)
+
+
+def around(files: Sequence[str], groups: Sequence[Sequence[str]]) -> list[tuple[list[str], bool]]:
+    """Files in their order as groups and the stretches between them; which of them are groups."""
+    begins = {group[0]: group for group in groups}
+    found: list[tuple[list[str], bool]] = []
+    place = 0
+    while place < len(files):
+        group = begins.get(files[place], ())
+        if group and list(files[place : place + len(group)]) == list(group):
+            found.append((list(group), True))
+            place += len(group)
+        else:
+            if not found or found[-1][1]:
+                found.append(([], False))
+            found[-1][0].append(files[place])
+            place += 1
+    return found
+
+
+def _evenly(files: Sequence[str], number: int) -> list[list[str]]:
+    """So many parts of nearly the same size, the larger ones first."""
+    sizes = [len(files) // number + (part < len(files) % number) for part in range(number)]
+    ends = list(accumulate(sizes))
+    return [list(files[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 def distinct(files: Sequence[str]) -> list[str]:

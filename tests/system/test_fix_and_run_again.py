@@ -177,6 +177,168 @@ def test_a_new_file_executes_only_its_own_task(site) -> None:
     assert site.constants()["first"] == 3.0
 
 
+GROUPED = """
+import os
+import struct
+from pathlib import Path
+from caf_core import CAF, Calibration, MaxFilesSplitter, MaxSubjobsSplitter, Outcome, SubjobSplitter
+
+HERE = Path(__file__).parent
+
+class ByFirst(SubjobSplitter):
+    "Files whose numbers begin alike belong together."
+    def create_subjobs(self, job):
+        groups = {}
+        for file in job.input_files:
+            groups.setdefault(Path(file).stem[1], []).append(file)
+        for number, files in enumerate(groups.values()):
+            job.create_subjob(number, input_files=files)
+
+def collect(context):
+    descriptor = os.open(HERE / "counts", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for name in context.input_files:
+        os.write(descriptor, f"{Path(name).stem}\\n".encode())
+        for line in Path(name).read_text().splitlines():
+            exp, run, value = line.split()
+            context.put((int(exp), int(run)), [value], entries=1)
+    os.close(descriptor)
+
+def fit(context):
+    return Outcome("ok", {"order": context.data().merged(), "runs": [list(run) for run in context.runs]})
+
+cal = Calibration("x", collect, [fit], sorted(map(str, (HERE / "in").glob("*.txt"))))
+cal.collections["default"].splitter = MaxFilesSplitter(3)
+caf = CAF(HERE / "out")
+caf.add_calibration(cal)
+caf.run()
+"""
+"""Nine files; every file holds a run of its own, and a part of run 100."""
+
+
+@pytest.fixture
+def grouped(tmp_path, caf) -> Site:
+    found = Site(tmp_path, caf, GROUPED)
+    for number in range(1, 10):
+        found.write(number, f"{number}\n1 100 f{number}")
+        (tmp_path / "in" / f"f{number}.txt").write_text(f"1 {number} own\n1 100 f{number}\n")
+    return found
+
+
+def is_as_from_scratch(site, tmp_path_factory, caf) -> bool:
+    fresh = Site(tmp_path_factory.mktemp("fresh"), caf, site.script)
+    (fresh.folder / "in").mkdir()
+    for path in (site.folder / "in").iterdir():
+        (fresh.folder / "in" / path.name).write_bytes(path.read_bytes())
+    fresh.run()
+    lines = [(one.folder / "out" / "outputdb" / "database.txt").read_text() for one in (site, fresh)]
+    return lines[0] == lines[1]
+
+
+def remove(*names):
+    def change(site):
+        for name in names:
+            (site.folder / "in" / f"{name}.txt").unlink()
+
+    return change
+
+
+def put(*names):
+    def change(site):
+        for name in names:
+            (site.folder / "in" / f"{name}.txt").write_text(f"1 {50 + len(name)} new\n1 100 {name}\n")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "again", "words"),
+    [
+        (remove("f1"), {"f2", "f3"}, "f1.txt removed"),
+        (remove("f5"), {"f4", "f6"}, "f5.txt removed"),
+        (remove("f9"), {"f7", "f8"}, "f9.txt removed"),
+        (remove("f1", "f2", "f3", "f9"), {"f7", "f8"}, "4 input files removed ("),
+        (put("f0"), {"f0"}, "f0.txt added"),
+        (put("f91", "f92"), {"f91", "f92"}, "2 input files added ("),
+        (put("f45"), {"f4", "f45", "f5", "f6"}, "f45.txt added"),
+        (put("f5"), {"f4", "f5", "f6"}, "f5.txt changed"),
+    ],
+)
+def test_groups_of_unchanged_files_are_kept(grouped, change, again, words, tmp_path_factory, caf) -> None:
+    """Whatever is kept, the payloads are those of a run from scratch, also where a run lies in many files."""
+    grouped.run()
+    change(grouped)
+    executed, said = grouped.run()
+    assert set(executed) == again
+    assert words in said
+    assert not grouped.run()[0], "and then nothing has changed"
+    assert is_as_from_scratch(grouped, tmp_path_factory, caf)
+
+
+def test_groups_that_change_places_are_kept(grouped, tmp_path_factory, caf) -> None:
+    grouped.run()
+    files = 'sorted(map(str, (HERE / "in").glob("*.txt")))'
+    grouped.change(files, f"{files}[3:] + {files}[:3]")
+    executed, said = grouped.run()
+    assert not executed
+    assert "(order of the input files)" in said
+    assert is_as_from_scratch(grouped, tmp_path_factory, caf)
+    grouped.change(f"{files}[3:] + {files}[:3]", f"{files}[::-1]")
+    assert len(grouped.run()[0]) == 9
+
+
+@pytest.mark.parametrize("splitter", ["MaxSubjobsSplitter(3)", "ByFirst()"])
+def test_other_splitters_keep_what_is_unchanged_too(grouped, splitter, tmp_path_factory, caf) -> None:
+    grouped.change("MaxFilesSplitter(3)", splitter)
+    grouped.run()
+    put("f31")(grouped)
+    remove("f8")(grouped)
+    executed, _ = grouped.run()
+    kept = {"f1", "f2", "f3", "f4", "f5", "f6"} - ({"f3"} if "By" in splitter else set())
+    assert kept.isdisjoint(executed)
+    assert "f31" in executed
+    assert is_as_from_scratch(grouped, tmp_path_factory, caf)
+
+
+def test_what_was_taken_away_and_comes_back_is_still_there(grouped) -> None:
+    grouped.run()
+    remove("f1")(grouped)
+    grouped.run()
+    aside = grouped.folder / "in" / "f2.txt"
+    stays = aside.rename(grouped.folder / "f2.txt")
+    assert set(grouped.run()[0]) == {"f3"}
+    stays.rename(aside)
+    assert not grouped.run()[0]
+
+
+def test_runs_that_are_no_longer_wanted_cost_the_tasks_that_have_them(grouped, tmp_path_factory, caf) -> None:
+    for number in range(1, 10):
+        (grouped.folder / "in" / f"f{number}.txt").write_text(f"1 {number} own\n")
+    grouped.run()
+    grouped.change("caf = CAF", "cal.ignored_runs = [(1, 5)]\ncaf = CAF")
+    executed, said = grouped.run()
+    assert set(executed) == {"f4", "f5", "f6"}
+    assert "ignored run 1,5 added" in said
+    grouped.change("caf.run()", "caf.run(iov=(1, 1, 1, 8))")
+    assert set(grouped.run()[0]) == {"f7", "f8", "f9"}
+    assert is_as_from_scratch(grouped, tmp_path_factory, caf)
+    grouped.change("cal.ignored_runs = [(1, 5)]", "")
+    assert set(grouped.run()[0]) == {"f7", "f8", "f9"}, "they were collected without a run that is wanted now"
+
+
+def test_what_has_changed_is_said(site) -> None:
+    site.run()
+    site.change("caf.run()", "first.collections['default'].params = {'cut': 3}\ncaf.run()")
+    assert "first: its collectors, input or constants have changed (parameter cut added)" in site.run()[1]
+    site.change("SHIFT = 0", "SHIFT = 1")
+    said = site.run()[1]
+    assert "first: its collectors, input or constants have changed (collector)" in said
+    assert (
+        "second: its collectors, input or constants have changed (constant first changed; collector)" in said
+    )
+    site.change("sum(values) / len(values)", "max(values)")
+    assert "first: its algorithms have changed (code of algorithm 'fit')" in site.run()[1]
+
+
 def test_the_result_is_that_of_a_run_from_scratch(site, tmp_path_factory, caf) -> None:
     site.run()
     site.write(2, 7)

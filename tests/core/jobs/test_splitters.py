@@ -1,7 +1,7 @@
 """How jobs are cut, and where subjobs get their arguments."""
 
 import logging
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
@@ -47,6 +47,41 @@ def test_max_files(files, number):
     assert all(len(part) == number for part in parts(job)[:-1])
     assert all(1 <= len(part) <= number for part in parts(job))
     assert list(job.subjobs) == list(range(len(job.subjobs)))
+
+
+@given(st.integers(0, 30), st.data(), st.integers(1, 8), st.booleans())
+def test_groups_that_are_done_stay_together(count, data, number, by_files):
+    """The order of the files stays, the groups stay, and what is between them is cut by itself."""
+    files = [f"f{i}" for i in range(count)]
+    ends = sorted(data.draw(st.sets(st.integers(0, count), max_size=10)))
+    groups = [files[a:b] for a, b in pairwise(ends) if data.draw(st.booleans())]
+    splitter = MaxFilesSplitter(number) if by_files else MaxSubjobsSplitter(number)
+    job = Job("job", cmd=["true"], input_files=files, splitter=splitter)
+    splitter.create_subjobs_around(job, groups)
+    assert list(chain.from_iterable(parts(job))) == files
+    assert all(parts(job)), "a subjob without a file has nothing to do"
+    assert list(job.subjobs) == list(range(len(job.subjobs)))
+    if by_files:
+        assert all(len(part) <= number for part in parts(job))
+        assert all(group in parts(job) for group in groups if len(group) <= number)
+    elif parts(job) != parts(split(splitter, files)):
+        assert all(group in parts(job) for group in groups)
+        assert len(parts(job)) - len(groups) <= number
+
+
+class Halves(MaxFilesSplitter):
+    """Cuts as it likes."""
+
+    def create_subjobs(self, job):
+        half = len(job.input_files) // 2
+        for number, part in enumerate((job.input_files[:half], job.input_files[half:])):
+            job.create_subjob(number, input_files=part)
+
+
+def test_a_splitter_of_ones_own_cuts_as_ever():
+    job = Job("job", cmd=["true"], input_files=["a", "b", "c"], splitter=Halves())
+    job.splitter.create_subjobs_around(job, [["b"]])
+    assert parts(job) == [["a"], ["b", "c"]]
 
 
 def test_repeated_files_are_logged(caplog):

@@ -94,9 +94,12 @@ def _of_algorithm(part: ResolvedAlgorithm) -> Parts:
 
 def keep(store: CheckpointStore, name: str, now: Depends) -> None:
     """Write down what a calibration depends on."""
+    table, key = store.models.Setting, _KEY.format(name)
     value = json.dumps([now.collect, now.algorithms])
-    with store.batch():
-        store.models.Setting.replace(key=_KEY.format(name), value=value).execute()
+    row = table.get_or_none(table.key == key)
+    if row is None or row.value != value:  # also if only the order of files is another one
+        with store.batch():
+            table.replace(key=key, value=value).execute()
 
 
 def kept(store: CheckpointStore, name: str) -> Depends | None:

@@ -80,8 +80,7 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
         forced=override is not None,
         collect_changed=stored.collect_fingerprint != collect,
     )
-    if now != before:
-        keep(shop.store, one.name, now)
+    keep(shop.store, one.name, now)
     shop.store.place(
         one.name,
         start.state,

@@ -1,5 +1,6 @@
 """What the tests of caf-pandora share."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -111,3 +112,13 @@ def table() -> Callable[..., Results]:
 def steering_text() -> bytes:
     """A steering file as people write them."""
     return Path(__file__).with_name("steering.xml").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def real_files() -> Path:
+    """The folder with files that linear-collider groups use; they are not ours to bring along."""
+    folder = os.environ.get("CAF_PANDORA_DATA")
+    if not folder:
+        pytest.skip("real files are needed: set CAF_PANDORA_DATA to the folder with them")
+    assert (Path(folder) / "fccReconstruction.xml").is_file(), f"CAF_PANDORA_DATA={folder} holds none"
+    return Path(folder)

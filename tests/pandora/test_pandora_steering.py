@@ -2,7 +2,7 @@
 
 import pytest
 
-from caf_pandora.constants import NAMES, frozen_constants, read_constants, write_constants
+from caf_pandora.constants import NAMES, address_of, frozen_constants, read_constants, write_constants
 from caf_pandora.errors import SteeringError
 from caf_pandora.settings import Settings
 from caf_pandora.standin.detector import CLIC
@@ -93,6 +93,21 @@ def test_a_copy_is_independent(steering):
     assert steering.get(Address("SkipNEvents")) == "0"
 
 
+@pytest.mark.parametrize(
+    ("start", "inside"),
+    [
+        (b"", b"1"),
+        (b"<?xml version='1.0'?>\n", b"1"),
+        (b'<?xml version="1.0" encoding="us-ascii" standalone="yes"?>\n', b"&#252;"),
+        (b'<?xml version="1.0" encoding="iso-8859-1"?>\n', b"\xfc"),
+        (b"", b"<![CDATA[a < b]]>"),
+    ],
+)
+def test_declaration_encoding_and_cdata_are_kept(start, inside):
+    content = start + b'<marlin>\n  <global a="1" b="2">\n' + inside + b"</global>\n</marlin>\n"
+    assert Steering.parse(content).copy().content() == content
+
+
 LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (i, b"&l%d;" % (i - 1) * 10 if i else b"lol") for i in range(10))
 
 
@@ -136,8 +151,97 @@ def test_two_thicknesses_and_software_compensation(nominal):
     settings = Settings.of({**USER, **thick, "disableSoftwareCompensation": False}, "CLIC")
     steering = kit(nominal, settings).steering
     assert steering.numbers(Address("CalibrECAL", DIGI)) == (37.5, 56.25)
-    assert steering.get(Address("ECALLayers", DIGI)) == "20 30"
+    assert steering.get(Address("ECALLayers", DIGI)) == "20 31"
     assert steering.get(Address("MaxClusterEnergyToApplySoftComp", "MyDDMarlinPandora")) is None
+
+
+def test_two_thicknesses_of_the_real_detectors(real_files):
+    """As many thin and thick layers as iLCDirac's own test has; the group's own stay for the others."""
+    settings = Settings.of(
+        {**USER, "nEcalThickLayers": 34, "ecalResponseCorrectionForThickLayers": 2.4}, "CLD"
+    )
+    steering = Steering.read(real_files / "fccReconstruction.xml")
+    write_constants(steering, read_constants(steering, settings), settings)
+    assert steering.get(Address("ECALLayers", settings.digi_processor)) == "40 75"
+    assert steering.get(Address("ECALLayers", "MyDDCaloDigi_400ns")) == "41 100"
+    assert steering.numbers(Address("CalibrECAL", settings.digi_processor)) == pytest.approx(
+        (37.5227197175, 2.4 * 37.5227197175)
+    )
+
+
+def test_an_ecal_of_thick_layers_alone(nominal):
+    thick = {"nEcalThinLayers": 0, "nEcalThickLayers": 30, "ecalResponseCorrectionForThickLayers": 1.5}
+    steering = kit(nominal, Settings.of({**USER, **thick}, "CLIC")).steering
+    assert steering.get(Address("ECALLayers", DIGI)) == "0 31"
+
+
+GROUPED = b"""<marlin>
+  <constants>
+    <constant name="Window"> 10 </constant>
+    <constant name="Digitiser" value="Calo_${Window}ns"/>
+    <constant name="Scale">37.5</constant>
+  </constants>
+  <execute>
+    <processor name="${Digitiser}"/>
+    <group name="Particles"/>
+    <if condition="Config.Tracking"><processor name="Tracks"/></if>
+    <if condition=" false "><processor name="Never"/></if>
+    <Xprocessor name="Off"/>
+    <!-- <processor name="Commented"/> -->
+  </execute>
+  <global>
+    <parameter name="LCIOInputFiles" value="a_${Window}.slcio"/>
+  </global>
+  <group name="Calo">
+    <parameter name="CalibrECAL" type="FloatVec">${Scale} ${Scale}</parameter>
+    <parameter name="Verbosity">DEBUG</parameter>
+    <processor name="Calo_10ns" type="DDCaloDigi">
+      <parameter name="Verbosity">ERROR</parameter>
+    </processor>
+    <processor name="Calo_400ns" type="DDCaloDigi"/>
+  </group>
+  <group name="Particles">
+    <processor name="Pandora" type="DDPandoraPFANewProcessor"/>
+    <processor name="Pfos" type="PfoAnalysis"/>
+  </group>
+  <processor name="Tracks" type="T"/>
+</marlin>
+"""
+
+
+def test_groups_and_constants_are_read_as_marlin_reads_them():
+    steering = Steering.parse(GROUPED)
+    assert steering.numbers(Address("CalibrECAL", "Calo_10ns")) == (37.5, 37.5)
+    assert steering.numbers(Address("CalibrECAL", "${Digitiser}")) == (37.5, 37.5)
+    assert steering.get(Address("Verbosity", "Calo_10ns")) == "ERROR"
+    assert steering.get(Address("Verbosity", "Calo_400ns")) == "DEBUG"
+    assert steering.get(Address("Absent", "Calo_10ns")) is None
+    assert steering.get(Address("LCIOInputFiles")) == "a_10.slcio"
+    assert steering.executed() == ("Calo_10ns", "Pandora", "Pfos", "Tracks")
+    assert steering.of_type("DDCaloDigi") == ("Calo_10ns", "Calo_400ns")
+
+
+def test_setting_what_a_group_says_changes_one_processor():
+    steering = Steering.parse(GROUPED)
+    steering.set(Address("CalibrECAL", "Calo_10ns"), "1 2", kind="FloatVec")
+    assert steering.numbers(Address("CalibrECAL", "Calo_10ns")) == (1, 2)
+    assert steering.numbers(Address("CalibrECAL", "Calo_400ns")) == (37.5, 37.5)
+    added = b'\n      <parameter name="CalibrECAL" type="FloatVec">1 2</parameter>'
+    assert steering.content() == GROUPED.replace(b">ERROR</parameter>", b">ERROR</parameter>" + added)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"${Scale} ${Scale}", b"${Scales} 1", r"constant 'Scales'.*it has Window, Digitiser, Scale"),
+        (b"${Scale} ${Scale}", b"${} 1", "names the constant ''"),
+        (b'<constant name="Scale">37.5', b'<include ref="c.xml"/><constant name="No">1', r"includes c\.xml"),
+        (b'name="Calo_400ns"', b'name="Calo_10ns"', "Calo_10ns' more than once"),
+    ],
+)
+def test_what_marlin_would_not_find_is_told(old, new, words):
+    with pytest.raises(SteeringError, match=words):
+        Steering.parse(GROUPED.replace(old, new)).get(Address("CalibrECAL", "Calo_10ns"))
 
 
 def test_missing_constants_are_named_together(steering, settings):
@@ -147,6 +251,22 @@ def test_missing_constants_are_named_together(steering, settings):
     with pytest.raises(SteeringError, match=r"CalibrHCALEndcap.*HCalToHadGeVCalibration") as error:
         read_constants(Steering.parse(text), settings)
     assert "'CalibrECAL'" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "many", "37.5 37.5 37.5", "37.5 nan"])
+def test_a_constant_to_start_from_is_one_number_above_zero(nominal, settings, text):
+    """Of ``CalibrECAL`` there may be two."""
+    steering = kit(nominal, settings).steering
+    for name in ("CalibrECAL", "ECalToMipCalibration"):
+        steering.set(address_of(name, settings), text)
+    with pytest.raises(SteeringError) as error:
+        read_constants(steering, settings)
+    assert f"'CalibrECAL'] says {text!r} and should be at most 2 numbers above 0" in str(error.value)
+    assert f"'ECalToMipCalibration'] says {text!r} and should be one number above 0" in str(error.value)
+    steering.set(address_of("ECalToMipCalibration", settings), "175.4 175.4")
+    steering.set(address_of("CalibrECAL", settings), "")
+    with pytest.raises(SteeringError, match=r"it lacks .*CalibrECAL.*says '175.4 175.4'"):
+        read_constants(steering, settings)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])

@@ -116,5 +116,10 @@ COMMAND_PLAN = Plan(
     settings=SETTINGS,
 )
 
-PANDORA_PLAN = evolve(PLAN, name="toy_pandora", samples=("gamma", "muon", "kaon", "zuds"))
-"""Has the samples of the calorimeter's calibration."""
+PANDORA_PLAN = evolve(
+    PLAN,
+    name="toy_pandora",
+    stages=(Stage("first", (Phase("sums", "gamma", update),)),),
+    samples=("gamma", "muon", "kaon", "zuds"),
+)
+"""Has the samples of the calorimeter's calibration; its workers read the photons' files."""

@@ -38,6 +38,9 @@ PANDORA = (
 NAMES = DIGITISER + PANDORA
 """All constants, in the order of the tables."""
 
+COUNT = {CALIBR_ECAL: 2}
+"""How many numbers a constant may have in a steering file, if not one: that of thin and of thick layers."""
+
 Constants = Mapping[str, float]
 """Name -> value; of ``CalibrECAL`` the number of the thin layers."""
 
@@ -50,7 +53,7 @@ def frozen_constants(values: Constants) -> Constants:
     """
     missing = [name for name in NAMES if name not in values]
     superfluous = [name for name in values if name not in NAMES]
-    wrong = [name for name in NAMES if name in values and not (isfinite(values[name]) and values[name] > 0)]
+    wrong = [name for name in NAMES if name in values and not _is_constant(values[name])]
     problems = [
         f"{what}: {', '.join(names)}"
         for what, names in (("missing", missing), ("superfluous", superfluous), ("not above 0", wrong))
@@ -70,25 +73,44 @@ def read_constants(steering: Steering, settings: Settings) -> Constants:
     """The constants that a steering file has.
 
     Raises:
-        SteeringError: If a constant is missing or is no number above 0.
+        SteeringError: If constants are missing or are no numbers above 0; it names all of them.
     """
-    missing, found = [], {}
+    missing, wrong, found = [], [], {}
     for name in NAMES:
         address = address_of(name, settings)
-        if steering.get(address):
-            found[name] = steering.numbers(address)[0]
-        else:
+        text = steering.get(address)
+        numbers = _numbers(text or "")
+        if text is None or not text:
             missing.append(str(address))
-    if missing:
-        raise SteeringError(f"{steering.name} lacks constants to start from; add {', '.join(missing)}.")
+        elif not numbers or len(numbers) > COUNT.get(name, 1) or not all(map(_is_constant, numbers)):
+            wanted = f"at most {COUNT[name]} numbers" if name in COUNT else "one number"
+            wrong.append(f"{address} says {text!r} and should be {wanted} above 0")
+        else:
+            found[name] = numbers[0]
+    if missing or wrong:
+        problems = [f"it lacks {', '.join(missing)}; add them"] * bool(missing) + wrong
+        raise SteeringError(f"{steering.name} has no constants to start from: {'; '.join(problems)}.")
     return frozen_constants(found)
+
+
+def _is_constant(value: float) -> bool:
+    return isfinite(value) and value > 0
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """The numbers of a text; none if something else is in it."""
+    try:
+        return tuple(map(float, text.split()))
+    except ValueError:
+        return ()
 
 
 def write_constants(steering: Steering, constants: Constants, settings: Settings) -> None:
     """Put constants into a steering file, and add what has to stand beside them.
 
-    ``CalibrECAL`` gets two numbers, for thin and thick layers. Where the ECal has both, ``ECALLayers`` says
-    up to which layer each number counts. Without software compensation its highest energy is set to 0.
+    ``CalibrECAL`` gets two numbers, for thin and thick layers. Where the ECal has thick ones, ``ECALLayers``
+    says up to which layer, exclusive, each number counts: one more than there are, so that the last layer has
+    its number however layers are counted. Without software compensation its highest energy is set to 0.
     """
     for name, value in constants.items():
         numbers = (value, value * settings.thick_layer_response) if name == CALIBR_ECAL else (value,)
@@ -97,6 +119,9 @@ def write_constants(steering: Steering, constants: Constants, settings: Settings
     if settings.disable_software_compensation:
         switch = Address("MaxClusterEnergyToApplySoftComp", settings.pandora_processor)
         steering.set(switch, "0", kind="float")
-    if settings.n_ecal_thin_layers and settings.n_ecal_thick_layers:
-        thin, thick = settings.n_ecal_thin_layers, settings.n_ecal_thick_layers
-        steering.set(Address("ECALLayers", settings.digi_processor), f"{thin} {thin + thick}", kind="IntVec")
+    if settings.n_ecal_thick_layers:
+        thin, end = (
+            settings.n_ecal_thin_layers,
+            settings.n_ecal_thin_layers + settings.n_ecal_thick_layers + 1,
+        )
+        steering.set(Address("ECALLayers", settings.digi_processor), f"{thin} {end}", kind="IntVec")

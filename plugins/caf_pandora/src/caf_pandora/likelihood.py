@@ -1,11 +1,13 @@
 """Pandora's likelihood data for photon identification: reading, merging, writing.
 
 Such a file has no single root element: ``NSignalEvents`` and ``NBackgroundEvents`` (one number an energy bin)
-stand beside one element for every histogram, ``<Name>Sig_<bin>`` or ``<Name>Bkg_<bin>``, whose
-``BinContents`` add up to 1. Merging weighs them with the events they were made from.
+stand beside one element for every histogram, such as ``PhotonSigPeakRms_0`` and ``PhotonBkgPeakRms_0``: its
+name says of what it was made, and its energy bin. Its ``BinContents``, underflow and overflow among them, add
+up to 1. Merging weighs them with the events they were made from.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +19,9 @@ from caf_pandora.histogram import Floats
 
 EVENTS = {"Sig": "NSignalEvents", "Bkg": "NBackgroundEvents"}
 CONTENTS = "BinContents"
-_HISTOGRAM = re.compile(r"^(?P<name>.+)(?P<kind>Sig|Bkg)_(?P<bin>\d+)$")
-_DECLARATION = re.compile(rb"^\s*<\?xml[^>]*\?>")
+EDGES = "EnergyBinLowerEdges"
+_BIN = re.compile(r"_(?P<bin>\d+)$")
+_ENCODING = re.compile(r"encoding\s*=\s*[\"']([^\"']+)")
 
 
 @frozen(eq=False)
@@ -42,22 +45,37 @@ class Likelihood:
         Raises:
             SteeringError: If it is no XML, or no likelihood file.
         """
-        wrapped = b"<likelihood>" + _DECLARATION.sub(b"", content) + b"</likelihood>"
-        root = markup.parse(wrapped, name).getroot()
+        root = markup.parse(_wrapped(content, name), name).getroot()
+        elements = [element for element in root if isinstance(element.tag, str)]
+        tags = [str(element.tag) for element in elements]
+        twice = sorted({tag for tag in tags if tags.count(tag) > 1})
+        if twice:
+            raise SteeringError(f"{name} has {', '.join(twice)} more than once; keep one.")
         events = {kind: _numbers(root.find(tag), tag, name) for kind, tag in EVENTS.items()}
+        if any((numbers % 1).any() for numbers in events.values()):
+            raise SteeringError(f"{name} has numbers of events that are not whole.")
         if len(events["Sig"]) != len(events["Bkg"]):
             raise SteeringError(f"{name} has other energy bins for signal than for background.")
         contents = {
-            str(element.tag): _numbers(element.find(CONTENTS), f"{element.tag}/{CONTENTS}", name)
-            for element in root
-            if isinstance(element.tag, str) and _HISTOGRAM.match(element.tag)
+            str(element.tag): _contents(element, events, name)
+            for element in elements
+            if element.find(CONTENTS) is not None or _kinds(str(element.tag))
         }
-        for histogram in contents:
-            if _bin(histogram)[1] >= len(events["Sig"]):
-                raise SteeringError(f"{name} has {histogram}, but only {len(events['Sig'])} energy bins.")
         if not contents:
-            raise SteeringError(f"{name} has no histograms such as PeakRmsSig_0.")
+            raise SteeringError(f"{name} has no histograms such as PhotonSigPeakRms_0.")
         return cls(events, contents, root)
+
+    @property
+    def edges(self) -> Floats:
+        """Lower edges of the energy bins [GeV].
+
+        Raises:
+            SteeringError: If the file does not say them, one for every bin.
+        """
+        edges = _numbers(self.document.find(EDGES), EDGES, "the likelihood file")
+        if len(edges) != len(self.events["Sig"]):
+            raise SteeringError(f"the likelihood file should have one of {EDGES} for every energy bin.")
+        return edges
 
     def content(self) -> bytes:
         """The file's bytes; the numbers are exact."""
@@ -73,7 +91,7 @@ class Likelihood:
 
     def of(self, histogram: str) -> float:
         """From how many events a histogram was made."""
-        kind, place = _bin(histogram)
+        kind, place = _made_of(histogram)
         return float(self.events[kind][place])
 
 
@@ -101,18 +119,56 @@ def merge(files: Sequence[bytes]) -> Likelihood:
     return merged
 
 
-def _bin(histogram: str) -> tuple[str, int]:
+def _wrapped(content: bytes, name: object) -> bytes:
+    """The elements of a file inside a root of ours, in UTF-8."""
+    declared = markup.declaration(content)
+    encoding = _ENCODING.search(declared)
+    elements = content.removeprefix(BOM_UTF8).lstrip()[len(declared) :]
+    try:
+        text = elements.decode(encoding[1] if encoding else "utf-8")
+    except (LookupError, UnicodeDecodeError) as problem:
+        raise SteeringError(f"{name} is no XML that can be read: {problem}.") from problem
+    return f"<likelihood>{text}</likelihood>".encode()
+
+
+def _kinds(tag: str) -> list[str]:
+    """Of what a histogram was made, by its name; nothing if it is no histogram's."""
+    return [kind for kind in EVENTS if kind in tag] if _BIN.search(tag) else []
+
+
+def _made_of(histogram: str) -> tuple[str, int]:
     """Kind and energy bin of a histogram."""
-    found = _HISTOGRAM.match(histogram)
-    if found is None:
-        raise SteeringError(f"{histogram!r} is no name of a likelihood histogram, such as PeakRmsSig_0.")
-    return found["kind"], int(found["bin"])
+    place = _BIN.search(histogram)
+    kinds = _kinds(histogram)
+    if place is None or len(kinds) != 1:
+        raise SteeringError(
+            f"{histogram!r} is no name of a likelihood histogram: it should hold Sig or Bkg and end in its "
+            "energy bin, as PhotonSigPeakRms_0 does."
+        )
+    return kinds[0], int(place["bin"])
+
+
+def _contents(element: markup.Element, events: dict[str, Floats], name: object) -> Floats:
+    """The contents of a histogram; those of an energy bin without events are 0, whatever they say."""
+    histogram = str(element.tag)
+    try:
+        kind, place = _made_of(histogram)
+    except SteeringError as problem:
+        raise SteeringError(f"{name}: {problem}") from problem
+    if place >= len(events[kind]):
+        raise SteeringError(f"{name} has {histogram}, but only {len(events[kind])} energy bins.")
+    contents = _numbers(element.find(CONTENTS), f"{histogram}/{CONTENTS}", name, finite=False)
+    if not events[kind][place]:
+        return np.zeros_like(contents)
+    if not (np.isfinite(contents).all() and (contents >= 0).all()):
+        raise SteeringError(f"{name} has contents of {histogram} that are no numbers from 0 on.")
+    return contents
 
 
 def _shape(likelihood: Likelihood) -> object:
     """What has to agree: everything but events and contents."""
     other = {
-        (element.tag, child.tag, markup.value_of(child))
+        (element.tag, child.tag, _said(child))
         for element in likelihood.document
         if isinstance(element.tag, str) and element.tag not in EVENTS.values()
         for child in [element, *element]
@@ -124,10 +180,22 @@ def _shape(likelihood: Likelihood) -> object:
     return other, sizes, len(likelihood.events["Sig"])
 
 
-def _numbers(element: markup.Element | None, what: str, name: object) -> Floats:
+def _said(element: markup.Element) -> object:
+    """What an element says: numbers, however they are written, or a text."""
+    text = markup.value_of(element)
+    try:
+        return tuple(map(float, text.split()))
+    except ValueError:
+        return text
+
+
+def _numbers(element: markup.Element | None, what: str, name: object, *, finite: bool = True) -> Floats:
     try:
         if element is None:
             raise ValueError("missing")
-        return np.array([float(word) for word in markup.value_of(element).split()])
+        numbers = np.array([float(word) for word in markup.value_of(element).split()])
     except ValueError as problem:
         raise SteeringError(f"{name} should have numbers in {what}, and it is {problem}.") from problem
+    if finite and not (np.isfinite(numbers).all() and (numbers >= 0).all()):
+        raise SteeringError(f"{name} should have numbers from 0 on in {what}.")
+    return numbers

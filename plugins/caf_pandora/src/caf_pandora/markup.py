@@ -8,6 +8,7 @@ here needs one, so entities are never resolved, nothing is fetched, and a file w
 refused.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from caf_pandora.errors import SteeringError
 
 Element = Any
 """An element of lxml, which ships no type information."""
+_DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?\s*(<\?xml\s[^>]*\?>)")
 
 
 def parse(content: bytes, name: object) -> Element:
@@ -52,15 +54,26 @@ def read(path: Path) -> Element:
     return parse(content, path)
 
 
-def serialise(tree: Element) -> bytes:
-    """The document's bytes, in its own encoding."""
+def declaration(content: bytes) -> str:
+    """The declaration that a document begins with, as ``<?xml version="1.0"?>``; empty if it has none."""
+    found = _DECLARATION.match(content)
+    return found[1].decode("ascii", "replace") if found else ""
+
+
+def serialise(tree: Element, declared: str = "") -> bytes:
+    """The document's bytes, in its own encoding.
+
+    Args:
+        tree: The document.
+        declared: The declaration that it begins with, which lxml does not keep.
+    """
     encoding = tree.docinfo.encoding or "UTF-8"
     root = tree.getroot()
     parts = [*reversed(list(root.itersiblings(preceding=True))), root, *root.itersiblings()]
     # lxml forgets the line breaks around the root element
-    text = "\n".join(etree.tostring(part, encoding="unicode", with_tail=False) for part in parts)
-    declaration = f'<?xml version="{tree.docinfo.xml_version}" encoding="{encoding}"?>'
-    return f"{declaration}\n{text}\n".encode(encoding, "xmlcharrefreplace")
+    lines = [etree.tostring(part, encoding="unicode", with_tail=False) for part in parts]
+    text = "\n".join([declared, *lines] if declared else lines)
+    return f"{text}\n".encode(encoding, "xmlcharrefreplace")
 
 
 def value_of(element: Element) -> str:

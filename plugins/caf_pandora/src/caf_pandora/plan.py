@@ -105,6 +105,16 @@ SETTINGS: Mapping[str, Setting] = _settings()
 """All settings of the plan; what is required and belongs to a detector may be left out if that is named."""
 
 
+def _preset(detector: str) -> dict[str, Any]:
+    """What iLCDirac's settings of a detector are; ``None`` is what the user has to set."""
+    defaults = {one.name: None if one.default is NO_DEFAULT else one.default for one in Settings.known()}
+    special = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in DETECTORS[detector].items()
+    }
+    return {**defaults, **special, "detector": detector}
+
+
 def of_plan(values: Mapping[str, Any]) -> Settings:
     """The settings of the calibration in those of the plan."""
     return Settings.of({name: value for name, value in values.items() if name not in _MORE})
@@ -184,6 +194,7 @@ PLAN = Plan(
     share="caf_pandora.stepping:share",
     arrange=arrange,
     settings=SETTINGS,
+    presets={detector: _preset(detector) for detector in DETECTORS},
     samples=SAMPLES,
     quorum=QUORUM,
     suffix="",

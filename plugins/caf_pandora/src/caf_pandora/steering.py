@@ -1,6 +1,15 @@
-"""Marlin's steering file: its parameters by address, read and written."""
+"""Marlin's steering file: its parameters by address, read and written.
+
+It is read as Marlin reads it. Processors are defined in ``<marlin>`` or in a ``<group>``, whose parameters
+they inherit unless they have their own. ``<execute>`` names those that are executed, one by one or by group.
+``${NAME}`` stands for what ``<constants>`` says, in parameters and in ``<execute>``.
+
+Source:
+    Marlin, ``XMLParser::parse``; what ``<include>`` names is not read here, and errors say so.
+"""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -15,8 +24,9 @@ _ADDRESS = re.compile(
     /parameter\[@name=(?P<nq>['"])(?P<parameter>.+?)(?P=nq)\]$""",
     re.VERBOSE,
 )
-_PROCESSORS = "//processor[@name=$processor][not(ancestor::execute)]"
-"""A processor's definition; inside ``execute`` stands only that it is called."""
+_DEFINITIONS = "/marlin/processor | /marlin/group/processor"
+_CALLS = "/marlin/execute//processor | /marlin/execute//group"
+_CONSTANT = re.compile(r"\$\{(?P<name>[^}]*)\}")
 
 
 @frozen
@@ -58,10 +68,12 @@ class Steering:
     Args:
         tree: The document.
         name: What it is called in errors.
+        declared: Its XML declaration.
     """
 
     tree: markup.Element = field(repr=False, eq=False)
     name: str = "the steering file"
+    declared: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, content: bytes, name: object = "the steering file") -> Self:
@@ -75,7 +87,7 @@ class Steering:
             raise SteeringError(
                 f"{name} is no steering file of Marlin: its root element is {tree.getroot().tag}, not marlin."
             )
-        return cls(tree, str(name))
+        return cls(tree, str(name), markup.declaration(content))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -91,16 +103,21 @@ class Steering:
 
     def content(self) -> bytes:
         """The file's bytes, with comments and order as they were."""
-        return markup.serialise(self.tree)
+        return markup.serialise(self.tree, self.declared)
 
     def get(self, address: Address) -> str | None:
-        """What a parameter says, without surplus blanks; ``None`` if it is missing.
+        """What a parameter says, without surplus blanks and with constants put in; ``None`` if it is missing.
+
+        What a processor does not say itself, its group may say.
 
         Raises:
-            SteeringError: If the processor is missing, or the parameter is there twice.
+            SteeringError: If processor or constant are missing, or if the parameter is there twice.
         """
-        found = self._find(address)
-        return None if found is None else markup.value_of(found)
+        section = self._section(address)
+        found = self._find(address, section)
+        if found is None and section.getparent().tag == "group":
+            found = self._find(address, section.getparent())
+        return None if found is None else self.put_in(markup.value_of(found), str(address))
 
     def numbers(self, address: Address) -> tuple[float, ...]:
         """The numbers of a parameter.
@@ -119,6 +136,8 @@ class Steering:
     def set(self, address: Address, value: str, *, kind: str | None = None) -> None:
         """Let a parameter say something; one that is missing is added to its section.
 
+        A parameter that comes from a group is added to the processor, and goes on as it is for the others.
+
         Args:
             address: The parameter.
             value: What it says from now on.
@@ -126,41 +145,127 @@ class Steering:
         Raises:
             SteeringError: If the processor is missing, or the parameter is there twice.
         """
-        found = self._find(address)
-        if found is not None:
-            markup.set_value(found, value)
-            return
-        attributes = {"name": address.parameter} | ({"type": kind} if kind else {})
-        markup.append(self._sections(address)[0], "parameter", attributes).text = value
+        section = self._section(address)
+        found = self._find(address, section)
+        if found is None:
+            attributes = {"name": address.parameter} | ({"type": kind} if kind else {})
+            found = markup.append(section, "parameter", attributes)
+        markup.set_value(found, value)
 
-    def _find(self, address: Address) -> markup.Element | None:
-        found = [
-            parameter
-            for section in self._sections(address)
-            for parameter in section.xpath("parameter[@name=$name]", name=address.parameter)
-        ]
+    def of_type(self, kind: str) -> tuple[str, ...]:
+        """The names of all processors of a type, such as ``PfoAnalysis``."""
+        return tuple(str(one.get("name")) for one in self.tree.xpath(_DEFINITIONS) if one.get("type") == kind)
+
+    def executed(self) -> tuple[str, ...]:
+        """The names of the processors that are executed, in order.
+
+        Those under a condition count, unless it is ``false``: Marlin decides about it for every event.
+
+        Raises:
+            SteeringError: If a constant is missing.
+        """
+        names: list[str] = []
+        for call in self.tree.xpath(_CALLS):
+            if call.xpath("boolean(ancestor-or-self::*[normalize-space(@condition)='false'])"):
+                continue
+            name = str(call.get("name"))
+            if call.tag == "group":
+                members = self.tree.xpath("/marlin/group[@name=$name]/processor/@name", name=name)
+                names += map(str, members)
+            else:
+                names.append(self.put_in(name, "<execute>"))
+        return tuple(names)
+
+    def add_processor(
+        self, name: str, kind: str, parameters: Iterable[tuple[Mapping[str, str], str]] = ()
+    ) -> None:
+        """Define a processor.
+
+        Args:
+            name: Its name.
+            kind: Its type.
+            parameters: Attributes, such as ``name`` and ``type``, and value of each parameter.
+        """
+        processor = markup.append(self.tree.getroot(), "processor", {"name": name, "type": kind})
+        for attributes, value in parameters:
+            markup.set_value(markup.append(processor, "parameter", attributes), value)
+
+    def execute(self, name: str) -> None:
+        """Let a processor be executed after all others.
+
+        Raises:
+            SteeringError: If there is no section ``<execute>``.
+        """
+        section = self.tree.getroot().find("execute")
+        if section is None:
+            raise SteeringError(f"{self.name} has no section <execute>, which Marlin needs.{self._hint()}")
+        if section.xpath("boolean(.//processor[@name=$name])", name=name):
+            raise SteeringError(
+                f"{self.name} executes {name!r} under a condition that is false; remove the condition."
+            )
+        markup.append(section, "processor", {"name": name})
+
+    def includes(self) -> tuple[str, ...]:
+        """The files that it includes, as it names them."""
+        return tuple(str(one.get("ref")) for one in self.tree.xpath("//include"))
+
+    def _find(self, address: Address, section: markup.Element) -> markup.Element | None:
+        found = section.xpath("parameter[@name=$name]", name=address.parameter)
         if len(found) > 1:
             lines = ", ".join(str(one.sourceline) for one in found)
             raise SteeringError(f"{self.name} has {address} more than once (lines {lines}); keep one.")
         return found[0] if found else None
 
-    def _sections(self, address: Address) -> list[markup.Element]:
+    def _section(self, address: Address) -> markup.Element:
         if address.processor is None:
-            sections = self.tree.xpath("//global")
+            sections = self.tree.xpath("/marlin/global")
         else:
-            sections = self.tree.xpath(_PROCESSORS, processor=address.processor)
+            name = self.put_in(address.processor, "the processor's name")
+            sections = [one for one in self.tree.xpath(_DEFINITIONS) if one.get("name") == name]
         if not sections:
             raise SteeringError(self._missing(address))
-        return list(sections)
+        if len(sections) > 1:
+            what = "<global>" if address.processor is None else f"the processor {address.processor!r}"
+            lines = ", ".join(str(one.sourceline) for one in sections)
+            raise SteeringError(f"{self.name} has {what} more than once (lines {lines}); keep one.")
+        return sections[0]
+
+    def put_in(self, text: str, where: str = "a name") -> str:
+        """A text with the constants that it names."""
+        if "${" not in text:
+            return text
+        constants = self._constants()
+
+        def value(found: re.Match[str]) -> str:
+            said = constants.get(found["name"], "")
+            if not said:
+                raise SteeringError(
+                    f"{self.name}: {where} names the constant {found['name']!r}, which <constants> does not "
+                    f"have; it has {', '.join(constants) or 'none'}.{self._hint()}"
+                )
+            return said
+
+        return _CONSTANT.sub(value, text)
+
+    def _constants(self) -> dict[str, str]:
+        """Constant -> value; one may name those before it."""
+        constants: dict[str, str] = {}
+        for constant in self.tree.xpath("/marlin/constants/constant"):
+            value = markup.value_of(constant)
+            for name, known in constants.items():
+                value = value.replace(f"${{{name}}}", known)
+            constants[str(constant.get("name"))] = value
+        return constants
+
+    def _hint(self) -> str:
+        includes = ", ".join(self.includes())
+        return f" It includes {includes}, which is not read here: put that into the file." if includes else ""
 
     def _missing(self, address: Address) -> str:
         if address.processor is None:
-            return f"{self.name} has no section <global>, which Marlin needs."
-        there = sorted({str(name) for name in self.tree.xpath("//processor[not(ancestor::execute)]/@name")})
-        included = " Parts of it are included from other files; put them into one." * bool(
-            self.tree.xpath("//include")
-        )
+            return f"{self.name} has no section <global>, which Marlin needs.{self._hint()}"
+        there = sorted({str(one.get("name")) for one in self.tree.xpath(_DEFINITIONS)})
         return (
             f"{self.name} has no processor {address.processor!r}; it has {', '.join(there) or 'none'}. "
-            f"Set DDCaloDigiName and DDPandoraPFANewProcessorName to the names in it.{included}"
+            f"Set DDCaloDigiName and DDPandoraPFANewProcessorName to the names in it.{self._hint()}"
         )

@@ -6,17 +6,17 @@ from typing import Self
 from attrs import field, frozen
 
 from caf_pandora import markup
+from caf_pandora.analysis import PFO_ANALYSIS, provide_analysis
 from caf_pandora.constants import Constants, read_constants, write_constants
 from caf_pandora.errors import SteeringError
 from caf_pandora.inputs import Share
+from caf_pandora.likelihood import Likelihood
 from caf_pandora.phases import LIKELIHOOD_FILE, RESULT_FILE
 from caf_pandora.settings import Settings
 from caf_pandora.steering import Address, Steering
 
 STEERING_FILE = "steering.xml"
 PANDORA_SETTINGS_FILE = "PandoraSettings.xml"
-PFO_ANALYSIS = "MyPfoAnalysis"
-"""The usual name of the processor that writes ``pfoAnalysis.root``."""
 
 
 @frozen
@@ -27,7 +27,7 @@ class Kit:
         steering: Marlin's steering file.
         pandora_settings: Pandora's settings, with the likelihood file in ``HistogramFile``.
         likelihood: The likelihood data that are used until stage 2 has made new ones.
-        analysis_processor: The name of the processor ``PfoAnalysis``.
+        analysis_processor: The name of the processor ``PfoAnalysis``, which is added if it is missing.
     """
 
     steering: Steering
@@ -54,9 +54,25 @@ class Kit:
         """Refuse what would make the first step fail.
 
         Raises:
-            SteeringError: If a processor, a constant or the photon identification is missing.
+            SteeringError: If a processor, a constant or the photon identification is missing, if a
+                processor would be calibrated that is not executed, or if the likelihood file is none.
         """
         step_files(self, settings, read_constants(self.steering, settings), Share(("none",), 0, 1))
+        Likelihood.parse(self.likelihood)
+        executed = self.steering.executed()
+        for name in (settings.digi_processor, settings.pandora_processor):
+            if self.steering.put_in(name) not in executed:
+                raise SteeringError(
+                    f"{self.steering.name} defines the processor {name!r}, but does not execute it: its "
+                    f"constants would have no effect. Executed are {', '.join(executed) or 'none'}; set "
+                    "DDCaloDigiName and DDPandoraPFANewProcessorName to those, or change <execute>."
+                )
+        beside = [name for name in self.steering.includes() if not name.startswith("/")]
+        if beside:
+            raise SteeringError(
+                f"{self.steering.name} includes {', '.join(beside)}, which workers do not find; put that "
+                "into the file, or name it by an absolute path."
+            )
 
 
 def step_files(
@@ -78,7 +94,7 @@ def step_files(
     steering.set(Address("LCIOInputFiles"), " ".join(share.files))
     steering.set(Address("SkipNEvents"), str(share.skip))
     steering.set(Address("MaxRecordNumber"), str(share.records))
-    steering.set(Address("RootFile", kit.analysis_processor), RESULT_FILE, kind="string")
+    provide_analysis(steering, RESULT_FILE, kit.analysis_processor)
     steering.set(
         Address("PandoraSettingsXmlFile", settings.pandora_processor), PANDORA_SETTINGS_FILE, kind="string"
     )
@@ -119,4 +135,4 @@ def pandora_settings(content: bytes, likelihood: str, *, training: bool) -> byte
         if switch is None:
             switch = markup.append(algorithm, "ShouldMakePdfHistograms")
         markup.set_value(switch, "true" if training else "false")
-    return markup.serialise(tree)
+    return markup.serialise(tree, markup.declaration(content))

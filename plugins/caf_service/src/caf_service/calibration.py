@@ -18,7 +18,7 @@ from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV
-from caf_service.client import Client, Status, files_of
+from caf_service.client import Client, Status, files_of, located
 from caf_service.own_service import UnfinishedError, own_service
 from caf_service.plan import Parameters, Plan
 from caf_service.plans import load_plan
@@ -151,7 +151,7 @@ class ServiceCalibration(CalibrationBase):
             "workers": self.workers,
             "settings": dict(settings),
             "inputs": {
-                sample: [_absolute(file) for file in files_of(files)] for sample, files in self.inputs.items()
+                sample: [located(file) for file in files_of(files)] for sample, files in self.inputs.items()
             },
             "files": dict(self.files),
             "quorum": self.quorum,
@@ -226,8 +226,3 @@ def _missing(status: Status) -> tuple[str, ...]:
     """The workers whose results the last steps did without."""
     last = status["steps"][-1:] if status["steps"] else []
     return tuple(f"worker {worker}" for step in last for worker in step["missing"])
-
-
-def _absolute(file: str | Path) -> str:
-    text = str(file)
-    return text if "://" in text else str(Path(text).absolute())

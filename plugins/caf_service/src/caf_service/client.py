@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 import zipfile
 from base64 import b64encode
@@ -21,6 +22,9 @@ from caf_service.transport import Address, ServiceError, Transport, quoted
 URL, TOKEN, CERTIFICATE = "CAF_SERVICE_URL", "CAF_SERVICE_TOKEN", "CAF_SERVICE_CERTIFICATE"
 SETTINGS = "caf/service.json"
 """Where ``{"url", "token", "certificate"}`` stand, below ``$XDG_CONFIG_HOME`` or ``~/.config``."""
+
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/")
+"""The beginning of ``root://...`` and the like."""
 
 WATCH = 25.0
 """How long one request of a live view waits [s]."""
@@ -124,7 +128,7 @@ class Client:
             plan: The plan's name.
             workers: How many workers it gets.
             settings: The plan's settings.
-            inputs: Sample -> files, or one file, as the workers find them.
+            inputs: Sample -> files, or one file, that the workers find too; relative paths begin here.
             files: Small files that come along, such as a steering file: name -> path, or content.
             key: The same key again gives the same calibration; made up if left out.
             more: ``quorum``, ``start``, ``stop``, ``output_dir``, ``backend``, ``backend_args``, ``name``.
@@ -137,7 +141,10 @@ class Client:
             "plan": plan,
             "workers": workers,
             "settings": dict(settings or {}),
-            "inputs": {sample: files_of(names) for sample, names in (inputs or {}).items()},
+            "inputs": {
+                sample: [located(name) for name in files_of(names)]
+                for sample, names in (inputs or {}).items()
+            },
             "files": {name: _packed(content) for name, content in (files or {}).items()},
             "key": key or new_token(),
             **{name: value for name, value in more.items() if value is not None},
@@ -271,6 +278,11 @@ class Client:
 def files_of(names: Iterable[str | Path] | str | Path) -> list[str]:
     """The files of a sample; a text is one file, and not its letters."""
     return [str(names)] if isinstance(names, str | Path) else [str(file) for file in names]
+
+
+def located(name: str) -> str:
+    """Where a file is, as others find it: a relative path begins here; an address stays as it is."""
+    return name if _ADDRESS.match(name) else str(Path(name).absolute())
 
 
 def _packed(content: str | bytes | Path) -> dict[str, str]:

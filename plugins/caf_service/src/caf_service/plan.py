@@ -208,6 +208,7 @@ class Plan:
             say where to start: ``request -> request``. It is executed in the service, so it should be quick;
             what cannot be done is a ``ConfigurationError``.
         settings: The settings that it knows.
+        presets: Sets of settings that users can begin with, such as those of a detector: name -> settings.
         samples: The samples that it needs.
         quorum: The fraction of workers that must report before a step ends, unless the user says otherwise.
         suffix: Suffix of the files that workers report.
@@ -225,6 +226,7 @@ class Plan:
     )
     arrange: Callable[[Request], Request] | None = None
     settings: Mapping[str, Setting] = field(factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     samples: tuple[str, ...] = ()
     quorum: float = field(default=0.9, validator=and_(gt(0.0)))
     suffix: str = ".json"

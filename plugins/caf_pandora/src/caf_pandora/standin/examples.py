@@ -1,10 +1,11 @@
 """Files to start from, for the stand-in: what a user brings for the real reconstruction."""
 
+from caf_pandora.analysis import PFO_ANALYSIS
 from caf_pandora.constants import Constants, write_constants
 from caf_pandora.settings import Settings
 from caf_pandora.standin.photon_id import untrained
 from caf_pandora.steering import Steering
-from caf_pandora.step_files import PFO_ANALYSIS, Kit
+from caf_pandora.step_files import Kit
 
 PANDORA_SETTINGS = b"""<?xml version="1.0" encoding="UTF-8"?>
 <!-- Pandora settings of the stand-in -->

@@ -6,6 +6,7 @@ import numpy as np
 
 from caf_pandora import constants as c
 from caf_pandora import markup
+from caf_pandora.analysis import TYPE
 from caf_pandora.errors import SteeringError
 from caf_pandora.likelihood import Likelihood
 from caf_pandora.reading import COS_THETA, TREE
@@ -14,7 +15,6 @@ from caf_pandora.standin.detector import CLIC, Detector
 from caf_pandora.standin.photon_id import PhotonId, train
 from caf_pandora.standin.reconstruction import Reconstructed, Reconstruction
 from caf_pandora.steering import Address, Steering
-from caf_pandora.step_files import PFO_ANALYSIS
 
 INTEGERS = (
     "run",
@@ -47,7 +47,6 @@ def reconstruct(
     *,
     digi: str = "MyDDCaloDigi",
     pandora: str = "MyDDMarlinPandora",
-    analysis: str = PFO_ANALYSIS,
 ) -> Path:
     """Reconstruct the events that a steering file names.
 
@@ -58,7 +57,6 @@ def reconstruct(
         detector: The simulated detector.
         digi: Name of the digitiser.
         pandora: Name of Pandora's processor.
-        analysis: Name of the processor that writes the ROOT file.
     Returns:
         The file that was written.
     Raises:
@@ -88,7 +86,7 @@ def reconstruct(
         made = reconstruction.muons(events)
     else:
         made = reconstruction.showers(events, PhotonId(Likelihood.parse(likelihood.read_bytes(), likelihood)))
-    target = home / _text(steering, Address("RootFile", analysis))
+    target = home / _text(steering, Address("RootFile", _analysis(steering)))
     write(target, events, made)
     return target
 
@@ -111,6 +109,14 @@ def write(path: Path, events: truth.Particles, made: Reconstructed) -> None:
         for name, histogram in made.histograms.items():
             directory[name] = (histogram.counts, histogram.edges)
     partial.replace(path)
+
+
+def _analysis(steering: Steering) -> str:
+    """The processor that writes the ROOT file."""
+    names = [name for name in steering.of_type(TYPE) if name in steering.executed()]
+    if len(names) != 1:
+        raise SteeringError(f"{steering.name} should execute one processor of type {TYPE}.")
+    return names[0]
 
 
 def _text(steering: Steering, address: Address) -> str:

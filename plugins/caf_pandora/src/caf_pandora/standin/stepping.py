@@ -23,6 +23,5 @@ def work(work: Work) -> Path:
             detector=DETECTORS.get(work.settings["detector"].upper(), CLIC),
             digi=settings.digi_processor,
             pandora=settings.pandora_processor,
-            analysis=work.settings["PfoAnalysisName"],
         ),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from attrs import evolve
 
@@ -19,11 +20,15 @@ from caf_core.testing.bench import wait_until
 from caf_pandora import constants as c
 from caf_pandora.demo import demo_settings
 from caf_pandora.errors import PandoraError, SteeringError, TooFewEventsError
+from caf_pandora.likelihood import Likelihood
 from caf_pandora.order import STAGES
+from caf_pandora.outcome import Setup
 from caf_pandora.phases import PHASES
 from caf_pandora.plan import PLAN, SETTINGS, STAND_IN, arrange
 from caf_pandora.record import describe
+from caf_pandora.standin.detector import DETECTORS
 from caf_pandora.standin.examples import kit
+from caf_pandora.standin.fixed_points import fixed_points
 from caf_pandora.steering import Steering
 from caf_pandora.stepping import FILES, begin, kit_of, share
 from caf_service.client import Client
@@ -430,6 +435,56 @@ def test_the_command_of_the_site_reconstructs(tmp_path, attached, calibrated, mo
     in_process = Rehearsal(tmp_path / "process", one_phase(calibrated), attached)
     assert in_process.run() is State.FINISHED
     assert by_command.parameters["constants"] == in_process.parameters["constants"]
+
+
+def test_stage_two_merges_real_likelihood_files_of_all_workers(tmp_path, calibrated, real_files, monkeypatch):
+    """The command of the site leaves Pandora's own file, as Marlin does in the photon training."""
+    real = real_files / "PandoraLikelihoodData9EBin.xml"
+    monkeypatch.setenv("CAF_PANDORA_COMMAND", f"sh -c 'cp {real} .' {{steering}}")
+    settings = {**GIVEN, "detector": "CLD", "startStage": 2, "stopStage": 2}
+    files = kit(calibrated.start, calibrated.setup.settings)
+    steering = Steering.read(real_files / "fccReconstruction.xml")
+    attached = attach(tmp_path, evolve(files, steering=steering, likelihood=real.read_bytes()))
+    inputs = {"zuds": calibrated.inputs.files["zuds"]}
+    request = Request(settings=settings, workers=3, quorum=1.0, inputs=inputs)
+    rehearsal = Rehearsal(tmp_path / "here", request, attached, plan=PLAN)
+    assert rehearsal.run() is State.FINISHED
+    merged = Likelihood.parse((rehearsal.finish() / "newPandoraLikelihoodData.xml").read_bytes())
+    one = Likelihood.parse(real.read_bytes())
+    assert (merged.events["Sig"] == 3 * one.events["Sig"]).all()
+    for name, contents in one.contents.items():
+        assert np.allclose(merged.contents[name], contents, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("detector", "place"),
+    [
+        ("CLIC", (1, 3)),
+        ("CLD", (1, 0)),
+        pytest.param("CLIC", (3, 4), marks=pytest.mark.slow),
+        pytest.param("CLD", (3, 4), marks=pytest.mark.slow),
+    ],
+)
+def test_real_steering_and_likelihood_files_are_calibrated(tmp_path, calibrated, real_files, detector, place):
+    settings = {**GIVEN, "detector": detector, "stopStage": place[0], "stopPhase": place[1]}
+    files = kit(calibrated.start, calibrated.setup.settings)
+    name = demo_settings(detector, 1).steering_file
+    steering = Steering.read(real_files / name)
+    likelihood = (real_files / "PandoraLikelihoodData9EBin.xml").read_bytes()
+    attached = attach(tmp_path, evolve(files, steering=steering, likelihood=likelihood))
+    request = Request(settings=settings, workers=2, quorum=1.0, inputs=calibrated.inputs.files)
+    rehearsal = Rehearsal(tmp_path / "here", request, attached)
+    assert rehearsal.run() is State.FINISHED
+    result = rehearsal.finish()
+    made = Steering.read(result / name)
+    chosen = demo_settings(detector, 1)
+    assert dict(c.read_constants(made, chosen)) == rehearsal.parameters["constants"]
+    assert made.of_type("PfoAnalysis") == steering.of_type("PfoAnalysis")
+    if place == (3, 4):
+        points = fixed_points(DETECTORS[detector], Setup(chosen))
+        found = rehearsal.parameters["constants"]
+        assert all(abs(found[name] - one.value) <= one.tolerance for name, one in points.items())
+    assert (result / name.replace(".xml", "_INPUT.xml")).read_bytes() == steering.content()
 
 
 @pytest.mark.parametrize(

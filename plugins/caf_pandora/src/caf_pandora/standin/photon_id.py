@@ -18,14 +18,15 @@ from caf_pandora.standin.dice import Dice
 from caf_pandora.standin.truth import Particles
 
 VARIABLES = {
-    "PeakRms": (0.40, 0.55),
-    "RmsRatio": (0.40, 0.45),
-    "LongProfileStart": (0.35, 0.50),
-    "LongProfileDiscrepancy": (0.30, 0.45),
-    "PeakEnergyFraction": (0.65, 0.50),
-    "MinDistanceToTrack": (0.60, 0.45),
+    "PeakRms": (0.20, 0.35),
+    "RmsRatio": (0.20, 0.25),
+    "LongProfileStart": (0.20, 0.35),
+    "LongProfileDiscrepancy": (0.20, 0.35),
+    "PeakEnergyFraction": (0.20, 0.35),
+    "MinDistanceToTrack": (0.85, 0.70),
 }
-"""Variable -> its mean for photons and for everything else; all spread alike."""
+"""Variable -> its mean for photons and for everything else, about where those of a real detector are; all
+spread alike."""
 AXES = {
     "PeakRms": ("0", "5"),
     "RmsRatio": ("1", "3"),

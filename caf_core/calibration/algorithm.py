@@ -162,6 +162,12 @@ class Algorithm:
         return method if callable(method) else self.algorithm  # type: ignore[no-any-return]  # a user's object
 
     @property
+    def finds_boundaries(self) -> bool:
+        """Whether it can be asked for boundaries."""
+        names = ("find_payload_boundaries", "is_boundary_required")
+        return any(callable(getattr(self.algorithm, name, None)) for name in names)
+
+    @property
     def preload(self) -> tuple[str, ...]:
         """Modules that the resident process should import once."""
         return tuple(getattr(self.algorithm, "preload", ()))

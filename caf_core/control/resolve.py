@@ -7,6 +7,7 @@ Everything that can be wrong with a configuration is found here, before anything
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,17 @@ from caf_core.calibration.collection import (
     select_by_run,
 )
 from caf_core.calibration.collector import RunSelection
-from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.calibration.strategy import AlgorithmStrategy, Known
 from caf_core.control import graph
 from caf_core.control.backends import Backends
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 from caf_core.errors import ConfigurationError
-from caf_core.iov import IoV
+from caf_core.iov import ExpRun, IoV
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
 from caf_core.jobs.task import Resources
+from caf_core.plugins.known import STRATEGY_PARAMETERS
 from caf_core.plugins.registry import Registry
 
 
@@ -140,7 +142,12 @@ def _standard(
     settings["backend_args"] = {**defaults["backend_args"], **calibration.backend_args}
     settings["resources"] = settings["resources"].or_else(defaults["resources"])
     selection = RunSelection(settings["ignored_runs"], requested)
+    collections = tuple(
+        _collection(calibration, name, collection, registry, selection)
+        for name, collection in calibration.collections.items()
+    )
     algorithms = _algorithms(calibration, settings["strategies"], registry)
+    _check_strategies(calibration, algorithms, selection, collections)
     backend = backends.use(settings["backend"])
     _check_args(calibration, settings["backend_args"], backends.instances[backend])
     return Resolved(
@@ -148,10 +155,7 @@ def _standard(
         output_dir,
         (),
         settings,
-        collections=tuple(
-            _collection(calibration, name, collection, registry, selection)
-            for name, collection in calibration.collections.items()
-        ),
+        collections=collections,
         algorithms=algorithms,
         selection=selection,
         chain=tuple(reversed(calibration.database_chain or ())),
@@ -240,17 +244,74 @@ def _strategy(
     """The strategy with its parameters, and the parameters that are left for the algorithm."""
     kind = registry.resolve("strategy", chosen)
     given = kind if isinstance(kind, type) else type(kind)
+    owner = f"calibration {calibration!r}, algorithm {algorithm.name!r}"
+    params: Any = algorithm.params  # as a user wrote it
+    if not isinstance(params, Mapping) or not all(isinstance(key, str) for key in params):
+        raise ConfigurationError(f"{owner}: params is {params!r}; it is a table of names and values.")
     names = {field.name for field in attrs.fields(given)} if attrs.has(given) else set()
-    own = {key: value for key, value in algorithm.params.items() if key in names}
-    rest = {key: value for key, value in algorithm.params.items() if key not in names}
+    own = {key: value for key, value in params.items() if key in names}
+    rest = {key: value for key, value in params.items() if key not in names}
+    _refuse_misspelt(rest, names, given.__name__, owner)
     try:
         strategy = kind(**own) if isinstance(kind, type) else attrs.evolve(kind, **own)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"calibration {calibration!r}, algorithm {algorithm.name!r}: the parameters {own} do not fit "
-            f"strategy {given.__name__}: {error}"
+            f"{owner}: the parameters {own} do not fit strategy {given.__name__}: {error}"
         ) from error
     return strategy, rest
+
+
+def _refuse_misspelt(rest: Mapping[str, Any], names: set[str], strategy: str, owner: str) -> None:
+    """Refuse parameters that look like a strategy's, and would be taken for the algorithm's own.
+
+    Raises:
+        ConfigurationError: If one is almost a parameter of this strategy, or one of another strategy.
+    """
+    for key in rest:
+        if key in STRATEGY_PARAMETERS:
+            raise ConfigurationError(
+                f"{owner}: {key} is a parameter of {' and '.join(STRATEGY_PARAMETERS[key])}, and its "
+                f"strategy is {strategy}; choose another strategy, or leave {key} out."
+            )
+        close = get_close_matches(key, sorted({*names, *STRATEGY_PARAMETERS}), n=1, cutoff=0.85)
+        if close:
+            raise ConfigurationError(
+                f"{owner}: there is no parameter {key!r} of a strategy; do you mean {close[0]!r}? If it is "
+                "meant for the algorithm, give it a name that is less alike."
+            )
+
+
+def _check_strategies(
+    calibration: Calibration,
+    algorithms: Sequence[ResolvedAlgorithm],
+    selection: RunSelection,
+    collections: Sequence[ResolvedCollection],
+) -> None:
+    """Let strategies refuse what cannot work, as far as it is known.
+
+    Raises:
+        ConfigurationError: Naming calibration and algorithm.
+    """
+    runs = tuple(
+        (run, f"input file {file!r}")
+        for part in collections
+        for file, iov in part.iovs.items()
+        for run in _ends(iov)
+        if selection.wants(run)
+    )
+    for part in algorithms:
+        known = Known(part.algorithm.finds_boundaries, selection.requested, runs)
+        try:
+            part.strategy.check(known)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"calibration {calibration.name!r}, algorithm {part.name!r}: {error}"
+            ) from error
+
+
+def _ends(iov: IoV) -> tuple[ExpRun, ...]:
+    """The runs that a file surely has; what is open at its end is no statement about runs."""
+    return () if iov.empty or iov.open_ended else (iov.first, ExpRun(iov.exp_high, iov.run_high))
 
 
 def _collection(
@@ -258,9 +319,9 @@ def _collection(
 ) -> ResolvedCollection:
     owner = f"calibration {calibration.name!r}, collection {name!r}"
     files = find_files(collection, owner)
+    known = {known_name(name): iov for name, iov in collection.files_to_iovs.items()}
+    iovs = {file: known.get(known_name(file)) if known else None for file in files.files}
     if selection.ignored or selection.requested is not None:
-        known = {known_name(name): iov for name, iov in collection.files_to_iovs.items()}
-        iovs = {file: known.get(known_name(file)) for file in files.files}
         if known and not any(iovs.values()):
             raise ConfigurationError(
                 f"{owner}: files_to_iovs has none of its {len(iovs)} input file(s), such as "
@@ -278,7 +339,12 @@ def _collection(
             )
     own = collection.database_chain if collection.database_chain is not None else calibration.database_chain
     return ResolvedCollection(
-        name, collection, files, _splitter(collection, registry), tuple(reversed(own or ()))
+        name,
+        collection,
+        files,
+        _splitter(collection, registry),
+        tuple(reversed(own or ())),
+        {file: iov for file in files.files if (iov := iovs[file]) is not None},
     )
 
 

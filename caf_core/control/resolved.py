@@ -12,18 +12,20 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.collection import Collection, FileSelection
 from caf_core.calibration.collector import RunSelection
 from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.iov import IoV
 from caf_core.jobs.splitters import SubjobSplitter
 
 
 @frozen
 class ResolvedCollection:
-    """A collection that is ready to be carried out."""
+    """A collection that is ready to be carried out; ``iovs`` has those of its files that are known."""
 
     name: str
     collection: Collection
     files: FileSelection
     splitter: SubjobSplitter
     chain: tuple[str, ...]
+    iovs: Mapping[str, IoV] = attrs.field(factory=dict)
 
 
 @frozen

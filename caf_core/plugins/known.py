@@ -18,6 +18,17 @@ BROUGHT_BY = {
 }
 """(kind, name) -> the distribution that brings it."""
 
+_SEQUENTIAL = ("SequentialRunByRun", "SequentialBoundaries")
+STRATEGY_PARAMETERS = {
+    "apply_iov": ("SingleIOV",),
+    "iov_coverage": _SEQUENTIAL,
+    "keep_boundaries": _SEQUENTIAL,
+    "on_short": ("SequentialBoundaries",),
+    "payload_boundaries": ("SequentialBoundaries",),
+    "step_size": ("SequentialRunByRun",),
+}
+"""The parameters of well-known strategies; given to another one they would be taken for the algorithm's."""
+
 
 def known_name(kind: Kind, name: str) -> tuple[str, str] | None:
     """The well-known name that was meant, whatever its upper and lower case, and its distribution."""

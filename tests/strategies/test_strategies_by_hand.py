@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from attrs import fields
 
 from caf_core.calibration.carry_out import CarriedOut, carry_out
-from caf_core.calibration.plans import Execute, Executed, FindBoundaries, Past, Result
+from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Past, Result
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import ExpRun, IoV
+from caf_core.plugins.known import STRATEGY_PARAMETERS
 from caf_strategies import SequentialBoundaries, SequentialRunByRun, SimpleRunByRun, SingleIOV
 
 OK, ITERATE, TOO_FEW, FAILURE = Result.OK, Result.ITERATE, Result.NOT_ENOUGH_DATA, Result.FAILURE
@@ -91,6 +93,8 @@ def test_iov_coverage_widens_the_first_and_the_last_experiment() -> None:
     assert committed(done) == ["1,1,1,-1", "2,0,2,-1", "5,0,5,-1"]
     done = carry_out(SequentialRunByRun(iov_coverage=(1, 0, 1, 9)).plan(runs("1:3,5"), Past()), events(10))
     assert committed(done) == ["1,0,1,4", "1,5,1,9"]
+    done = carry_out(SequentialRunByRun(iov_coverage=(0, 0, -1, -1)).plan(runs("1:3,5"), Past()), events(10))
+    assert committed(done) == ["0,0,1,4", "1,5,-1,-1"]
 
 
 def test_step_size_adds_runs_in_steps() -> None:
@@ -134,7 +138,55 @@ def test_boundaries_of_the_user() -> None:
     assert [commit.runs for commit in done.commits] == [
         runs("1:4-5"), runs("1:9-10"), runs("2:3"), runs("2:6"),
     ]  # fmt: skip
-    assert committed(done) == ["1,4,1,8", "1,9,1,-1", "2,0,2,5", "2,6,2,6"]
+    assert committed(done) == ["1,4,1,6", "1,7,1,-1", "2,0,2,4", "2,5,2,6"]
+    assert [commit.reason for commit in done.commits] == [
+        "boundary given; no data from boundaries (1,0) and (1,6) to the next boundary",
+        "boundary given; no data from boundary (1,12) to the next boundary",
+        "enough data",
+        "boundary given",
+    ]
+    assert done.verdict.notes == (
+        "no payload begins at the given boundaries (1,0), (1,6), (1,12) and (9,0): no run from there to the "
+        "next boundary has data",
+    )
+
+
+def short_pieces(counts: Mapping[ExpRun, int], **parameters: Any) -> CarriedOut:
+    """Boundaries at the runs 2, 3, 4 and 7 of seven runs."""
+    boundaries = [(1, 2), (1, 3), (1, 4), (1, 7)]
+    strategy = SequentialBoundaries(payload_boundaries=boundaries, **parameters)
+    return carry_out(strategy.plan(runs("1:1-7"), Past()), events(counts))
+
+
+def test_given_boundaries_that_are_merged_away_are_told() -> None:
+    done = short_pieces({ExpRun(1, 3): 2, ExpRun(1, 7): 1})
+    assert committed(done) == ["1,1,1,1", "1,2,1,2", "1,3,1,7"]
+    assert done.commits[-1].reason == (
+        "boundary given; run 1,3 merged forward: not enough data: 2 events; "
+        "run 1,7 merged backward at the end of experiment 1: not enough data: 1 events"
+    )
+    hint = '(on_short="gap" or "fail" does not merge)'
+    begin = "no payload begins at the given boundary"
+    assert done.verdict.notes == (
+        f"{begin} 1,4: too few data in run 1,3, merged with the runs after it: 2 events {hint}",
+        f"{begin} 1,7: too few data in run 1,7, merged with the runs before it: 1 events {hint}",
+    )
+
+
+def test_given_boundaries_may_leave_gaps_or_fail_instead() -> None:
+    counts = {ExpRun(1, 3): 2, ExpRun(1, 7): 1}
+    done = short_pieces(counts, on_short="gap", iov_coverage=(0, 0, -1, -1))
+    assert (committed(done), done.verdict.result) == (["0,0,1,1", "1,2,1,2", "1,4,1,6"], OK)
+    assert [(str(gap.iov), gap.reason) for gap in done.verdict.gaps] == [
+        ("1,3,1,3", "not enough data in run 1,3: 2 events"),
+        ("1,7,-1,-1", "not enough data in run 1,7: 1 events"),
+    ]
+    done = short_pieces(counts, on_short="fail")
+    assert (committed(done), done.verdict.result) == (["1,1,1,1", "1,2,1,2"], TOO_FEW)
+    assert done.verdict.message == "the algorithm had too few data on run 1,3: 2 events"
+    done = short_pieces({ExpRun(1, run): 1 for run in range(1, 8)}, on_short="gap")
+    assert (committed(done), done.verdict.result) == ([], TOO_FEW)
+    assert done.verdict.message == "there are too few data between all boundaries"
 
 
 def test_boundaries_of_the_algorithm_are_asked_for_by_experiment() -> None:
@@ -195,9 +247,6 @@ def test_an_experiment_that_is_new_in_this_iteration_has_no_boundaries_to_keep()
     [
         (IoV(1, 4, 2, -1), "iov_coverage is 1,4,2,-1, but there are data in 1,3,2,8"),
         (IoV(1, 3, 2, 7), "but there are data in 1,3,2,8"),
-        (IoV(0, 0, 2, -1), "reaches past the experiments of the data"),
-        (IoV(1, 0, 3, 0), "reaches past the experiments of the data"),
-        (IoV(1, 0, -1, -1), "end in experiment 2"),
     ],
 )
 def test_a_coverage_that_does_not_fit_is_refused_before_anything_is_executed(
@@ -260,10 +309,30 @@ def test_no_runs_at_all_are_too_few(strategy: AlgorithmStrategy) -> None:
     [
         (lambda: SequentialRunByRun(step_size=0), ConfigurationError, "at least 1"),
         (lambda: SequentialRunByRun(step_size=1.5), ConfigurationError, "whole number of runs"),
+        (lambda: SequentialRunByRun(step_size=True), ConfigurationError, "whole number of runs"),
         (lambda: SequentialRunByRun(keep_boundaries="no"), ConfigurationError, "True or False"),
         (lambda: SequentialRunByRun(iov_coverage=IoV()), ConfigurationError, "empty IoV"),
         (lambda: SequentialBoundaries(iov_coverage=(1, 2)), InvalidIoVError, "is not an IoV"),
-        (lambda: SequentialBoundaries(payload_boundaries=[5]), InvalidIoVError, "is not a run"),
+        (lambda: SequentialBoundaries(payload_boundaries=[5]), InvalidIoVError, "boundaries: 5 is not a run"),
+        (lambda: SequentialBoundaries(payload_boundaries="1,5"), InvalidIoVError, "put it into a list"),
+        (
+            lambda: SequentialBoundaries(payload_boundaries=[(1, 5), (1, 3)]),
+            ConfigurationError,
+            "1,3 after 1,5",
+        ),
+        (lambda: SequentialBoundaries(payload_boundaries=[(1, 5), (1, 5)]), ConfigurationError, "1,5 twice"),
+        (
+            lambda: SequentialBoundaries(payload_boundaries=[(1, 5)], iov_coverage=(1, 6, -1, -1)),
+            ConfigurationError,
+            "1,5, which is outside of iov_coverage, 1,6,-1,-1",
+        ),
+        (lambda: SequentialBoundaries(on_short="gaps"), ConfigurationError, "do you mean 'gap'"),
+        (lambda: SequentialBoundaries(on_short=None), ConfigurationError, "it can be 'merge', 'gap', 'fail'"),
+        (
+            lambda: SequentialBoundaries(on_short="gap", keep_boundaries=True),
+            ConfigurationError,
+            "exclude each other",
+        ),
         (lambda: SingleIOV(apply_iov="1,5,1,2"), InvalidIoVError, "ends before it begins"),
     ],
 )
@@ -288,3 +357,43 @@ def test_granularities_that_can_be_used() -> None:
     assert SingleIOV.usable_granularities == {"run", "all"}
     for strategy in (SequentialRunByRun, SequentialBoundaries, SimpleRunByRun):
         assert strategy.usable_granularities == {"run"}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_iteration_0_and_the_default_keep_nothing(keep: bool) -> None:
+    past = Past(0 if keep else 1, (Commit("", runs("1:1-2"), IoV(1, 1, 1, 2)),))
+    done = carry_out(SequentialRunByRun(keep_boundaries=keep).plan(runs("1:1-2"), past), events(10))
+    assert committed(done) == ["1,1,1,1", "1,2,1,2"]
+
+
+def test_kept_boundaries_hold_although_other_runs_have_data_now() -> None:
+    strategy = SequentialRunByRun(keep_boundaries=True)
+    first = carry_out(strategy.plan(runs("1:2-6"), Past()), events({ExpRun(1, run): 5 for run in range(9)}))
+    assert committed(first) == ["1,2,1,3", "1,4,1,6"]
+    second = carry_out(strategy.plan(runs("1:1-2,5,9"), Past(1, first.commits)), events(10))
+    assert [commit.runs for commit in second.commits] == [runs("1:1-2"), runs("1:5,9")]
+    assert committed(second) == ["1,1,1,3", "1,4,1,9"]
+    assert [commit.reason for commit in second.commits] == ["enough data", "boundary kept from iteration 0"]
+
+
+def test_decisions_are_linear_in_the_number_of_runs() -> None:
+    data = tuple(ExpRun(exp, run) for exp in range(2) for run in range(5_000))
+    executed: list[Execute] = []
+
+    def execute(request: Execute) -> Executed:
+        executed.append(request)
+        return Executed(str(request.iov), OK if len(request.runs) >= 7 else TOO_FEW)
+
+    done = carry_out(SequentialRunByRun().plan(data, Past()), execute)
+    assert len(executed) == 10_000 + 2  # 5,000 is no multiple of 7, so each experiment merges backward.
+    assert sum(len(request.runs) for request in executed) < 5 * len(data)
+    assert [len(commit.runs) for commit in done.commits] == ([7] * 713 + [9]) * 2
+
+
+def test_the_core_knows_the_parameters_of_these_strategies() -> None:
+    """It refuses them where they would be taken for the algorithm's."""
+    found: dict[str, set[str]] = {}
+    for strategy in (SingleIOV, SequentialRunByRun, SequentialBoundaries, SimpleRunByRun):
+        for parameter in fields(strategy):
+            found.setdefault(parameter.name, set()).add(strategy.__name__)
+    assert found == {name: set(owners) for name, owners in STRATEGY_PARAMETERS.items()}

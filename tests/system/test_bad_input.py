@@ -209,6 +209,25 @@ CONFIGURATION = {
         "cal.strategies = 'SequentialRunByRun'; cal.algorithms[0].params['step_size'] = 0",
         "step_size is 0",
     ),
+    "a parameter that is misspelt": (
+        "cal.strategies = 'SequentialRunByRun'; cal.algorithms[0].params['stepsize'] = 2",
+        "do you mean 'step_size'?",
+    ),
+    "a parameter of another strategy": (
+        "cal.algorithms[0].params['payload_boundaries'] = [(1, 1)]",
+        "payload_boundaries is a parameter of SequentialBoundaries, and its strategy is SingleIOV",
+    ),
+    "parameters that are no table": ("cal.algorithms[0].params = [1]", "params is [1]"),
+    "a coverage without what is requested": (
+        "cal.strategies = 'SequentialRunByRun'; cal.algorithms[0].params['iov_coverage'] = (7, 0, 7, -1); "
+        "caf.run(iov=(1, 0, 2, -1))",
+        "only runs in 1,0,2,-1 are requested",
+    ),
+    "a coverage that leaves a file out": (
+        "cal.strategies = 'SequentialRunByRun'; cal.algorithms[0].params['iov_coverage'] = (7, 0, 7, -1); "
+        "cal.files_to_iovs = {name: (1, 1, 1, 9) for name in (HERE / 'in').iterdir()}",
+        "has data of run 1,1; widen it",
+    ),
     "no algorithm": ("cal.algorithms = []", "has no algorithms"),
     "a file that does not exist": ("cal.input_files = [HERE / 'gone.root']", "gone.root"),
     "an interval that is none": ("caf.run(iov=(1, 2, 3))", "is not an IoV"),

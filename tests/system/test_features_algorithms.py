@@ -140,10 +140,19 @@ def test_boundaries_come_from_the_algorithm_or_the_user(tmp_path, algorithm, par
 
 
 def test_an_algorithm_that_knows_no_boundaries_is_told_what_to_write(tmp_path) -> None:
-    with pytest.raises(
-        CalibrationFailedError, match="neither find_payload_boundaries nor is_boundary_required"
-    ):
+    with pytest.raises(ConfigurationError, match="neither find_payload_boundaries nor is_boundary_required"):
         run(calibration(Algorithm(Asks()), strategies="SequentialBoundaries"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_given_boundary_that_is_merged_away_is_told_and_recorded(tmp_path, capfd) -> None:
+    fit = Algorithm(enough(5), "fit", {"payload_boundaries": [(1, 2), (1, 4)]})
+    run(calibration(fit, strategies="SequentialBoundaries", ignored_runs=[(1, 1)]), tmp_path / "out")
+    printed = "".join(capfd.readouterr())
+    assert "no payload begins at the given boundary 1,4: too few data in run 1,2" in printed
+    database = LocalDatabase(tmp_path / "out/cal/outputdb")
+    reasons = [database.provenance(entry).notes["reason"] for entry in database.entries()]
+    assert reasons == ["boundary given; run 1,2 merged forward: not enough data", "enough data"]
 
 
 def test_a_strategy_that_does_not_fit_the_granularity_is_refused(tmp_path) -> None:

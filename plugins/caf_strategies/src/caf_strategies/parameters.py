@@ -1,57 +1,88 @@
-"""What users may write for the parameters of strategies, and what it becomes."""
+"""What users may write for the parameters of strategies, and what it becomes: a converter for each parameter.
+
+All of them raise a ``ConfigurationError`` that names the parameter.
+"""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from itertools import pairwise
 from operator import index
-from typing import SupportsIndex
+from typing import Any
 
-from caf_core.errors import ConfigurationError
+from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import ExpRun, IoV, as_iov, as_runs
 
+ON_SHORT = ("merge", "gap", "fail")
 
-def interval(value: IoV | Sequence[int] | str | None) -> IoV | None:
-    """An interval that holds runs, from an ``IoV``, four numbers or text; or None.
 
-    Raises:
-        ConfigurationError: If it is none of these, or empty.
-    """
+def apply_iov(value: IoV | Sequence[int] | str | None) -> IoV | None:
+    """An interval that holds runs, from an ``IoV``, four numbers or text; or None."""
+    return _interval("apply_iov", value)
+
+
+def iov_coverage(value: IoV | Sequence[int] | str | None) -> IoV | None:
+    """An interval that holds runs, from an ``IoV``, four numbers or text; or None."""
+    return _interval("iov_coverage", value)
+
+
+def _interval(name: str, value: IoV | Sequence[int] | str | None) -> IoV | None:
     if value is None:
         return None
-    iov = as_iov(value)
+    try:
+        iov = as_iov(value)
+    except InvalidIoVError as error:
+        raise InvalidIoVError(f"{name}: {error}") from error
     if iov.empty:
-        raise ConfigurationError("an empty IoV cannot be that of payloads; give one with runs, or None.")
+        raise ConfigurationError(f"{name} is an empty IoV; give one with runs, or None.")
     return iov
 
 
-def boundaries(values: Iterable[ExpRun | Sequence[int] | str] | None) -> tuple[ExpRun, ...] | None:
-    """Runs, from ``ExpRun`` or pairs of numbers; or None.
-
-    Raises:
-        ConfigurationError: If one of them is no run.
-    """
-    return None if values is None else as_runs(values)
-
-
-def number_of_runs(value: SupportsIndex) -> int:
-    """A whole number of at least one.
-
-    Raises:
-        ConfigurationError: If it is something else.
-    """
+def payload_boundaries(
+    values: Iterable[ExpRun | Sequence[int] | str] | None,
+) -> tuple[ExpRun, ...] | None:
+    """Runs, each once and in order, from ``ExpRun``, pairs of numbers or texts; or None."""
+    if values is None:
+        return None
     try:
-        number = index(value)
-    except TypeError as error:
-        raise ConfigurationError(f"step_size is {value!r}; it must be a whole number of runs.") from error
+        runs = as_runs(values)
+    except InvalidIoVError as error:
+        raise InvalidIoVError(f"payload_boundaries: {error}") from error
+    if isinstance(values, AbstractSet):
+        return tuple(sorted(runs))
+    for first, second in pairwise(runs):
+        if first >= second:
+            what = "twice" if first == second else f"after {first}"
+            raise ConfigurationError(
+                f"payload_boundaries has {second} {what}; give each boundary once, by experiment and run."
+            )
+    return runs
+
+
+def step_size(value: Any) -> int:
+    """A whole number of runs, at least one."""
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise ConfigurationError(f"step_size is {value!r}; it must be a whole number of runs.")
     if number < 1:
         raise ConfigurationError(f"step_size is {number}; it must be at least 1.")
     return number
 
 
-def switch(value: bool) -> bool:
-    """True or False, and nothing that merely looks like it.
-
-    Raises:
-        ConfigurationError: If it is something else.
-    """
+def keep_boundaries(value: Any) -> bool:
+    """True or False, and nothing that merely looks like it."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"keep_boundaries is {value!r}; it must be True or False.")
     return value
+
+
+def on_short(value: Any) -> str:
+    """One of the words of ``ON_SHORT``."""
+    if isinstance(value, str) and value in ON_SHORT:
+        return value
+    close = get_close_matches(value.lower(), ON_SHORT, n=1) if isinstance(value, str) else []
+    hint = f"do you mean {close[0]!r}?" if close else f"it can be {', '.join(map(repr, ON_SHORT))}."
+    raise ConfigurationError(f"on_short is {value!r}; {hint}")

@@ -1,18 +1,18 @@
 """What the sequential strategies have in common: experiments, coverage, kept boundaries."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from attrs import define, field
 
 from caf_core.calibration.asking import Asking, carry_out_parts, combined
-from caf_core.calibration.plans import Past, Plan
-from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.calibration.plans import Past, Plan, Verdict
+from caf_core.calibration.strategy import AlgorithmStrategy, Known
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV, iov_of_runs, runs_by_boundaries, split_by_experiment
-from caf_strategies.parameters import interval, switch
-from caf_strategies.units import Runs, execute_units
+from caf_core.iov import ExpRun, IoV, iov_of_runs, split_by_experiment
+from caf_strategies import parameters
+from caf_strategies.units import Runs, Unit, cut, execute_merging
 from caf_strategies.words import NO_RUNS
 
 
@@ -21,81 +21,106 @@ class Sequential(AlgorithmStrategy):
     """Executes the algorithm on one unit of runs after the other, experiment by experiment.
 
     Args:
-        iov_coverage: What the payloads together cover; from the first to the last run with data if it is
-            not given.
-        keep_boundaries: In later iterations, take the groups of runs that the previous iteration committed
-            as units.
+        iov_coverage: What the payloads together cover, from the first to the last run with data if it is not
+            given. It must contain the data, and may reach past their first and last experiment: the first
+            payload begins at its low end, the last ends at its high end, which may be open.
+        keep_boundaries: In later iterations, let payloads begin where those of the previous iteration began.
     """
 
     usable_granularities: ClassVar[frozenset[str]] = frozenset({"run"})
 
-    iov_coverage: IoV | None = field(default=None, converter=interval)
-    keep_boundaries: bool = field(default=False, converter=switch)
+    iov_coverage: IoV | None = field(default=None, converter=parameters.iov_coverage)
+    keep_boundaries: bool = field(default=False, converter=parameters.keep_boundaries)
 
     @abstractmethod
-    def units(self, runs: Runs) -> Asking[Sequence[Runs]]:
+    def units(self, runs: Runs) -> Asking[Sequence[Unit]]:
         """The groups of one experiment's runs that are never torn apart; this may ask the algorithm."""
+
+    def execute(self, units: Sequence[Unit], span: IoV) -> Plan:
+        """Execute the units of one experiment, so that the span is covered."""
+        return execute_merging(units, span)
+
+    @property
+    def given(self) -> frozenset[ExpRun]:
+        """The boundaries that the user gave."""
+        return frozenset()
+
+    def conclude(self, runs: Runs, verdict: Verdict) -> Verdict:  # noqa: ARG002 - a strategy may know more
+        """The verdict on all runs, from that on their experiments."""
+        return verdict
+
+    def check(self, known: Known) -> None:
+        """Refuse a coverage that cannot contain the data.
+
+        Raises:
+            ConfigurationError: If it does not.
+        """
+        coverage = self.iov_coverage
+        if coverage is None:
+            return
+        if known.requested is not None and not coverage.overlaps(known.requested):
+            raise ConfigurationError(
+                f"iov_coverage is {coverage}, but only runs in {known.requested} are requested; correct "
+                "one of them."
+            )
+        for run, where in known.runs:
+            if run not in coverage:
+                raise ConfigurationError(
+                    f"iov_coverage is {coverage}, but {where} has data of run {run}; widen it, or ignore "
+                    "that run."
+                )
 
     def plan(self, runs: Sequence[ExpRun], past: Past) -> Plan:
         """One part an experiment; an experiment that fails stops those after it.
 
         Raises:
-            ConfigurationError: If ``iov_coverage`` does not fit the runs.
+            ConfigurationError: If ``iov_coverage`` does not contain the runs.
         """
-        experiments = split_by_experiment(runs)
-        coverage = _coverage(iov_of_runs(runs), self.iov_coverage)
-        keep = self.keep_boundaries and past.iteration > 0
-        kept = [commit.runs[0] for commit in past.commits] if keep else []
-        return self._plan(experiments, coverage, split_by_experiment(kept))
+        return self._plan(tuple(runs), _coverage(iov_of_runs(runs), self.iov_coverage), past)
 
-    def _plan(self, experiments: dict[int, Runs], coverage: IoV, kept: dict[int, Runs]) -> Plan:
-        if not experiments:
+    def _plan(self, runs: Runs, coverage: IoV, past: Past) -> Plan:
+        if not runs:
             return NO_RUNS
+        kept = self._kept(past)
         verdicts = yield from carry_out_parts(
-            self._experiment(runs, _span(exp, coverage), kept.get(exp)) for exp, runs in experiments.items()
+            self._experiment(mine, _span(exp, runs, coverage), kept.get(exp, ()), past)
+            for exp, mine in split_by_experiment(runs).items()
         )
-        return combined(verdicts)
+        return self.conclude(runs, combined(verdicts))
 
-    def _experiment(self, runs: Runs, span: IoV, kept: Runs | None) -> Plan:
+    def _experiment(self, runs: Runs, span: IoV, kept: Runs, past: Past) -> Plan:
         if kept:
-            units: Sequence[Runs] = cut(runs, kept[1:])
+            units: Sequence[Unit] = cut(
+                runs, kept[1:], f"boundary kept from iteration {past.iteration - 1}", self.given
+            )
         else:
             units = yield from self.units(runs)
-        return (yield from execute_units(units, span))
+        return (yield from self.execute(units, span))
 
-
-def cut(runs: Runs, boundaries: Iterable[ExpRun]) -> tuple[Runs, ...]:
-    """Cut the runs of one experiment at boundaries.
-
-    Run 0 is always one. A boundary without runs disappears, so its interval goes to the runs before it, or
-    to the first ones after it if there are none before. Boundaries in other experiments are no concern of
-    these runs.
-    """
-    exp = runs[0].exp
-    starts = [ExpRun(exp, 0), *(boundary for boundary in boundaries if boundary.exp == exp)]
-    return tuple(group for group in runs_by_boundaries(starts, runs).values() if group)
+    def _kept(self, past: Past) -> dict[int, Runs]:
+        """Where the payloads of each experiment began in the previous iteration, if that is to be kept."""
+        kept: dict[int, Runs] = {}
+        for commit in past.commits if self.keep_boundaries and past.iteration else ():
+            exp = commit.runs[0].exp
+            kept[exp] = (*kept.get(exp, ()), commit.iov.first)
+        return kept
 
 
 def _coverage(data: IoV, wanted: IoV | None) -> IoV:
     """What the payloads together must cover.
 
     Raises:
-        ConfigurationError: If it does not hold all data, or reaches into experiments without any.
+        ConfigurationError: If it does not hold all data.
     """
-    if wanted is None or data.empty:
-        return data
-    if not wanted.contains(data):
-        raise ConfigurationError(
-            f"iov_coverage is {wanted}, but there are data in {data}; widen it, or ask for less data."
-        )
-    if wanted.exp_low < data.exp_low or wanted.exp_high != data.exp_high:
-        raise ConfigurationError(
-            f"iov_coverage is {wanted}, which reaches past the experiments of the data, {data}; let it begin "
-            f"in experiment {data.exp_low} and end in experiment {data.exp_high} (run -1: open there)."
-        )
-    return wanted
+    if wanted is None or wanted.contains(data):
+        return data if wanted is None else wanted
+    raise ConfigurationError(
+        f"iov_coverage is {wanted}, but there are data in {data}; widen it, or ask for less data."
+    )
 
 
-def _span(exp: int, coverage: IoV) -> IoV:
-    """What the payloads of one experiment must cover."""
-    return IoV(exp, 0, exp, -1).intersection(coverage)
+def _span(exp: int, runs: Runs, coverage: IoV) -> IoV:
+    """What the payloads of one experiment must cover; the coverage's ends may lie in other experiments."""
+    begin = coverage.first if exp == runs[0].exp else ExpRun(exp, 0)
+    end = (coverage.exp_high, coverage.run_high) if exp == runs[-1].exp else (exp, -1)
+    return IoV(*begin, *end)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from caf_core.calibration.asking import Asking
-from caf_strategies.parameters import number_of_runs
+from caf_strategies import parameters
 from caf_strategies.sequential import Sequential
-from caf_strategies.units import Runs
+from caf_strategies.units import Runs, Unit
 
 
 @define(kw_only=True)
@@ -16,15 +16,16 @@ class SequentialRunByRun(Sequential):
 
     Args:
         step_size: How many runs are taken, and added, at a time.
-        iov_coverage: What the payloads together cover; from the first to the last run with data if it is
-            not given.
-        keep_boundaries: In later iterations, take the groups of runs that the previous iteration committed
-            as units.
+        iov_coverage: What the payloads together cover, from the first to the last run with data if it is not
+            given. It must contain the data, and may reach past their first and last experiment: the first
+            payload begins at its low end, the last ends at its high end, which may be open.
+        keep_boundaries: In later iterations, let payloads begin where those of the previous iteration began.
     """
 
-    step_size: int = field(default=1, converter=number_of_runs)
+    step_size: int = field(default=1, converter=parameters.step_size)
 
-    def units(self, runs: Runs) -> Asking[Sequence[Runs]]:
+    def units(self, runs: Runs) -> Asking[Sequence[Unit]]:
         """Groups of ``step_size`` runs; the last may be smaller."""
         yield from ()  # There is nothing to ask.
-        return [runs[begin : begin + self.step_size] for begin in range(0, len(runs), self.step_size)]
+        groups = (runs[begin : begin + self.step_size] for begin in range(0, len(runs), self.step_size))
+        return [Unit(group, group[0]) for group in groups]

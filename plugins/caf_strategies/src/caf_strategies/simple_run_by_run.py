@@ -10,7 +10,7 @@ from caf_core.calibration.asking import carry_out_parts, execute
 from caf_core.calibration.plans import Commit, Gap, Past, Plan, Result, Verdict
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.iov import ExpRun, IoV
-from caf_strategies.words import NO_RUNS, said
+from caf_strategies.words import ENOUGH, NO_RUNS, said
 
 
 @define(kw_only=True)
@@ -41,7 +41,7 @@ def _one_run(run: ExpRun) -> Plan:
     iov = IoV(*run, *run)
     executed = yield from execute((run,), iov)
     if executed.result.success:
-        yield Commit(executed.key, (run,), iov)
+        yield Commit(executed.key, (run,), iov, ENOUGH)
     return Verdict(executed.result, executed.message)
 
 
@@ -57,7 +57,7 @@ def _without_result(runs: Sequence[ExpRun], verdicts: Sequence[Verdict]) -> Iter
     for run, verdict in zip(runs, verdicts, strict=True):
         if not verdict.result.success:
             reason = "failure" if verdict.result is Result.FAILURE else "not enough data"
-            yield Gap(IoV(*run, *run), reason + said(verdict))
+            yield Gap(IoV(*run, *run), reason + said(verdict.message))
 
 
 def _together(runs: Sequence[ExpRun], verdicts: Sequence[Verdict]) -> tuple[Result, str]:
@@ -67,7 +67,7 @@ def _together(runs: Sequence[ExpRun], verdicts: Sequence[Verdict]) -> tuple[Resu
         failed = [pair for pair in zip(runs, verdicts, strict=True) if pair[1].result is Result.FAILURE]
         run, first = failed[0]
         message = f"the algorithm failed on {len(failed)} of {len(runs)} runs, first on {run}"
-        return Result.FAILURE, message + said(first)
+        return Result.FAILURE, message + said(first.message)
     if Result.ITERATE in results:
         return Result.ITERATE, ""
     if Result.OK in results:

@@ -225,7 +225,8 @@ CONFIGURATION = {
     ),
     "a coverage that leaves a file out": (
         "cal.strategies = 'SequentialRunByRun'; cal.algorithms[0].params['iov_coverage'] = (7, 0, 7, -1); "
-        "from caf_core import IoV; cal.files_to_iovs = {str(name): IoV(1, 1, 1, 9) for name in (HERE / 'in').iterdir()}",
+        "from caf_core import IoV; "
+        "cal.files_to_iovs = {str(name): IoV(1, 1, 1, 9) for name in (HERE / 'in').iterdir()}",
         "has data of run 1,1; widen it",
     ),
     "no algorithm": ("cal.algorithms = []", "has no algorithms"),

@@ -75,12 +75,14 @@ class Result:
         changes: The last word on every task.
         interrupted: Whether it was stopped before its end.
         left: How many tasks go on at a batch system all the same.
+        folders: Where the last attempt of each task worked, by its index.
     """
 
     status: JobStatus
     changes: tuple[TaskChange, ...]
     interrupted: bool
     left: Mapping[str, int] = field(factory=dict)
+    folders: Mapping[int, Path] = field(factory=dict)
 
 
 @frozen
@@ -136,7 +138,13 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         store.end_process(
             process, "interrupted" if interrupted else "completed" if status.success else "failed"
         )
-        return Result(status, tuple(service.tasks(key)), interrupted, left)
+        changes = tuple(service.tasks(key))
+        folders = {
+            change.index: service.last_folder(key, change.index, wish.tasks[change.index].output_dir)
+            for change in changes
+            if change.index < len(wish.tasks) and change.attempt
+        }
+        return Result(status, changes, interrupted, left, folders)
 
 
 def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bool) -> str:

@@ -119,7 +119,7 @@ def command(settings: Settings, /, output_dir: Path, words: tuple[str, ...], **o
             result = carry_out(wish, show, take_over=options["take_over"])
         finally:
             close()
-        return _report(wish.name, output_dir, wish.tasks, result, as_json=settings.json)
+        return _report(wish.name, output_dir, result, as_json=settings.json)
 
 
 def make_tasks(words: Sequence[str], directory: Path, options: Mapping[str, Any]) -> "list[TaskSpec]":
@@ -235,14 +235,12 @@ def _shower(name: str, *, quiet: bool) -> "tuple[Show, Any]":
     return (lambda status: lines.jobs(name, "tasks", status)), lines.ended
 
 
-def _report(
-    name: str, directory: Path, tasks: "Sequence[TaskSpec]", result: "Result", *, as_json: bool
-) -> int:
+def _report(name: str, directory: Path, result: "Result", *, as_json: bool) -> int:
     from caf_core.jobs.ledger import TaskState
 
     failed = [change for change in result.changes if change.state is TaskState.FAILED]
     if as_json:
-        print(json.dumps(_as_json(tasks, result), indent=2))
+        print(json.dumps(_as_json(result), indent=2))
     elif result.status.success:
         done = result.status.total - len(failed)
         click.echo(f"{done} tasks done; everything lies in {shown(directory)}", err=True)
@@ -268,7 +266,7 @@ def _failed_text(name: str, directory: Path, failed: "Sequence[TaskChange]", res
     )
 
 
-def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]:
+def _as_json(result: "Result") -> dict[str, object]:
     return {
         "success": result.status.success,
         "interrupted": result.interrupted,
@@ -281,9 +279,7 @@ def _as_json(tasks: "Sequence[TaskSpec]", result: "Result") -> dict[str, object]
                 "failure": str(change.failure) if change.failure else None,
                 "exit_code": change.exit_code,
                 "reason": change.reason,
-                "directory": str(tasks[change.index].output_dir / f"attempt-{change.attempt}")
-                if change.index < len(tasks) and change.attempt
-                else None,
+                "directory": str(result.folders[change.index]) if change.index in result.folders else None,
             }
             for change in result.changes
         ],

@@ -11,6 +11,7 @@ from attrs import Factory, define, field
 from caf_core.errors import CheckpointError
 from caf_core.jobs.agenda import NEVER
 from caf_core.jobs.backend import Backend, Capabilities, Submission
+from caf_core.jobs.claims import latest_folder
 from caf_core.jobs.columns import INIT, SUBMITTED
 from caf_core.jobs.complaints import Complaints
 from caf_core.jobs.effects import Settle
@@ -160,10 +161,15 @@ class JobEntry:
 
     def attempt_directory(self, index: int) -> Path | None:
         """Where the last attempt of a task worked; ``None`` if there was none."""
-        attempt = self.tracker.rows.attempt[index]
-        if not attempt:
+        if not self.tracker.rows.attempt[index]:
             return None
-        return Path(read_task(self.request.directory, index)["output_dir"]) / f"attempt-{attempt}"
+        return self.last_folder(index, Path(read_task(self.request.directory, index)["output_dir"]))
+
+    def last_folder(self, index: int, output_dir: Path) -> Path:
+        """The same of a task of which the own folder is known, and that it had an attempt."""
+        folder = output_dir / f"attempt-{self.tracker.rows.attempt[index]}"
+        place = self.tracker.place(index)
+        return Path(latest_folder(str(self.directory(place[0])), place[1], str(folder))) if place else folder
 
     def quarantined(self) -> dict[str, str]:
         """The input files that are set aside, and why."""
@@ -187,12 +193,14 @@ class JobEntry:
         assert place is not None  # noqa: S101 - a completed task was submitted
         path = self.directory(place[0]) / "records" / f"{place[1]}.json"
         try:
-            outputs: list[str] = read_record(str(path))["outputs"]
+            record = read_record(str(path))
+            outputs: list[str] = record["outputs"]
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"the exit record {path} of a completed task cannot be read ({error}); start the job anew."
             ) from error
-        return Path(line["output_dir"]) / f"attempt-{self.tracker.rows.attempt[index]}", outputs
+        folder = record.get("folder") or f"attempt-{self.tracker.rows.attempt[index]}"
+        return Path(line["output_dir"]) / folder, outputs
 
     def status(self) -> JobStatus:
         """The job in numbers."""

@@ -4,7 +4,7 @@ This file and the others that ``caf_core.jobs.pack`` names travel to batch nodes
 nothing but the standard library of Python 3.9 or later. ``execute_task`` must be given a process of its own.
 """
 
-# ruff: noqa: PTH100, PTH104, PTH108, PTH123
+# ruff: noqa: PTH100, PTH104, PTH119
 # pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from caf_core.jobs import workspace
+from caf_core.jobs import claims, workspace
 from caf_core.processes import warden
 from caf_core.processes.lean import dump_json, load_json, signal
 
@@ -54,8 +54,9 @@ def execute_task(
     """
     if spec is None:
         spec = read_spec(directory, position)
-    reason = claim(directory, position, scheduler_id)
-    if reason:
+    attempt = f"{spec['output_dir']}/attempt-{spec['attempt']}"
+    claim, reason = claims.claim(directory, position, scheduler_id, attempt)
+    if claim is None:
         return {"schema": SCHEMA, "position": position, "skipped": reason}
     record = {
         "schema": SCHEMA,
@@ -76,15 +77,17 @@ def execute_task(
         "cpu_seconds": 0.0,
         "outputs": [],
         "leftovers": 0,
+        "folder": os.path.basename(claim.folder),
     }
-    attempt = f"{spec['output_dir']}/attempt-{spec['attempt']}"
     try:
-        with workspace.Workspace(attempt, spec) as space:
+        with workspace.Workspace(claim.folder, spec) as space:
             _carry_out(record, spec, space, directory, in_process)
     except OSError as error:
         record["failure"] = "disk" if error.errno in _FULL else "submission"
         record["message"] = f"the task could not be prepared: {error}"
     record["ended"] = time.time()
+    if not claims.holds(directory, position, claim):
+        return {"schema": SCHEMA, "position": position, "skipped": "the scheduler began it again meanwhile"}
     write_record(directory, position, record)
     return record
 
@@ -106,50 +109,6 @@ def _read(path: str, offset: int, size: int | None) -> bytes:
         return os.pread(fd, os.fstat(fd).st_size - offset if size is None else size, offset)
     finally:
         os.close(fd)
-
-
-def claim(directory: str, position: int, scheduler_id: str) -> str:
-    """Claim a task for this process.
-
-    Returns:
-        Empty if it is ours; else why there is nothing to do.
-    """
-    path = f"{directory}/claims/{position}"
-    owner = scheduler_id or f"{os.uname().nodename}:{os.getpid()}"
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            other = stream.read()
-        if not scheduler_id or other != scheduler_id:
-            return f"claimed by {other or 'an unknown process'}"
-        return _again(f"{directory}/records/{position}.json")
-    try:
-        os.write(fd, owner.encode())
-    finally:
-        os.close(fd)
-    return ""
-
-
-def _again(path: str) -> str:
-    """Make way for another execution under the same claim: the scheduler began the same job again.
-
-    Returns:
-        Empty, or why there is nothing to do.
-    """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            record = load_json(stream.read())
-    except FileNotFoundError:
-        return ""
-    failure = record.get("failure")
-    # As caf_core.jobs.evidence.is_unexplained, which does not travel.
-    killed = record.get("signal") == signal.SIGKILL or record.get("exit_code") == 128 + signal.SIGKILL
-    if failure != "cancelled" and not (killed and failure == "exit_code"):
-        return "it has its record already"
-    # It was ended from outside, and whoever did so wants it executed again.
-    os.unlink(path)
-    return ""
 
 
 def write_record(directory: str, position: int, record: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 PACKED = (
-    *("jobs/node.py", "jobs/detached.py", "jobs/workspace.py"),
+    *("jobs/node.py", "jobs/claims.py", "jobs/detached.py", "jobs/workspace.py"),
     *("processes/lean.py", "processes/subreaper.py", "processes/tree.py", "processes/warden.py"),
 )
 """The modules in ``node.pyz``; they use the standard library and one another only."""

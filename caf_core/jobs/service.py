@@ -211,6 +211,10 @@ class JobService:
         """Where the last attempt of a task worked; ``None`` if there was none."""
         return self._entry(key).attempt_directory(index)
 
+    def last_folder(self, key: str, index: int, output_dir: Path) -> Path:
+        """The same of a task of which the own folder is known, and that it had an attempt."""
+        return self._entry(key).last_folder(index, output_dir)
+
     def outputs(self, key: str) -> Iterator[tuple[int, Path, list[str]]]:
         """The completed tasks in order: index, directory of the attempt that counts, its outputs relative to
         that.

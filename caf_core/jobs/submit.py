@@ -164,9 +164,11 @@ class Session:
             self._open.discard(update.key)
 
     def _note(self, job: Job, task: Job | SubJob, change: TaskChange) -> None:
-        task.attempt_dir = (
-            task.working_dir / f"attempt-{change.attempt}" if change.attempt and task.working_dir else None
-        )
+        task.attempt_dir = None
+        if change.attempt and task.working_dir:
+            task.attempt_dir = task.working_dir / f"attempt-{change.attempt}"
+            if change.state in (TaskState.COMPLETED, TaskState.FAILED):
+                task.attempt_dir = self._service.last_folder(job.key, change.index, task.working_dir)
         if change.state is TaskState.COMPLETED and task.output_dir is not None:
             change = self._deliver(job.key, task.output_dir, change)
         task.result = change

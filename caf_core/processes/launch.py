@@ -127,7 +127,9 @@ def launch(directory: str, slots: int, idle_timeout: float) -> Found:
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
                 ],
-                setsid=True,  # a Ctrl-C at the terminal is for the client alone
+                # A Ctrl-C at the terminal is for the client alone. Not a session: a batch system that
+                # executes the client must go on to see what the client started.
+                setpgroup=0,
                 setsigmask=(),
                 setsigdef=_RESET,
             )

@@ -271,8 +271,8 @@ class Pool:
         for child in tree.children(os.getpid()):
             if child not in known and tree.start_time(child) is not None:
                 with contextlib.suppress(ProcessLookupError):
-                    # A task has a session of its own; a warden that has not said its first word has ours.
-                    if unborn and os.getsid(child) == os.getsid(0):
+                    # A task has a group of its own; a warden that has not said its first word has ours.
+                    if unborn and os.getpgid(child) == os.getpgrp():
                         doubtful = True
                     else:
                         prey += [child, *tree.descendants(child)]

@@ -8,11 +8,13 @@ when idle and alone.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import selectors
 import signal
 import socket
+import termios
 import time
 from collections.abc import Callable
 
@@ -191,5 +193,20 @@ def main(arguments: list[str]) -> None:
     os.dup2(null, 0)
     os.close(null)
     os.chdir("/")
+    # Sent to a group whose parent has ended while one of its members is stopped, which says nothing to us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _leave_terminal()
     subreaper.prctl(subreaper.SET_CHILD_SUBREAPER, 1)
     Resident(door, runtime_dir, int(slots), float(idle_timeout)).serve()
+
+
+def _leave_terminal() -> None:
+    """Give up the terminal of our session: a task that asks for a password there must fail and not stop."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return  # there is none
+    try:
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+    finally:
+        os.close(terminal)

@@ -65,7 +65,10 @@ def execute_command(
     grace: float = GRACE,
     on_start: Callable[[int], None] | None = None,
 ) -> Ended:
-    """Execute a command in a session of its own and wait until it and all its descendants are gone.
+    """Execute a command in a process group of its own and wait until it and all its descendants are gone.
+
+    It stays in our session, because batch systems count, limit and end what is in the session that they
+    made. What reaches all of a task is descent (we are a subreaper), whatever groups or sessions it makes.
 
     Args:
         argv: The command; found in the PATH of ``env``. If it cannot be started, that is written to
@@ -107,7 +110,7 @@ def _spawn(path: str, argv: Sequence[str], env: Mapping[str, str], stdout: int, 
     ]
     try:
         return os.posix_spawn(
-            path, list(argv), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_RESET
+            path, list(argv), env, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=_RESET
         )
     except OSError as error:
         if error.errno != 8:  # ENOEXEC: a script without an interpreter line, which shells give to sh
@@ -126,7 +129,7 @@ def execute_python(
     grace: float = GRACE,
     on_start: Callable[[int], None] | None = None,
 ) -> Ended:
-    """Call a function in a forked child, in a session of its own; the rest is as in ``execute_command``.
+    """Call a function in a forked child, in a group of its own; the rest is as in ``execute_command``.
 
     An exception gives a traceback on ``stderr`` and exit code 1; ``sys.exit`` does what it does in a program.
     """
@@ -151,7 +154,7 @@ def _child(function: Callable[[], None], cwd: str, env: Mapping[str, str], stdou
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.setsid()
+    os.setpgid(0, 0)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)

@@ -41,7 +41,7 @@ def start(module: str, preload: Sequence[str], path: Sequence[str]) -> tuple[int
     try:
         signal.set_wakeup_fd(-1)
         _close_all_but(its.fileno())
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         subreaper.follow_parent()
         _import(module, preload, path)

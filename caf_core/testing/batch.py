@@ -3,6 +3,7 @@
 # ruff: noqa: S101 - a suite is made of assertions
 
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -121,6 +122,44 @@ class BatchConformance(FaultConformance, BackendConformance):
         self._until_recorded(one)
         wait_until(lambda: self._over(backend, ids), self.timeout, "both arrays ended")
         assert sorted(log.read_text().split()) == ["0", "1", "2"]
+
+    @pytest.mark.parametrize("first", ["the old one", "the new one"])
+    def test_two_executions_under_one_id_do_not_meet(
+        self, bench: JobBench, tmp_path: Path, first: str
+    ) -> None:
+        """A scheduler that lost sight of a job begins it again while the first execution lives on: each has a
+        folder of its own, and only the outputs of the later one count.
+        """
+        go = {name: tmp_path / name for name in ("the old one", "the new one")}
+        # Which of both it is, the first time: whoever makes the folder. Each uses paths that it remembers.
+        script = (
+            f'here=$PWD; if mkdir {quote(str(tmp_path / "mark"))}; then who="the old one"; '
+            f'else who="the new one"; fi; echo "$who" > "$here/made"; '
+            f'touch {quote(str(tmp_path))}/"at $who"; '
+            f'until [ -e {quote(str(tmp_path))}/"$who" ]; do sleep 0.05; done; echo "$who" >> "$here/made"'
+        )
+        bench.submit("job", [shell(tmp_path / "out", script, output_patterns=("*",))])
+        bench.pump((tmp_path / "at the old one").exists, "the task executes")
+        directory = bench.directory("job", bench.tasks("job")[0].token)
+        copy = ["/bin/sh", str(directory / "task.sh"), "0", bench.identity("job")]
+        with subprocess.Popen(copy, stderr=subprocess.PIPE) as again:
+            wait_until((tmp_path / "at the new one").exists, self.timeout, "it executes again")
+            go[first].touch()
+            if first == "the new one":
+                again.wait(self.timeout)
+            else:
+                bench.pump_for(2.0)
+                assert not bench.service.status("job").ended, "what was given up counted"
+            for path in go.values():
+                path.touch()
+            again.communicate(timeout=self.timeout)
+        (status,) = bench.wait("job")
+        assert status.success, [task.reason for task in bench.tasks("job")]
+        ((_, folder, outputs),) = bench.service.outputs("job")
+        assert (outputs, folder) == (["made"], bench.service.attempt_directory("job", 0))
+        assert (folder / "made").read_text() == "the new one\n" * 2
+        old = tmp_path / "out" / "attempt-1" / "made"
+        wait_until(lambda: old.read_text() == "the old one\n" * 2, self.timeout, "the old one ended too")
 
     def test_a_submission_refused_for_good_fails_at_once(self, bench: JobBench, tmp_path: Path) -> None:
         """With the scheduler's words, and without asking again."""

@@ -11,6 +11,7 @@ from caf_core.control.lease import controller_lives
 from caf_core.control.reading.naming import Work, executions, runs_text, task
 from caf_core.control.reading.overview import COLLECTOR_KINDS, PRIVATE, Reader
 from caf_core.errors import CheckpointError
+from caf_core.jobs.claims import latest_folder
 from caf_core.jobs.files import read_splits, read_task, submission_resources
 from caf_core.jobs.records import read_record
 from caf_core.jobs.task import Resources
@@ -189,11 +190,15 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
     asked = Resources()
     record: Mapping[str, Any] = {}
     begun = False
+    folder = f"{line['output_dir']}/attempt-{row.attempt}"
     if intent is not None:
         place, tasks = store.place(intent.directory), json.loads(intent.tasks)
         asked = submission_resources(place, asked)
         record = _record(place, tasks, work.index)
-        begun = work.index in tasks and (place / "claims" / str(tasks.index(work.index))).exists()
+        if work.index in tasks:
+            position = tasks.index(work.index)
+            begun = (place / "claims" / str(position)).exists()
+            folder = latest_folder(str(place), position, folder)
     seconds = row.ended - row.started if row.ended and row.started else None
     return Attempt(
         number=row.attempt,
@@ -208,7 +213,7 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
         memory_mb=asked.memory_mb,
         walltime_s=asked.walltime.total_seconds() if asked.walltime else None,
         scheduler_id=row.scheduler_id,
-        directory=Path(line["output_dir"]) / f"attempt-{row.attempt}",
+        directory=Path(folder),
         submitted=intent.time if intent is not None else None,
         begun=begun,
     )

@@ -29,3 +29,14 @@ def leave_child() -> int:
         while True:
             time.sleep(100)
     return pid
+
+
+def surroundings() -> list[object]:
+    """Session and group, and whether there is a terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        terminal = "no terminal"
+    else:
+        terminal = "a terminal"
+    return [os.getsid(0), os.getpgrp(), terminal]

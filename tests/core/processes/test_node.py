@@ -269,12 +269,21 @@ def test_a_claimed_task_is_left_alone(house) -> None:
     for event in house.wait("other", "none"):
         assert event.value == {"schema": 1, "position": 0, "skipped": "claimed by somebody"}
     assert not list((directory / "records").iterdir())
-    # The same job, requeued by its scheduler, goes on; what it left the first time is gone.
-    (directory / "out" / "0" / "attempt-0").mkdir(parents=True)
-    (directory / "out" / "0" / "attempt-0" / "old").touch()
+    # The same job, requeued by its scheduler, executes it, but not where the first execution may still work.
+    old = directory / "out" / "0" / "attempt-0" / "old"
+    old.parent.mkdir(parents=True)
+    old.touch()
     house.call("same", "caf_core.jobs.node:execute_task", **arguments, scheduler_id="somebody")
-    assert house.wait("same")[0].value["failure"] is None
-    assert not (directory / "out" / "0" / "attempt-0" / "old").exists()
+    record = house.wait("same")[0].value
+    assert (record["failure"], record["folder"]) == (None, "attempt-0.2")
+    assert old.exists()
+    # A record says that nothing is left of an execution that was ended from outside.
+    ended = directory / "records" / "0.json"
+    ended.write_text(json.dumps({**record, "failure": "cancelled", "folder": "attempt-0"}))
+    house.call("third", "caf_core.jobs.node:execute_task", **arguments, scheduler_id="somebody")
+    record = house.wait("third")[0].value
+    assert (record["failure"], record["folder"], json.loads(ended.read_text())) == (None, "attempt-0", record)
+    assert not old.exists()
     house.call("again", "caf_core.jobs.node:execute_task", **arguments, scheduler_id="somebody")
     assert house.wait("again")[0].value["skipped"] == "it has its record already"
 

@@ -1,7 +1,9 @@
 """The resident process and its clients: real processes, ended in every way."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -219,13 +221,32 @@ def test_two_that_start_at_once_get_one(tmp_path: Path) -> None:
         racer.communicate("\n")
 
 
-def test_it_has_a_session_of_its_own(house) -> None:
-    house.call("a", "os:getpid")
-    (event,) = house.wait("a")
-    assert os.getsid(house.client.pid) == house.client.pid == os.getsid(event.pid)
-    _, attempt = house.execute(argv=["sh", "-c", "echo $$; ps -o sid= -p $$ || true"])
-    pid, *sid = (attempt / "stdout").read_text().split()
-    assert not sid or sid == [pid]
+def test_it_stays_in_our_session_in_a_group_of_its_own_without_our_terminal(tmp_path: Path) -> None:
+    program = f"""
+        import os
+        from pathlib import Path
+        from caf_core.processes.client import ResidentClient
+        from caf_core.processes.calls import CallRequest
+        open("/dev/tty").close()  # we have one
+        client = ResidentClient.start(Path({str(tmp_path)!r}), slots=1)
+        asked = []
+        client.listen(lambda events: asked.extend(events), lambda: None)
+        call = dict(group="g", function="calls_for_tests:surroundings", path=({HERE!r},))
+        client.submit([CallRequest(key="a", **call)])
+        while not (asked and asked[-1].kind == "ended"): pass
+        assert os.getpgid(client.pid) == client.pid
+        assert asked[-1].value == [os.getsid(0), client.pid, "no terminal"], asked
+        client.shutdown(kill=True)
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", textwrap.dedent(program)])
+    said = b""
+    with contextlib.suppress(OSError):  # the end of what a terminal says
+        while more := os.read(terminal, 4096):
+            said += more
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said.decode()
 
 
 def test_an_abandoned_one_leaves_and_cleans_up(tmp_path: Path, dies) -> None:

@@ -68,7 +68,7 @@ def _become(function: Callable[[], Sequence[str] | None], directory: Path, log: 
     """In the child: never returns."""
     code = CANNOT
     try:
-        os.setsid()
+        os.setpgid(0, 0)  # not a session: what a batch system executes must stay within its sight
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)

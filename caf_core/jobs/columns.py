@@ -98,14 +98,17 @@ class Columns:
             del self.reasons[index]
         return True
 
+    def set_exit(self, index: int, code: int | None, signal: int | None) -> None:
+        """How it ended, as its record or its scheduler tells."""
+        if code is None and signal:
+            code = -signal
+        self._exit[index] = _NO_CODE if code is None else code
+
     def take_record(self, index: int, record: Mapping[str, Any]) -> None:
         """Keep the facts of an exit record. A signal counts as a negative exit code, as in Python's own
         modules.
         """
-        code, signal = record.get("exit_code"), record.get("signal")
-        if code is None and signal:
-            code = -signal
-        self._exit[index] = _NO_CODE if code is None else code
+        self.set_exit(index, record.get("exit_code"), record.get("signal"))
         self.started[index] = _number(record.get("started"))
         self.ended[index] = _number(record.get("ended"))
         self._memory[index] = _number(record.get("peak_memory_mb"))

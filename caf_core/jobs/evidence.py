@@ -14,6 +14,11 @@ from attrs import frozen
 from caf_core.jobs.backend import Report, SchedulerState
 from caf_core.jobs.ledger import FailureKind, TaskState
 
+FIRST_OF_NODE = 125
+"""Exit codes from here on tell of the node: ours for a supervisor that failed (``caf_core.jobs.pack``), the
+shell's for a program that is missing or cannot be executed, and those of signals.
+"""
+
 
 @frozen
 class Evidence:
@@ -147,9 +152,19 @@ def _gone(evidence: Evidence) -> Verdict:
         return Verdict(evidence.state, scan_from=due)
     if evidence.cancelling:
         return Verdict(TaskState.FAILED, FailureKind.CANCELLED, "cancelled")
-    kind = (known_kind(report.failure) if report else None) or FailureKind.NODE_LOST
+    kind = (known_kind(report.failure) if report else None) or _kind_of_ending(report)
     words = (report.reason if report else "") or "the scheduler no longer knows the task"
     return Verdict(TaskState.FAILED, kind, f"{words}; no exit record within {evidence.grace:g} s")
+
+
+def _kind_of_ending(report: Report | None) -> FailureKind:
+    """Why a task has no record of which its scheduler says only how it ended.
+
+    The supervisor ends with 0, or with its own high code if it could not work on this node. What is below
+    comes from before it: from lines at the head of the job's script, which would do the same again.
+    """
+    before = report is not None and report.exit_code is not None and 0 < report.exit_code < FIRST_OF_NODE
+    return FailureKind.EXIT_CODE if before else FailureKind.NODE_LOST
 
 
 def _held(evidence: Evidence, report: Report, now: float) -> Verdict:

@@ -122,8 +122,11 @@ class JudgedBook(TaskBook):
         index = out.tasks[position]
         if record is not None:
             self.rows.take_record(index, record)
-        elif isnan(self.rows.ended[index]):
-            self.rows.ended[index] = now
+        else:
+            if (report := out.reports.get(position)) is not None:
+                self.rows.set_exit(index, report.exit_code, report.signal)
+            if isnan(self.rows.ended[index]):
+                self.rows.ended[index] = now
         if verdict.state is TaskState.COMPLETED:
             self.rows.set_reason(index, self._holds(index))
             self.rows.state[index] = COMPLETED

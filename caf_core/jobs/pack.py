@@ -17,10 +17,16 @@ PACKED = (
 
 # Not by the archive's own __main__: what Python imports to find that takes a third as long as the rest. The
 # working directory, which Python searches first, may hold a json.py of the user's.
-_START = (
-    "import sys; sys.path[:] = sys.argv[1:2] + [*filter(None, sys.path)]; "
-    "from caf_core.jobs.node import main; main(sys.argv[2:])"
-)
+_START = """\
+import sys
+sys.path[:] = sys.argv[1:2] + [*filter(None, sys.path)]
+try:
+    from caf_core.jobs.node import main
+    main(sys.argv[2:])
+except BaseException:
+    sys.excepthook(*sys.exc_info())
+    sys.exit(125)
+"""
 _UNCHECKED = (1).to_bytes(
     4, "little"
 )  # byte code that is known by its source's hash, which nobody has to check

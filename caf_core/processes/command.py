@@ -65,7 +65,7 @@ def execute(
     argv: Sequence[str],
     *,
     timeout: float,
-    stdin: str | None = None,
+    stdin: str | Path | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     grace: float = 2.0,
@@ -77,7 +77,7 @@ def execute(
     Args:
         argv: The command and its arguments.
         timeout: After this time the command and all that descends from it is ended [s].
-        stdin: Text for its standard input; nothing by default.
+        stdin: Text for its standard input, or a file that it reads; nothing by default.
         cwd: Its working directory; ours by default.
         env: Its whole environment; ours by default.
         grace: How long it may take to end before it is killed [s].
@@ -89,19 +89,25 @@ def execute(
         OSError: If it cannot be started.
     """
     begin = time.monotonic()
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=env,
-        process_group=0,
-        pass_fds=inherit,
-    )
+    source = subprocess.PIPE if isinstance(stdin, str) else os.open(stdin or os.devnull, os.O_RDONLY)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            process_group=0,
+            pass_fds=inherit,
+        )
+    finally:
+        if source != subprocess.PIPE:
+            os.close(source)
     assert process.stdout is not None and process.stderr is not None  # noqa: S101 - both are pipes
     drains = [_Drain(process.stdout), _Drain(process.stderr)]
-    feeder = threading.Thread(target=_feed, args=(process.stdin, stdin or ""), daemon=True)
+    text = stdin if isinstance(stdin, str) else ""
+    feeder = threading.Thread(target=_feed, args=(process.stdin, text), daemon=True)
     feeder.start()
     returncode: int | None
     try:

@@ -1,6 +1,7 @@
 """A backend for Grid Engine: the example of how one is written."""
 
 import getpass
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any, ClassVar
 
 from caf_core.errors import BackendError
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submission
-from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, unanswered, words
+from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, sole, unanswered, words
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call
 
@@ -40,8 +41,9 @@ class GridEngine(Batch):
         if submission.size > 1:
             argv += ["-t", f"1-{submission.size}"]
         answer = yield Command((*argv, str(submission.directory / "job.sh")), submits=True)
-        number = answer.stdout.strip().partition(".")[0]
-        if answer.ok and number.isdecimal():
+        tasks = "" if submission.size == 1 else rf"\.1-{submission.size}:1"
+        number = sole(re.findall(rf"^(\d+){tasks}$", answer.stdout, re.MULTILINE))
+        if answer.ok and number is not None:
             return [number] if submission.size == 1 else [f"{number}.{i + 1}" for i in range(submission.size)]
         if answer.returncode == 127 or "Unable to run job" in answer.stderr:
             raise refused(answer)

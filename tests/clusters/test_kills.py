@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from caf_core.control.crash import JOB_POINTS, VARIABLE
 from clusters.experiment import PATIENCE, Experiment
 
 PROGRAM = "counting.py"
+KILLER = Path(__file__).parent / "programs" / "killer.sh"
 POINTS = {
     "submission.intent.before": (1, 2, 1),
     "submission.intent.after": (1, 2, 2),
@@ -85,6 +87,23 @@ def died(process: "subprocess.Popen[str]", timeout: float | None = None) -> bool
 
 def test_every_named_point_is_tried():
     assert tuple(POINTS) == JOB_POINTS
+
+
+@pytest.mark.parametrize("when", ["orphan", "late:0", "with:2", "during:0", "after", "told"])
+def test_the_killer_hands_on_the_script_that_a_submit_command_reads(tmp_path, when):
+    for folder, text in (("real", '#!/bin/sh\ncat >"$KILLER_PLACE/heard"\n'), ("first", KILLER.read_text())):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "qsub").write_text(text)
+        (tmp_path / folder / "qsub").chmod(0o755)
+    (tmp_path / "script").write_text("whole\n")
+    (tmp_path / "armed").touch()
+    environment = {"PATH": f"{tmp_path}/first:{tmp_path}/real:{os.environ['PATH']}"}
+    environment |= {"KILLER_PLACE": str(tmp_path), "KILLER_WHEN": when}
+    with subprocess.Popen(["sleep", "1000"]) as controller, (tmp_path / "script").open() as script:
+        (tmp_path / "controller").write_text(str(controller.pid))
+        subprocess.run(["qsub"], env=environment, stdin=script, stdout=subprocess.DEVNULL, timeout=60)
+        assert controller.wait(PATIENCE) == -signal.SIGKILL
+    assert (tmp_path / "heard").read_text() == "whole\n"
 
 
 @pytest.mark.parametrize("point", POINTS)

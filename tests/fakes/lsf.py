@@ -166,6 +166,8 @@ class Family(Dialect):
             return self.summary(wanted, ids)
         if "-l" in options:
             return self.long(wanted, unknown)
+        if "-p" in options:
+            wanted = [job for job in wanted if self.state(job) == "PEND"]
         if "-o" in options:
             return self.customized(options, wanted, unknown, ids)
         if not wanted:
@@ -180,6 +182,8 @@ class Family(Dialect):
                 f"{job.number:<7} caluser {field['stat']:<5} normal     vm          {host:<11} "
                 f"{field['job_name']:<10} {stamp(job.submitted, '%b %d %H:%M')}"
             )
+            if "-p" in options:
+                lines.append(f" {job.reason or 'New job is waiting for scheduling'};")
         complaints = "".join(f"Job <{one}> is not found\n" for one in unknown)
         return Answer("\n".join(lines) + "\n", complaints, 255 if unknown else 0)
 

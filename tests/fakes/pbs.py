@@ -135,6 +135,8 @@ class OpenPBS(Server):
             if all(task.state == HELD for task in tasks):
                 return "H"
             return "Q" if all(task.state in (PENDING, HELD) for task in tasks) else "B"
+        if job.state == HELD and job.index is not None:
+            return "Q"  # that its array is held, only the array's record tells
         if job.state != ENDED:
             return LETTERS[job.state]
         return "F" if self._finished(known[job.number]) else "X"
@@ -155,7 +157,7 @@ class OpenPBS(Server):
         }
         if tasks or job.index is None:
             record["Hold_Types"] = "n"
-        if job.state == HELD:
+        if job.state == HELD and letter == "H":
             record.update(substate=20, Hold_Types="u")
         elif letter == "Q":
             record["substate"] = 10

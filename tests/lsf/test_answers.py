@@ -606,7 +606,7 @@ def test_a_job_that_is_queued_again_is_queued():
     ended = BHIST.format(id="5", name="a", rest="x: RUNLIMIT termination action;\nx: Exited by signal 9.\n")
     told = Replay({"stdout": records(rows).stdout}, {"stdout": ended})(lsf.polling(["5"]))
     assert told["5"].failure is FailureKind.WALLTIME
-    told = Replay({"stdout": records({**rows, "STAT": "PEND"}).stdout})(lsf.polling(["5"]))
+    told = Replay({"stdout": records({**rows, "STAT": "PEND"}).stdout}, {"rc": 255})(lsf.polling(["5"]))
     assert (told["5"].state, told["5"].failure) == (SchedulerState.QUEUED, None)
 
 
@@ -706,6 +706,54 @@ def test_a_search_where_arrays_lose_their_names():
     sent = Replay({"stdout": records(*both).stdout}, {"stdout": records(*rows).stdout})
     assert sent(backend().finding("cTok")) == {0: "8[1]", 1: "8[2]"}
     assert sent.commands[1].argv[-2:] == ("-J", "cTok")
+
+
+def test_why_jobs_wait_is_asked_of_one_element_of_each_of_which_nothing_executes():
+    rows = [{"JOBID": "8", "STAT": "PEND", "JOB_NAME": f"t[{i}]"} for i in (1, 2)]
+    rows += [{"JOBID": "9", "STAT": state, "JOB_NAME": f"u[{i}]"} for i, state in ((1, "RUN"), (2, "PEND"))]
+    said = """JOBID   USER    STAT  QUEUE      FROM_HOST   JOB_NAME   SUBMIT_TIME
+8       user    PEND  normal     vm          t[1]       Nov 30 15:54
+ Not enough job slot(s): 3 hosts;
+ Job's requirements for reserving resource (mem) not satisfied: 2 hosts;
+8       user    PEND  normal     vm          t[2]       Nov 30 15:54
+ New job is waiting for scheduling;
+"""
+    sent = Replay({"stdout": records(*rows).stdout}, {"command": "bjobs -p 8[1]", "stdout": said})
+    told = sent(backend().polling(["8[1]", "8[2]", "9[1]", "9[2]"]))
+    assert sent.commands[1].argv[1:] == ("-p", "8[1]")
+    why = "Not enough job slot(s): 3 hosts; Job's requirements for reserving resource (mem) not satisfied: "
+    why += "2 hosts"
+    assert [told[one].reason for one in ("8[1]", "8[2]", "9[2]")] == [why, why, ""]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"rc": None}, {"rc": 255, "stderr": "No pending job found"}, {"stdout": "x"}]
+)
+def test_a_reason_that_cannot_be_had_spoils_nothing(odd):
+    listed = json.loads((RECORDED / "bjobs_none_rc.json").read_text())
+    told = Replay(listed, {"command": "bjobs", **odd})(backend().polling(["163"]))
+    assert (told["163"].state.value, told["163"].reason) == ("queued", "")
+
+
+def test_an_array_without_script_is_refused_by_lsf_itself():
+    with pytest.raises(SubmissionError, match="No command is specified") as refusal:
+        Replay(RECORDED / "bsub_empty.json")(backend().submitting(submission(Path("/x"), 2)))
+    assert not refusal.value.transient
+
+
+def test_two_jobs_in_one_answer_are_searched_by_name():
+    said = "Job <5> is submitted to queue <short>.\nJob <6> is submitted to queue <short>.\n"
+    rows = [{"JOBID": "6", "STAT": "RUN", "JOB_NAME": "cTok"}]
+    sent = Replay({"command": "bsub", "stdout": said}, {"stdout": records(*rows).stdout})
+    assert sent(backend().submitting(submission(Path("/x"), 1))) == ["6"]
+    assert sent.commands[0].stdin == Path("/x/lsf.sh")
+
+
+def test_that_there_is_no_job_is_no_failure_for_the_doctor():
+    assert backend().is_answer(recorded("bjobs_none_text"))
+    assert backend().is_answer(recorded("bjobs_version"))
+    assert not backend().is_answer(recorded("bsub_unknown_queue"))
+    assert not backend().is_answer(answer(stderr="LSF daemon (LIM) not responding", rc=255))
 
 
 def test_counting():

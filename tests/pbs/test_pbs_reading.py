@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf_pbs import listing
-from caf_pbs.ids import JobId, all_in, bundled, first_in, parse
+from caf_pbs.ids import JobId, all_in, bundled, parse, printed_ids
 from caf_pbs.records import from_json, from_text, from_xml
 from caf_pbs.site import Format, array_limit, attributes, findings_of, identify, with_queue
 
@@ -43,8 +43,8 @@ def test_what_is_no_id(text):
 
 
 def test_an_id_is_found_among_what_a_site_prints():
-    assert first_in("Welcome to PBS!\n\n 310[].vm \nyour job waits\n") == JobId("310", "[]", ".vm")
-    assert first_in("") is None
+    said = "Welcome to PBS!\n3\n23.06\n 310[].vm \nyour job waits\n5.vm"
+    assert list(printed_ids(said)) == [JobId("310", "[]", ".vm")]
     assert [str(one) for one in all_in("1.vm\nx\n2[].vm\n")] == ["1.vm", "2[].vm"]
 
 

@@ -50,6 +50,12 @@ def test_an_array_is_one_command():
     assert command.argv[0] == "qsub"
 
 
+@pytest.mark.parametrize("noise", ["3\n", "3 jobs allowed\n", "22.05.6\n", "10.30\n", "12.5 hours left\n"])
+def test_only_the_id_is_taken_for_it(noise):
+    for stdout in (f"{noise}\n7.vm\n", f"7.vm\n{noise}"):
+        assert sent(made(HISTORY), submission(1), {"stdout": stdout})[0] == ["7.vm"]
+
+
 def test_torque_has_options_of_its_own():
     _, (command,) = sent(made(TORQUE), submission(3), {"stdout": "7[].vm\n"})
     words = " ".join(command.argv[1:])
@@ -109,6 +115,8 @@ def test_time_to_spare_where_nobody_would_tell():
         {"rc": 0, "stdout": ""},
         {"rc": 0, "stdout": "7[].v"},
         {"rc": 0, "stdout": "7.vm\n"},  # no array
+        {"rc": 0, "stdout": "3 jobs allowed, you have 123[].server\n"},
+        {"rc": 0, "stdout": "7[].vm\n8[].vm\n"},
         {"rc": 198, "stderr": "qsub: Maximum number of jobs already in queue\n"},
         {"rc": 38, "stderr": "qsub: would exceed complex's per-user limit of jobs in 'Q' state\n"},
     ],

@@ -14,6 +14,7 @@ from caf_pbs.records import from_text, read
 from caf_pbs.site import Format, Site
 
 FOLDER = Path(__file__).parent / "transcripts"
+ENDINGS = (("exit_7_record", "207"), ("signal_9_record", "208"))
 SITE = Site(version="23.06.06", history=True)
 NO_QUEUES = {"command": "qstat -Q", "rc": 255}
 
@@ -50,6 +51,14 @@ def test_a_single_job_is_taken(backend, name, number):
 def test_an_array_is_taken(backend):
     ids = Replay(FOLDER / "qsub_array.json")(backend.submitting(submission(6)))
     assert ids == [f"310[{index}].vm" for index in range(6)]
+
+
+def test_the_script_is_read_from_a_file(backend):
+    # Recorded: of a script that comes through a pipe whose writer dies, an array of nothing is accepted.
+    replay = Replay(FOLDER / "qsub_empty_script_array.json")
+    replay(backend.submitting(submission(2)))
+    assert replay.commands[0].stdin == Path("/folder/pbs.sh")
+    assert list(backend.files(submission(2))) == ["pbs.sh"]
 
 
 @pytest.mark.parametrize(
@@ -91,12 +100,38 @@ def test_cancelling_what_is_gone_is_no_error(backend, name):
         ("qstat_deleted_running", "311", (None, 15, "cancelled")),
         ("qstat_deleted_held", "312", (None, None, "cancelled")),
         ("qstat_walltime_exceeded", "313", (None, None, "walltime")),
+        ("exit_7_record", "207", (7, None, None)),
+        ("signal_9_record", "208", (137, None, None)),
+        ("nohistory_subjob_after_force_record", "209[2]", (1, None, "cancelled")),
     ],
 )
 def test_endings(name, key, expected):
     told = report("", record(name, key), torque=False)
     assert told.state is SchedulerState.ENDED
     assert (told.exit_code, told.signal, told.failure) == expected
+
+
+def test_how_a_script_ended_is_told_in_words():
+    said = {name: report("", record(*name), torque=False).reason for name in ENDINGS}
+    assert said[ENDINGS[0]].startswith("its script ended with exit code 7 (Job run at")
+    assert said[ENDINGS[1]].startswith("killed by signal 9 (Exit_status 137) (Job run at")
+
+
+def test_a_held_array_is_told_as_held_although_its_tasks_are_listed_as_queued(backend):
+    ids = [f"205[{index}].pbs-server" for index in range(4)]
+    told = Replay(FOLDER / "held_array_listing.json", FOLDER / "held_array_record.json")(backend.polling(ids))
+    assert {one.state for one in told.values()} == {SchedulerState.HELD}
+    assert {one.reason for one in told.values()} == {"held by its owner (Hold_Types u); see qrls"}
+
+
+def test_without_history_a_task_deleted_from_an_array_is_told_as_long_as_the_array_lives(backend):
+    backend._site = Site(version="23.06.06")
+    ids = [f"209[{index}].pbs-server" for index in (1, 2)]
+    Replay(FOLDER / "nohistory_qdel_force_subjob.json")(backend.cancelling(ids[1:]))
+    names = ("nohistory_subjob_after_force_listing", "nohistory_subjob_after_force_record")
+    answers = [FOLDER / f"{name}.json" for name in names]
+    told = Replay(*answers)(backend.polling(ids))
+    assert [told[one].failure for one in ids] == [None, "cancelled"]
 
 
 def test_what_else_a_record_tells():
@@ -149,5 +184,6 @@ def test_every_recording_is_used():
     text = Path(__file__).read_text()
     stems = [path.stem for path in FOLDER.glob("*.json")]
     assert len(stems) > 20
-    unused = [stem for stem in stems if f'"{stem}"' not in text and f'"{stem.partition("_")[2]}"' not in text]
+    told = [[f'"{stem}"', f'"{stem}.json"', f'"{stem.partition("_")[2]}"'] for stem in stems]
+    unused = [stem for stem, forms in zip(stems, told, strict=True) if not any(map(text.__contains__, forms))]
     assert not [stem for stem in unused if stem != "qsub_array"]

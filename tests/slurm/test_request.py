@@ -39,6 +39,30 @@ def test_an_array():
     assert "--array=0-2%64" in options(submission(array_throttle=64))
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        *[
+            {"extra_args": words}
+            for words in (["-M", "other"], ["-Mother"], ["--clusters=other"], ["--clus=x"])
+        ],
+        {"extra_args": ["--cluster-constraint=fast"]},
+        {"extra_args": ["--mem=1", ":", "--mem=2"]},
+        {"extra_lines": ["#SBATCH --nice --clusters other"]},
+        {"extra_lines": ["#SBATCH hetjob"]},
+    ],
+)
+def test_what_nobody_could_follow_is_refused_before_anything_starts(args):
+    with pytest.raises(ConfigurationError, match="another cluster, or several jobs"):
+        Slurm(backend_args=args)
+
+
+def test_what_only_looks_like_it_passes():
+    Slurm(
+        backend_args={"extra_args": ["--comment=-M", "--mem=5"], "extra_lines": ["echo -M", "#SBATCH -J 'a"]}
+    )
+
+
 def test_one_task_is_no_array():
     assert not [word for word in options(submission(1, array_throttle=3)) if word.startswith("--array")]
     assert (

@@ -16,7 +16,9 @@ from caf_slurm.site import Memory, Site
 HERE = Path(__file__).parent / "transcripts"
 QUEUED, RUNNING, HELD = SchedulerState.QUEUED, SchedulerState.RUNNING, SchedulerState.HELD
 ENDED, SUSPENDED, UNKNOWN = SchedulerState.ENDED, SchedulerState.SUSPENDED, SchedulerState.UNKNOWN
-FORGETFUL = Site(min_job_age=300.0, completion_path="/var/slurm/log/jobs.log", memory=Memory.FILETXT)
+FORGETFUL = Site(
+    min_job_age=300.0, completion_path="/var/slurm/log/jobs.log", memory=Memory.FILETXT, cluster="caf"
+)
 
 
 def recorded(name):
@@ -73,11 +75,52 @@ def test_submitting(backend):
 
 
 @pytest.mark.parametrize(
-    "stdout", ["Welcome to the cluster\n12\n", "12;cluster\n", "12\nremember to clean up\n", " 12 \n"]
+    "stdout", ["Welcome to the cluster\n12\n", "12;caf\n", "12\n12 jobs allowed\n", " 12 \n", "12\n12\n"]
 )
 def test_sites_let_sbatch_say_more(backend, stdout):
     sent = Replay({"command": "sbatch", "stdout": stdout})
     assert list(sent(backend.submitting(submission(1, backend)))) == ["12"]
+
+
+def test_two_numbers_are_no_id(backend):
+    with pytest.raises(SubmissionError) as doubt:
+        Replay({"stdout": "500\n12\n"})(backend.submitting(submission(1, backend)))
+    assert doubt.value.transient  # it is searched by its name
+
+
+def test_a_job_that_the_site_sent_to_another_cluster_is_ended_there_and_refused(backend):
+    sent = Replay({"stdout": "12;other\n"}, {"command": "scancel"})
+    with pytest.raises(
+        SubmissionError, match="the job 12 to the cluster other, where it was canc"
+    ) as refusal:
+        sent(backend.submitting(submission(3, backend)))
+    assert not refusal.value.transient
+    assert sent.commands[1].argv == ("scancel", "-M", "other", "12")
+
+
+@pytest.mark.parametrize("variable", ["SBATCH_CLUSTERS", "SLURM_CLUSTERS"])
+def test_variables_that_send_jobs_to_another_cluster_are_refused(backend, monkeypatch, variable):
+    monkeypatch.setenv(variable, "caf")
+    sent = Replay({"stdout": "12;caf\n"})
+    assert list(sent(backend.submitting(submission(1, backend)))) == ["12"]
+    counted, cancelled = Replay({"stdout": ""}), Replay({"command": "scancel"})
+    counted(backend.counting())
+    cancelled(backend.cancelling(["12"]))
+    commands = [*sent.commands, *counted.commands, *cancelled.commands]
+    assert [command.env.get(variable, "kept") for command in commands] == [None] * 3
+    monkeypatch.setenv(variable, "other,caf")
+    with pytest.raises(SubmissionError, match=f"{variable}=other,caf sends jobs to another cluster"):
+        Replay()(backend.submitting(submission(1, backend)))
+    assert f"{variable}=other,caf" in backend.findings(backend.site)[-1].text
+
+
+def test_jobs_of_others_with_several_parts_spoil_nothing(backend):
+    lines = ["12+0|12|het|RUNNING|None|n1", "12+1|13|het|RUNNING|None|n2", "14_3|16|tok|RUNNING|None|n1"]
+    lines += ["CLUSTER: caf", "14_[4-5%2]|14|tok|PENDING|Resources|n/a"]
+    (told,) = [Replay({"stdout": "\n".join(lines) + "\n"})(backend.polling(["14_3", "14_5"]))]
+    assert {one: report.state.value for one, report in told.items()} == {"14_3": "running", "14_5": "queued"}
+    printed = "CLUSTER: caf\n12+0\n12+1\n14_3\n14_[4-5%2]\n"
+    assert Replay({"stdout": printed})(backend.counting()) == 5
 
 
 @pytest.mark.parametrize(

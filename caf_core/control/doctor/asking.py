@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ QUICK = 5.0
 
 @define
 class Witness:
-    """Counts the commands that a backend executes."""
+    """Counts the commands that a backend executes.
 
+    Args:
+        is_answer: Whether a command answered well.
+    """
+
+    is_answer: Callable[[CommandResult], bool] = attrgetter("ok")
     answers: list[CommandResult] = field(factory=list)
 
     def uses(self) -> tuple[Use, ...]:
@@ -45,7 +51,7 @@ class Witness:
             name,
             (shutil.which(name) or "") if there else "",
             len(mine),
-            sum(not answer.ok for answer in mine),
+            sum(not self.is_answer(answer) for answer in mine),
             max(answer.seconds for answer in mine),
         )
 
@@ -76,6 +82,7 @@ def examine(
     witness, args = Witness(), dict(backend.backend_args)
     scheduler = None
     if isinstance(backend, Batch):
+        witness.is_answer = backend.is_answer
         backend.witness = witness.answers.append
         say(f"asking {backend.scheduler or name}")
         scheduler = _ask(backend, name)

@@ -29,7 +29,8 @@ class Command:
 
     Args:
         argv: The command and its arguments; no shell reads them.
-        stdin: Text for its standard input; nothing by default.
+        stdin: Text for its standard input, or the file that it reads; nothing by default. A command that
+            submits gets a file: of a text it would get a part, or nothing, if we were killed meanwhile.
         env: Variables added to the environment, or taken away where they are ``None``.
         cwd: Its working directory; ours by default.
         timeout: After this long it is ended [s]; the backend's ``command_timeout`` by default.
@@ -38,11 +39,16 @@ class Command:
     """
 
     argv: tuple[str, ...] = field(converter=_words)
-    stdin: str | None = None
+    stdin: str | Path | None = None
     env: Mapping[str, str | None] = field(factory=dict)
     cwd: Path | None = None
     timeout: float | None = None
     submits: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what could hand over half a script."""
+        if self.submits and isinstance(self.stdin, str):
+            raise ValueError(f"{self.argv[0]} submits, so it must read a file: write it by files().")
 
 
 Dialogue = Generator[Command, CommandResult, T]
@@ -65,6 +71,14 @@ def converse(dialogue: Dialogue[T], execute: Callable[[Command], CommandResult])
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+def sole(values: Iterable[T]) -> T | None:
+    """The one value that occurs, be it several times; ``None`` if there is none, or another one too. An id is
+    believed only so: what else a site's commands print may look like one.
+    """
+    found = list(dict.fromkeys(values))
+    return found[0] if len(found) == 1 else None
 
 
 def words(answer: CommandResult, limit: int = 500) -> str:

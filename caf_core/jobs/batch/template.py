@@ -140,6 +140,12 @@ class Batch(Backend):
         yield from ()
         return None
 
+    def is_answer(self, answer: CommandResult) -> bool:
+        """Whether a command answered, perhaps by an exit code that says that there is nothing; ``caf doctor``
+        tells of those that did not. No I/O.
+        """
+        return answer.ok
+
     def findings(self, site: Any) -> Sequence[Finding]:  # noqa: ARG002 - for subclasses
         """What ``caf doctor`` should tell about a site beyond what every backend is asked: a choice of the
         site that matters, a version with a known fault. No I/O: ``surveying`` asks.

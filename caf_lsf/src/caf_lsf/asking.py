@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from caf_core.jobs.backend import Report
 from caf_core.jobs.batch.dialogue import Command, Dialogue, unanswered
 from caf_core.jobs.batch.template import Batch
@@ -11,9 +13,13 @@ from caf_core.processes.command import CommandResult
 from caf_lsf import reports
 from caf_lsf.endings import History, histories
 from caf_lsf.ids import join_id, split_id
-from caf_lsf.listing import Job, Listing
+from caf_lsf.listing import Job, Listing, pending_reasons
 
 ENDED = ("DONE", "EXIT")
+REASONS_A_POLL = 5
+"""How many submissions that wait are asked for their reason in one poll."""
+PATIENCE = 10.0
+"""How long a reason is waited for [s]."""
 
 _NAMELESS = re.compile(r"\[\d+\]")
 
@@ -58,7 +64,29 @@ class Asking(Batch):
         strange = [one for one, job in known.items() if self._is_strange(one, job)]
         yield from self._hearing(strange, absent)
         told |= {one: self._ends[one].report() for one in absent if one in self._ends}
-        return told | self._reports(known)
+        reasons = yield from self._reasons(known)
+        return told | self._reports(known, reasons)
+
+    def _reasons(self, known: Mapping[str, Job]) -> Dialogue[Mapping[str, str]]:
+        """Why jobs wait of which no element executes, by their numbers; one element is asked for all. Nobody
+        has to answer, a poll is not worth less.
+        """
+        waiting: dict[str, str] = {}
+        working: set[str] = set()
+        for one, job in known.items():
+            if job.state == "PEND":
+                waiting.setdefault(job.number, one)
+            elif job.state not in ENDED:
+                working.add(job.number)
+        reasons: dict[str, str] = {}
+        for number in [number for number in waiting if number not in working][:REASONS_A_POLL]:
+            patience = min(PATIENCE, self.command_timeout)
+            answer = yield self._ask("bjobs", "-p", waiting[number], timeout=patience)
+            if answer.returncode is None:
+                break
+            if reason := pending_reasons(answer.stdout):
+                reasons[number] = reason
+        return reasons
 
     def _sorted(self, jobs: Iterable[Job], numbers: set[str]) -> dict[str, Job]:
         """The jobs by id; which of an array have not ended is remembered, if all of it was listed."""
@@ -84,7 +112,7 @@ class Asking(Batch):
             return False
         return not (one in self._ends and self._ends[one].ended)
 
-    def _reports(self, known: Mapping[str, Job]) -> dict[str, Report]:
+    def _reports(self, known: Mapping[str, Job], reasons: Mapping[str, str]) -> dict[str, Report]:
         """Most of thousands of jobs are in one of a few situations."""
         told: dict[str, Report] = {}
         same: dict[tuple[Any, ...], Report] = {}
@@ -92,6 +120,9 @@ class Asking(Batch):
             if job.state == "EXIT" and (one in self._cancelled or one in self._ends):
                 mine = one in self._cancelled
                 told[one] = reports.cancelled(job) if mine else reports.report_of(job, self._ends[one])
+                continue
+            if job.state == "PEND" and job.number in reasons:
+                told[one] = evolve(reports.report_of(job), reason=reasons[job.number])
                 continue
             situation = job[3:]  # all but the number and the name
             try:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from caf_core.errors import BackendError, ConfigurationError, SubmissionError
 from caf_core.jobs.backend import Capabilities, Submission
-from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, doubtful, refused, unanswered
+from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue, doubtful, refused, sole, unanswered
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.findings import Finding
 from caf_core.processes.command import CommandResult
@@ -62,6 +62,11 @@ class LSF(Asking):
                 f"backend argument 'memory_unit' of LSF is {unit!r}; give one of {', '.join(UNITS)}."
             )
 
+    def is_answer(self, answer: CommandResult) -> bool:
+        """That there is no job is an answer too, although bjobs and bhist then fail."""
+        nothing = words.NOT_THERE.search(answer.stderr) and not words.complaints(answer.stderr)
+        return answer.ok or bool(nothing)
+
     # What the site is like
 
     def surveying(self) -> Dialogue[Site]:
@@ -101,24 +106,27 @@ class LSF(Asking):
 
     # Handing over
 
+    def files(self, submission: Submission) -> Mapping[str, str]:
+        """The script, which bsub reads as its standard input."""
+        return {handing_over.SCRIPT: handing_over.script(submission)}
+
     def submitting(self, submission: Submission) -> Dialogue[Sequence[str]]:
         """One bsub; an array is looked at, because LSF may take a bad one for a plain job."""
         site = yield from self._facts()
         answer = yield Command(
             [self.tool("bsub"), *handing_over.options(submission, site)],
-            stdin=handing_over.script(submission),
+            stdin=submission.directory / handing_over.SCRIPT,
             # It becomes the job's, and this folder is everywhere; the open versions know no longer names.
             cwd=Path("/"),
             submits=True,
         )
-        said = words.SUBMITTED.findall(f"{answer.stdout}\n{answer.stderr}")
-        if not said:
+        number = sole(words.SUBMITTED.findall(f"{answer.stdout}\n{answer.stderr}"))
+        if number is None:
             if answer.ok:  # told to be quiet, by the user's BSUB_QUIET
                 found = yield from self.finding(submission.token)
                 if len(found) == submission.size:
                     return [found[position] for position in range(submission.size)]
             raise (yield from self._refusal(answer))
-        number = said[-1]
         if submission.size == 1:
             ids = [number]
         else:

@@ -187,6 +187,17 @@ def _read_table(text: str) -> list[Job] | None:
     return jobs
 
 
+def pending_reasons(text: str) -> str:
+    """Why a job waits, from ``bjobs -p``: the lines below its own, each with a blank before it."""
+    reasons: list[str] = []
+    for line in text.splitlines():
+        if line[:1].isspace() and line.strip():
+            reasons.append(line.strip().rstrip(";"))
+        elif reasons:
+            break  # the next job
+    return "; ".join(reasons)
+
+
 _READERS: dict[str, Callable[[str], list[Job] | None]] = {
     JSON: _read_json,
     DELIMITED: _read_delimited,

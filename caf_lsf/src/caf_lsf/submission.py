@@ -18,6 +18,7 @@ from caf_core.jobs.batch.template import task_call
 from caf_lsf.site import Site, amount
 
 LOG = "scheduler.log"
+SCRIPT = "lsf.sh"
 
 _PLAIN = f"{ascii_letters}{digits}/._-".encode()
 

@@ -10,14 +10,23 @@ from attrs import evolve
 
 from caf_core.errors import BackendError, SubmissionError
 from caf_core.jobs.backend import Capabilities, Report, SchedulerState, Submission
-from caf_core.jobs.batch.dialogue import Command, Dialogue, doubtful, refused, unanswered, words
+from caf_core.jobs.batch.dialogue import (
+    NOT_FOUND,
+    Command,
+    Dialogue,
+    doubtful,
+    refused,
+    sole,
+    unanswered,
+    words,
+)
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch, task_call
 from caf_core.jobs.findings import Finding
 from caf_core.processes.command import CommandResult
 from caf_pbs import answers, listing
 from caf_pbs.answers import Trouble
-from caf_pbs.ids import JobId, bundled, first_in, parse
+from caf_pbs.ids import JobId, bundled, parse, printed_ids
 from caf_pbs.meaning import SHORT
 from caf_pbs.options import resource_options
 from caf_pbs.questions import Questions
@@ -129,10 +138,15 @@ class PBS(Batch):
             for key, letter in letters.items()
         )
 
+    def is_answer(self, answer: CommandResult) -> bool:
+        """That a job is gone is an answer too, and Torque tells its version as an error."""
+        version = answer.argv[1:] == ("--version",) and bool((answer.stdout + answer.stderr).strip())
+        return answer.ok or (version and answer.returncode != NOT_FOUND) or answers.only_gone(answer)
+
     # Submitting
 
     def files(self, submission: Submission) -> Mapping[str, str]:
-        """The job's script; it is handed over on standard input, so that PBS sees no path of ours."""
+        """The job's script; ``qsub`` reads it as its standard input, so that PBS sees no path of ours."""
         return {SCRIPT: self.script(submission)}
 
     def script(self, submission: Submission) -> str:
@@ -164,8 +178,9 @@ class PBS(Batch):
             answer = yield self._qsub(submission, site)
         if not answer.ok:
             raise (yield from self._refusal(answer, site))
-        job = first_in(answer.stdout)
-        if job is None or not answer.stdout.endswith("\n") or (job.index == "[]") != (submission.size > 1):
+        index = "[]" if submission.size > 1 else ""
+        job = sole(one for one in printed_ids(answer.stdout) if one.index == index)
+        if job is None:
             raise doubtful(answer)
         if submission.size == 1:
             return [str(job)]
@@ -175,7 +190,7 @@ class PBS(Batch):
     def _qsub(self, submission: Submission, site: Site, *, spare: bool = False) -> Command:
         return Command(
             (self.tool("qsub"), *self.qsub_options(submission, site, spare=spare)),
-            stdin=self.script(submission),
+            stdin=submission.directory / SCRIPT,
             # Where it is called becomes a variable of the job, and not every name can be one.
             cwd=Path("/"),
             submits=True,

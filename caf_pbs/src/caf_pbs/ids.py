@@ -53,9 +53,15 @@ def parse(text: str) -> JobId | None:
     return JobId(found[1], found[2] or "", found[3] or "") if found else None
 
 
-def first_in(text: str) -> JobId | None:
-    """The id that ``qsub`` printed, whatever a site prints around it."""
-    return next(all_in(text), None)
+def printed_ids(text: str) -> Iterator[JobId]:
+    """The ids that ``qsub`` may have printed: whole lines, with the server (``sequence_number.server``, says
+    its manual), which is no number. What a site prints around the id must not be taken for it.
+    """
+    for line in text.splitlines(keepends=True):
+        found = parse(line)
+        # A line without its end may have been cut off in the middle.
+        if line.endswith("\n") and found is not None and re.search("[A-Za-z]", found.server):
+            yield found
 
 
 def all_in(text: str) -> Iterator[JobId]:

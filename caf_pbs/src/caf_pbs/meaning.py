@@ -38,6 +38,9 @@ _TERMINATED = "91"
 _KILLED = 256
 """Added to the signal that ended a job."""
 
+_SHELL = 128
+"""Added by a shell to the signal that ended its command."""
+
 _WALLTIME, _MEMORY, _LOST = FailureKind.WALLTIME, FailureKind.OUT_OF_MEMORY, FailureKind.NODE_LOST
 
 _PBS_CODES = {
@@ -64,6 +67,13 @@ _TORQUE_CODES = {
     -12: (_WALLTIME, "it used more processor time than it had asked for"),
 }
 
+_HOLDERS = {
+    "u": "its owner",
+    "o": "an operator",
+    "s": "an administrator or the system",
+    "p": "PBS, because of a bad password",
+}
+
 _EXCEEDED = re.compile(
     r"exceeded resource (\w+)|job killed: (\w+) .*exceeded limit|(mem)(?:ory)? limit exceeded", re.IGNORECASE
 )
@@ -86,12 +96,20 @@ def report(letter: str, record: Record | None, *, torque: bool) -> Report:
         return _ended(record, torque=torque)
     comment = record.get("comment", "")
     failure = None
+    if state is SchedulerState.HELD and not comment:
+        comment = _held_by(record.get("Hold_Types", ""))
     if state is SchedulerState.HELD and _TOO_OFTEN.search(comment):
         failure = FailureKind.HELD  # nobody but an administrator releases it
     elif state is SchedulerState.QUEUED and _NEVER.search(comment):
         # Its scheduler is certain as long as the site stays as it is: a hold, of which people decide.
         state = SchedulerState.HELD
     return Report(state, reason=comment, failure=failure, host=_host(record))
+
+
+def _held_by(types: str) -> str:
+    """Who holds it, by the letters of ``Hold_Types``."""
+    holders = [meaning for letter, meaning in _HOLDERS.items() if letter in types]
+    return f"held by {' and '.join(holders)} (Hold_Types {types}); see qrls" if holders else "held by PBS"
 
 
 def _ended(record: Record, *, torque: bool) -> Report:
@@ -136,7 +154,20 @@ def _why(record: Record, code: int | None, signal: int | None, *, torque: bool) 
         return _WALLTIME, comment or "it was ended when its time limit had passed"
     if signal == SIGTERM:
         return FailureKind.CANCELLED, comment or f"deleted (exit status {code})"
-    return None, comment
+    if record.get("job_state") == "X" and code and not ("exec_host" in record or "run_count" in record):
+        # Of a task of an array that ended on its node, PBS keeps where and how often it was started.
+        return FailureKind.CANCELLED, f"deleted (exit status {code}, and no word of its node)"
+    how = _how(code, signal)
+    return None, f"{how} ({comment})" if how and comment else how or comment
+
+
+def _how(code: int | None, signal: int | None) -> str:
+    """How its script ended; empty if as it should."""
+    if signal is None and code is not None and code > _SHELL:
+        signal = code - _SHELL
+    if signal:
+        return f"killed by signal {signal} (Exit_status {code})"
+    return f"its script ended with exit code {code}" if code else ""
 
 
 def _took_its_time(record: Record) -> bool:

@@ -178,7 +178,7 @@ class Questions:
                 # An array of which something was started before is called B.
                 state = "H" if record.get("job_state") == "H" else "Q"
                 told = report(state, {**record, "job_state": state}, torque=site.torque)
-                if told.reason:
+                if told.reason or told.state is SchedulerState.HELD:
                     reasons[job.number] = told
         return reasons
 

@@ -22,14 +22,17 @@ if [ -z "$when" ] || ! mv "$KILLER_PLACE/armed" "$KILLER_PLACE/.armed" 2>/dev/nu
     exec "$real" "$@"
 fi
 
+# A command in the background would get /dev/null for its input, which may hold the job's script.
+exec 3<&0
+
 kill_controller() { kill -9 "$(cat "$KILLER_PLACE/controller")"; }
 
 case $when in
     before) kill_controller ;;
     orphan) kill_controller; exec "$real" "$@" >/dev/null 2>&1 ;;
     late) kill_controller; sleep "$seconds"; exec "$real" "$@" >/dev/null 2>&1 ;;
-    with) "$real" "$@" >/dev/null 2>&1 & sleep "$seconds"; kill_controller; kill -9 $! ;;
-    during) "$real" "$@" >/dev/null 2>&1 & sleep "$seconds"; kill_controller; wait ;;
+    with) "$real" "$@" <&3 >/dev/null 2>&1 & sleep "$seconds"; kill_controller; kill -9 $! ;;
+    during) "$real" "$@" <&3 >/dev/null 2>&1 & sleep "$seconds"; kill_controller; wait ;;
     after) "$real" "$@" >/dev/null 2>&1; kill_controller ;;
     told) "$real" "$@"; kill_controller ;;
     mute) "$real" "$@" >/dev/null 2>&1; exec sleep 1000 ;;

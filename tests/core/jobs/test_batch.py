@@ -127,6 +127,15 @@ def test_errors_of_submissions_say_what_the_core_may_do():
 # Commands
 
 
+def test_a_submit_command_reads_a_file_that_nobody_has_to_feed(tmp_path):
+    (tmp_path / "script").write_text("whole\n")
+    backend = Asking(Command(("cat",), stdin=tmp_path / "script", submits=True))
+    backend.poll(["7"])
+    assert backend.answers[0].stdout == "whole\n"
+    with pytest.raises(ValueError, match="qsub submits, so it must read a file"):
+        Command(("qsub",), stdin="whole\n", submits=True)
+
+
 def test_commands_get_words_stdin_environment_and_folder(tmp_path):
     script = 'cat; pwd; echo "$CAF_X $HOME" >&2; for word; do echo "$word"; done; exit 3'
     command = sh(script, HOSTILE, "*", stdin="text\n", env={"CAF_X": "x"}, cwd=tmp_path)

@@ -77,6 +77,20 @@ def test_lost_only_after_the_grace_period_and_a_fresh_reading():
     assert (lost.state, lost.failure) == (TaskState.FAILED, FailureKind.NODE_LOST)
 
 
+@pytest.mark.parametrize(
+    ("code", "signal", "kind"),
+    [
+        (7, None, FailureKind.EXIT_CODE),  # lines at the head of the script
+        *[(code, None, FailureKind.NODE_LOST) for code in (None, 0, 125, 126, 127, 137, 143)],
+        (None, 9, FailureKind.NODE_LOST),
+    ],
+)
+def test_how_a_job_ended_tells_whether_its_node_was_the_reason(code, signal, kind):
+    report = Report(SchedulerState.ENDED, code, signal, "its words")
+    gone = evolve(RUNNING, gone_since=0.0, scanned_at=60.0, report=report)
+    assert judge(gone, 60.0).failure is kind
+
+
 def test_the_schedulers_reason_for_an_ending_without_record_is_kept():
     report = Report(SchedulerState.ENDED, failure="walltime", reason="TIMEOUT")
     lost = judge(evolve(RUNNING, report=report, gone_since=0.0, scanned_at=61.0), 61.0)

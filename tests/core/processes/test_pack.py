@@ -45,6 +45,15 @@ def test_a_task_is_executed_from_the_zip_alone(submission, tmp_path: Path) -> No
     assert (again.returncode, again.stderr) == (0, f"caf: task 1 of {directory}: claimed by 77.1\n")
 
 
+def test_a_supervisor_that_cannot_work_says_so_by_its_exit_code(submission) -> None:
+    directory = submission()
+    (directory / "manifest.jsonl").unlink()
+    done = execute(directory, "0", "77")
+    assert (done.returncode, "manifest.jsonl" in done.stderr) == (125, True)
+    (directory / "node.pyz").unlink()
+    assert execute(directory, "0", "77").returncode == 125
+
+
 def test_a_python_call_gets_an_interpreter_of_its_own(submission) -> None:
     directory = submission(
         argv=[], call={"entry": "os:mkdir", "arguments": {"path": "x"}}, output_patterns=["x"]

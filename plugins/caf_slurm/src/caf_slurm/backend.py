@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from caf_core.errors import SubmissionError
 from caf_core.jobs.backend import Capabilities, Report, Submission
-from caf_core.jobs.batch.dialogue import Command, Dialogue, unanswered
+from caf_core.jobs.batch.dialogue import Command, Dialogue, unanswered, words
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import Batch
-from caf_core.jobs.findings import Finding
+from caf_core.jobs.findings import Finding, Level
 from caf_core.processes.command import CommandResult
-from caf_slurm import ids, listing, refusals, request
+from caf_slurm import clusters, ids, listing, refusals, request
 from caf_slurm import site as site_of
 from caf_slurm.following import Following
 
@@ -47,7 +48,7 @@ class Slurm(Batch):
 
     def surveying(self) -> Dialogue[site_of.Site]:
         """Ask for the configuration, and try who remembers finished jobs."""
-        answer = yield Command((self.tool("scontrol"), "show", "config"))
+        answer = yield Command((self.tool("scontrol"), "show", "config"), env=clusters.HERE)
         if not answer.ok:
             raise unanswered(answer)
         return (yield from site_of.completing(site_of.read(answer.stdout), self.tool))
@@ -63,11 +64,19 @@ class Slurm(Batch):
 
     def findings(self, site: site_of.Site) -> Sequence[Finding]:
         """What matters about a site."""
-        return tuple(site_of.findings(site, self.command_timeout))
+        told = list(site_of.findings(site, self.command_timeout))
+        if away := clusters.sent_away(os.environ, site.cluster):
+            told.append(Finding(Level.PROBLEM, f"{away} sends jobs to another cluster", clusters.REMEDY))
+        return told
 
     def described(self, site: site_of.Site) -> Mapping[str, str]:
         """A site in words."""
         return site_of.described(site)
+
+    def is_answer(self, answer: CommandResult) -> bool:
+        """That there is no such job or line is an answer too, and so is that there is no accounting."""
+        nothing = answer.argv[0] == "grep" and answer.returncode == 1
+        return answer.ok or nothing or "disabled" in answer.stderr or _is_harmless(answer)
 
     def files(self, submission: Submission) -> Mapping[str, str]:
         """The script."""
@@ -77,20 +86,38 @@ class Slurm(Batch):
         """One ``sbatch``; its working directory spares Slurm the path of the script."""
         args = request.merged(submission.backend_args, self.backend_args)
         disk = submission.resources.disk_mb is None or (yield from self._asked_site()).disk
+        if clusters.sent_away(os.environ, "") and (
+            away := clusters.sent_away(os.environ, (yield from self._asked_site()).cluster)
+        ):
+            raise SubmissionError(f"{away} sends jobs to another cluster; {clusters.REMEDY}, or unset it.")
         answer = yield Command(
             (self.tool("sbatch"), *request.options(submission, args, disk=disk), f"./{request.SCRIPT}"),
+            env=clusters.HERE,
             cwd=submission.directory,
             submits=True,
         )
-        base = refusals.accepted(answer)
-        if not base:
+        accepted = refusals.accepted(answer)
+        if accepted is None:
             raise refusals.problem(answer)
+        base, cluster = accepted
+        if cluster and cluster != (yield from self._asked_site()).cluster:
+            yield from self._fetch_back(base, cluster)
         if submission.size == 1:
             identities = [base]
         else:
             identities = [f"{base}_{index}" for index in range(submission.size)]
         self._following.submitted(identities)
         return identities
+
+    def _fetch_back(self, base: str, cluster: str) -> Dialogue[None]:
+        """The site sent a job to another cluster: end it there, and say so."""
+        answer = yield Command((self.tool("scancel"), "-M", cluster, base), env=clusters.HERE)
+        what = "was cancelled" if answer.ok else f"could not be cancelled ({words(answer)})"
+        raise SubmissionError(
+            f"this site sent the job {base} to the cluster {cluster}, where it {what}; {clusters.REMEDY}.",
+            command=answer.argv,
+            output=answer.stdout + answer.stderr,
+        )
 
     def polling(self, ids: Sequence[str]) -> Dialogue[Mapping[str, Report]]:
         """One ``squeue`` for all; what it no longer lists is asked elsewhere."""
@@ -99,7 +126,7 @@ class Slurm(Batch):
     def cancelling(self, identities: Sequence[str]) -> Dialogue[None]:
         """One ``scancel`` for all whose ids fit on a command line."""
         for part in ids.chunks(ids.collapse(identities), ARGUMENT_LIMIT):
-            answer = yield Command((self.tool("scancel"), *part))
+            answer = yield Command((self.tool("scancel"), *part), env=clusters.HERE)
             if not answer.ok and not _is_harmless(answer):
                 raise unanswered(answer)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from attrs import field, frozen
 
 from caf_slurm import ids
+from caf_slurm.clusters import HERE
 from caf_slurm.states import Row, is_launch_hold
 
 FORMAT = "%i|%A|%j|%T|%r|%B"
@@ -16,6 +17,7 @@ WHOLE: Mapping[str, str | None] = {
     "SLURM_BITSTR_LEN": "0",
     # What a user has set for ``squeue`` would hide jobs.
     **{f"SQUEUE_{name}": None for name in _HIDING},
+    **HERE,
 }
 """The environment in which ``squeue`` tells everything."""
 
@@ -119,7 +121,7 @@ def statuses(text: str) -> Mapping[str, tuple[int, int]]:
 
 def count(lines: Iterable[str]) -> int:
     """How many tasks the expressions name."""
-    return sum(_size(line.strip()) for line in lines if line.strip())
+    return sum(_size(line.strip()) for line in lines if line.strip()[:1].isdecimal())
 
 
 def _size(text: str) -> int:

@@ -3,8 +3,10 @@
 import re
 
 from caf_core.errors import SubmissionError
-from caf_core.jobs.batch.dialogue import NOT_FOUND, doubtful, refused
+from caf_core.jobs.batch.dialogue import NOT_FOUND, doubtful, refused, sole
 from caf_core.processes.command import CommandResult
+
+_ID = re.compile(r"([1-9][0-9]*)(?:;(\S*))?", re.ASCII)
 
 _SILENCE = re.compile(
     r"timed out|unable to contact slurm controller|connect(ion)? (failure|refused|reset)|zero bytes"
@@ -74,15 +76,14 @@ def problem(answer: CommandResult) -> SubmissionError:
     return refused(answer)
 
 
-def accepted(answer: CommandResult) -> str:
-    """The id in the answer of ``sbatch --parsable``; empty if there is none.
+def accepted(answer: CommandResult) -> tuple[str, str] | None:
+    """The id and the cluster in the answer of ``sbatch --parsable``; ``None`` if it has none, or two.
 
-    Sites let ``sbatch`` say more, so the last line that looks like an id counts; the name of a cluster may
-    follow it.
+    It prints ``ID`` or ``ID;CLUSTER``. Sites let ``sbatch`` say more, which may look like an id: then the job
+    is searched by its name.
     """
     if answer.returncode != 0:
-        return ""
-    for line in reversed(answer.stdout.splitlines()):
-        if match := re.fullmatch(r"([1-9][0-9]*)(;\S*)?", line.strip(), re.ASCII):
-            return match[1]
-    return ""
+        return None
+    lines = (line.strip() for line in answer.stdout.splitlines())
+    match = sole(found.groups() for line in lines if (found := _ID.fullmatch(line)))
+    return None if match is None else (match[0], match[1] or "")

@@ -12,6 +12,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Submission
 from caf_core.jobs.batch.settings import Setting
 from caf_core.jobs.batch.template import task_call
+from caf_slurm import clusters
 
 SCRIPT = "slurm.sh"
 LOG = "scheduler.log"
@@ -106,6 +107,10 @@ def validate(backend_args: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: If one makes no sense.
     """
+    if found := clusters.unfollowed(backend_args):
+        raise ConfigurationError(
+            f"{found} makes a job of another cluster, or several jobs; leave it out. {clusters.REMEDY}."
+        )
     for given, value in backend_args.items():
         name = ALIASES.get(given, given)
         if value is None:

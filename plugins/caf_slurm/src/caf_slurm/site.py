@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from caf_core.jobs.batch.dialogue import NOT_FOUND, Command, Dialogue
 from caf_core.jobs.findings import Finding, Level
+from caf_slurm.clusters import HERE
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """Slurm's own default, for a site that did not answer."""
@@ -41,6 +42,7 @@ class Site:
         completion_path: Where it lies.
         disk: Whether the site says how large local disks are; where it does not, Slurm refuses any demand.
         memory: Who remembers jobs that the controller has forgotten, as was tried.
+        cluster: The cluster's name.
     """
 
     version: str = ""
@@ -54,6 +56,7 @@ class Site:
     completion_path: str = ""
     disk: bool = True
     memory: Memory = Memory.NOBODY
+    cluster: str = ""
 
     @property
     def has_sacct(self) -> bool:
@@ -92,6 +95,7 @@ def read(text: str) -> Site:
         accounting=values.get("AccountingStorageType", ""),
         completion=values.get("JobCompType", ""),
         completion_path=values.get("JobCompLoc", ""),
+        cluster=values.get("ClusterName", ""),
     )
 
 
@@ -120,11 +124,11 @@ def completing(site: Site, tool: Callable[[str], str]) -> Dialogue[Site]:
         site: What the configuration says.
         tool: Gives the path of a command of Slurm.
     """
-    answer = yield Command((tool("sinfo"), "-a", "-h", "-o", "%d"))
+    answer = yield Command((tool("sinfo"), "-a", "-h", "-o", "%d"), env=HERE)
     sizes = answer.stdout.split()
     site = evolve(site, disk=not answer.ok or not sizes or any(size.strip("+") != "0" for size in sizes))
     if site.has_sacct:
-        answer = yield Command((tool("sacct"), "-n", "-P", "-X", "-o", "JobID", "-j", "1"))
+        answer = yield Command((tool("sacct"), "-n", "-P", "-X", "-o", "JobID", "-j", "1"), env=HERE)
         if answer.returncode != NOT_FOUND and "disabled" not in answer.stderr:
             return evolve(site, memory=Memory.SACCT)
     if site.has_filetxt:
@@ -138,6 +142,7 @@ def described(site: Site) -> dict[str, str]:
     """What was found out about a site, in words."""
     return {
         "version": site.version or "not told",
+        "cluster (ClusterName)": site.cluster or "not told",
         "tasks in one array (MaxArraySize, max_array_tasks)": f"at most {site.max_array_size}",
         "jobs of all users that Slurm takes (MaxJobCount)": (
             "not told" if site.max_jobs is None else f"fewer than {site.max_jobs}"

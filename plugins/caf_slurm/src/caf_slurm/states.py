@@ -9,6 +9,7 @@ import re
 from attrs import frozen
 
 from caf_core.jobs.backend import Report, SchedulerState
+from caf_core.jobs.evidence import FIRST_OF_NODE
 from caf_core.jobs.ledger import FailureKind
 
 QUEUED, RUNNING, HELD = SchedulerState.QUEUED, SchedulerState.RUNNING, SchedulerState.HELD
@@ -211,6 +212,7 @@ def _failed(row: Row) -> Report:
             "the folder of the submission cannot be written there: it must be on a file system that nodes see"
         )
     elif code:
+        kind = FailureKind.EXIT_CODE if code < FIRST_OF_NODE else None
         meaning = f"exit code {code}"
     else:
         # Nothing that the task did: its record would tell, and without one it is worth another attempt.

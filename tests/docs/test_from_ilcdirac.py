@@ -18,6 +18,9 @@ OURS = sorted({name for row in ROWS for name in re.findall(r"`(caf_[\w.]+)`", ro
 FUNCTIONS = {
     "setConfig",
     "createCalibration",
+    "createCalibrationSettings",
+    "settingsDict",
+    "CalibrationClient",
     "getResult",
     "getUserCalibrationStatuses",
     "killCalibrations",

@@ -236,6 +236,7 @@ def test_setting_what_a_group_says_changes_one_processor():
         (b"${Scale} ${Scale}", b"${Scales} 1", r"constant 'Scales'.*it has Window, Digitiser, Scale"),
         (b"${Scale} ${Scale}", b"${} 1", "names the constant ''"),
         (b'<constant name="Scale">37.5', b'<include ref="c.xml"/><constant name="No">1', r"includes c\.xml"),
+        (b'name="Digitiser"', b'name="Window"', "constant 'Window' more than once"),
         (b'name="Calo_400ns"', b'name="Calo_10ns"', "Calo_10ns' more than once"),
     ],
 )

@@ -252,9 +252,12 @@ class Steering:
         constants: dict[str, str] = {}
         for constant in self.tree.xpath("/marlin/constants/constant"):
             value = markup.value_of(constant)
-            for name, known in constants.items():
-                value = value.replace(f"${{{name}}}", known)
-            constants[str(constant.get("name"))] = value
+            for earlier, known in constants.items():
+                value = value.replace(f"${{{earlier}}}", known)
+            name = str(constant.get("name"))
+            if name in constants:
+                raise SteeringError(f"{self.name} has the constant {name!r} more than once; keep one.")
+            constants[name] = value
         return constants
 
     def _hint(self) -> str:

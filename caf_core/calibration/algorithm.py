@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from attrs import define, evolve, field, frozen
 
+from caf_core import former
 from caf_core.calibration.collected import Collected, TaskOutput
 from caf_core.calibration.convergence import Metric
 from caf_core.calibration.plans import Result
@@ -13,6 +14,7 @@ from caf_core.conditions.chain import Chain
 from caf_core.conditions.payload import Payload
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
+from caf_core.strict import strict
 from caf_core.text import storable
 
 __all__ = ["Algorithm", "AlgorithmContext", "AnyAlgorithm", "Metric", "Outcome", "Result"]
@@ -119,6 +121,7 @@ class SupportsCalibrate(Protocol):
 AnyAlgorithm = SupportsCalibrate | Callable[[AlgorithmContext], Outcome]
 
 
+@strict("an algorithm", former.ALGORITHM)
 @define
 class Algorithm:
     """An algorithm in a calibration, with what it is given.
@@ -144,9 +147,10 @@ class Algorithm:
 
     def __attrs_post_init__(self) -> None:
         if not callable(getattr(self.algorithm, "calibrate", None)) and not callable(self.algorithm):
+            cpp = callable(getattr(self.algorithm, "execute", None))
             raise ConfigurationError(
                 f"{type(self.algorithm).__name__} is no algorithm: give an object with calibrate(context), "
-                f"or a function."
+                f"or a function{' that executes it' if cpp else ''}."
             )
         if isinstance(self.algorithm, type):
             raise ConfigurationError(

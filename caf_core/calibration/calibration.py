@@ -2,22 +2,25 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import define, field, fields
 
+from caf_core import former
 from caf_core.calibration.algorithm import Algorithm, AnyAlgorithm
-from caf_core.calibration.collection import Collection, Keep
+from caf_core.calibration.collection import SPLITTING, Collection, Keep
 from caf_core.calibration.collector import AnyCollector
 from caf_core.calibration.databases import DatabaseUser
 from caf_core.calibration.states import State
+from caf_core.conditions.chain import Chain
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
 from caf_core.jobs.names import check_folder_name
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
+from caf_core.jobs.texts import texts
+from caf_core.strict import unknown
 
 DEFAULTS: dict[str, Any] = {
     "max_iterations": 5,
@@ -67,8 +70,10 @@ class CalibrationBase(ABC):
         dependencies: The calibrations that must have completed before this one starts; use ``depends_on``.
         save_payloads: Whether its constants belong into the CAF's common database at the end.
         output_database_dir: Where it leaves its constants: a local database; dependents see it.
-        output_dir: Its own folder, set before ``run`` is called.
+        output_dir: Its own folder, set before ``is_valid`` and ``run`` are called, and made before ``run``.
         iov: The interval that the CAF was asked for, or ``None``; set likewise.
+        conditions: The constants of its dependencies, nearest first; set before ``run`` is called.
+        dependency_databases: The folders in which they lie, in the same order.
     """
 
     end_state: ClassVar[str] = State.COMPLETED
@@ -82,6 +87,8 @@ class CalibrationBase(ABC):
     output_database_dir: Path | None = None
     output_dir: Path | None = field(default=None, init=False)
     iov: IoV | None = field(default=None, init=False)
+    conditions: Chain = field(factory=lambda: Chain([]), init=False, repr=False)
+    dependency_databases: tuple[Path, ...] = field(default=(), init=False, repr=False)
     state: str = field(default=State.INIT, init=False)
     _counter: Callable[[int, int], None] | None = field(default=None, init=False, repr=False)
 
@@ -124,22 +131,26 @@ class CalibrationBase(ABC):
         return [dependency for dependency in self.dependencies if dependency.state == dependency.fail_state]
 
 
-def _algorithms(
-    value: Iterable[Algorithm | AnyAlgorithm] | Algorithm | AnyAlgorithm | None,
-) -> list[Algorithm]:
+def _algorithms(value: Any) -> list[Algorithm]:
     if value is None:
         return []
-    if isinstance(value, list | tuple):
+    one = isinstance(value, Algorithm) or callable(value) or callable(getattr(value, "calibrate", None))
+    if not one and isinstance(value, Iterable) and not isinstance(value, str):
         return [Algorithm.wrap(item) for item in value]
-    return [Algorithm.wrap(value)]  # type: ignore[arg-type]  # one algorithm in place of a list
+    return [Algorithm.wrap(value)]
 
 
-def _runs(value: Iterable[tuple[int, int]] | None) -> list[ExpRun] | None:
-    return None if value is None else list(as_runs(value))
+def _runs(value: Any) -> list[ExpRun] | None:
+    if value is None:
+        return None
+    one = isinstance(value, str) or (
+        isinstance(value, tuple) and any(isinstance(item, int) for item in value)
+    )
+    return list(as_runs([value] if one else value))
 
 
 _OWN_SETTINGS = frozenset(
-    {*DEFAULTS, *(field.name for field in fields(CalibrationBase)), "_algorithms", "_ignored_runs"}
+    {*DEFAULTS, *(field.name for field in fields(CalibrationBase)), "_algorithms", "_ignored_runs", "_unused"}
     | {
         "algorithms",
         "collections",
@@ -151,6 +162,10 @@ _OWN_SETTINGS = frozenset(
 )
 _COLLECTION_SETTINGS = frozenset(field.name for field in fields(Collection)) - _OWN_SETTINGS
 """What a calibration takes for its default collection."""
+
+
+def _unknown(name: str) -> str:
+    return unknown("a calibration", name, _OWN_SETTINGS | _COLLECTION_SETTINGS, former.CALIBRATION)
 
 
 class Calibration(CalibrationBase, DatabaseUser):
@@ -178,6 +193,7 @@ class Calibration(CalibrationBase, DatabaseUser):
     """
 
     collections: dict[str, Collection]
+    _unused: Collection
     _algorithms: list[Algorithm]
     strategies: Any
     max_iterations: int | None
@@ -200,27 +216,30 @@ class Calibration(CalibrationBase, DatabaseUser):
     ) -> None:
         CalibrationBase.__init__(self, name)
         self.database_chain = None
-        self.collections = {}
+        self.collections, self._unused = {}, Collection()
         if collector is not None:
             self.collections[DEFAULT_COLLECTION] = Collection(collector, input_files)
-        elif input_files:
-            self.collections[DEFAULT_COLLECTION] = Collection(None, input_files)
+        elif found := texts(input_files):
+            self.collections[DEFAULT_COLLECTION] = Collection(None, found)
         self._algorithms = _algorithms(algorithms)
         self.strategies = self.max_iterations = self._ignored_runs = self.backend = self.runner = None
         self.require_convergence = self.keep_collector_output = self.resources = self.retry = None
         self.backend_args = {}
+        cuts = [key for key in SPLITTING if settings.get(key) is not None]
+        if len(cuts) > 1:
+            raise ConfigurationError(
+                f"calibration {name!r}: give one of {' and '.join(cuts)}, not several; each says how the "
+                f"work is cut."
+            )
         for key, value in settings.items():
             setattr(self, key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Settings of a collection are those of the default one; a name that nobody knows is refused."""
         if name in _COLLECTION_SETTINGS:
-            setattr(self._default, name, value)
+            setattr(self._changed, name, value)
         elif type(self) is Calibration and name not in _OWN_SETTINGS:
-            known = sorted(name for name in {*_OWN_SETTINGS, *_COLLECTION_SETTINGS} if name[0] != "_")
-            close = get_close_matches(name, known, n=1)
-            hint = f"; do you mean {close[0]!r}?" if close else f"; it has: {', '.join(known)}."
-            raise ConfigurationError(f"a calibration has no setting {name!r}{hint}")
+            raise ConfigurationError(_unknown(name))
         else:
             super().__setattr__(name, value)
 
@@ -228,6 +247,8 @@ class Calibration(CalibrationBase, DatabaseUser):
         """Only called for what is no attribute: settings of the default collection."""
         if name in _COLLECTION_SETTINGS:
             return getattr(self._default, name)
+        if name in former.CALIBRATION and name not in vars(type(self)):
+            raise AttributeError(_unknown(name))
         raise AttributeError(f"a calibration has no attribute {name!r}")
 
     @property
@@ -255,7 +276,7 @@ class Calibration(CalibrationBase, DatabaseUser):
 
     @collector.setter
     def collector(self, value: AnyCollector) -> None:
-        self._default.collector = value
+        self._changed.collector = value
 
     @property
     def input_files(self) -> list[str]:
@@ -263,8 +284,8 @@ class Calibration(CalibrationBase, DatabaseUser):
         return self._default.input_files
 
     @input_files.setter
-    def input_files(self, value: Iterable[str | Path]) -> None:
-        self._default.input_files = [str(item) for item in value]
+    def input_files(self, value: Iterable[str | Path] | str | Path) -> None:
+        self._changed.input_files = value  # type: ignore[assignment]  # attrs converts it
 
     @property
     def files_to_iovs(self) -> dict[str, IoV]:
@@ -273,11 +294,16 @@ class Calibration(CalibrationBase, DatabaseUser):
 
     @files_to_iovs.setter
     def files_to_iovs(self, value: "dict[str, IoV] | str | Path") -> None:
-        self._default.files_to_iovs = value  # type: ignore[assignment]  # attrs converts it
+        self._changed.files_to_iovs = value  # type: ignore[assignment]  # attrs converts it
 
     @property
     def _default(self) -> Collection:
-        return self.collections.setdefault(DEFAULT_COLLECTION, Collection())
+        """The default collection; while nothing is said about it, it is none of the collections."""
+        return self.collections.get(DEFAULT_COLLECTION, self._unused)
+
+    @property
+    def _changed(self) -> Collection:
+        return self.collections.setdefault(DEFAULT_COLLECTION, self._unused)
 
     def add_collection(self, name: str, collection: Collection) -> None:
         """Add a further collection, or replace the one of that name.
@@ -287,6 +313,11 @@ class Calibration(CalibrationBase, DatabaseUser):
             collection: What it collects.
         """
         check_name(name, "a collection")
+        if not isinstance(collection, Collection):
+            raise ConfigurationError(
+                f"{collection!r} is no collection; write add_collection({name!r}, Collection(collector, "
+                f"input_files))."
+            )
         self.collections[name] = collection
 
     def run(self) -> None:
@@ -313,6 +344,8 @@ class Calibration(CalibrationBase, DatabaseUser):
         Raises:
             ConfigurationError: Naming the setting, what it may be, and the remedy.
         """
+        if self._unused != Collection():  # a list of it was changed in place
+            self.collections.setdefault(DEFAULT_COLLECTION, self._unused)
         if not self.collections:
             raise ConfigurationError(
                 f"calibration {self.name!r} has no collection; give it a collector or call add_collection."

@@ -1,21 +1,23 @@
 """A collection: one collector, its input files, and how the work is cut."""
 
-import glob
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from attrs import define, field
+from attrs import Attribute, define, field
 
+from caf_core import former
 from caf_core.calibration.collector import AnyCollector, CommandCollector, collect_function
 from caf_core.calibration.databases import DatabaseUser
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV
+from caf_core.jobs import input_names
+from caf_core.jobs.input_names import is_uri
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
+from caf_core.jobs.texts import texts
+from caf_core.strict import strict
 
 Keep = Literal["all", "last", "failed"]
 KEEP: tuple[Keep, ...] = get_args(Keep)
@@ -24,26 +26,32 @@ Granularity = Literal["run", "all"]
 DEFAULT_MAX_JOBS = 1000
 
 
-def _strings(value: Iterable[object] | str | Path) -> list[str]:
-    if isinstance(value, str | Path):
-        return [str(value)]
-    return [str(item) for item in value]
+def _modules(names: object) -> tuple[str, ...]:
+    return tuple(texts(names))
 
 
-def _intervals(value: "Mapping[str, IoV] | str | PathLike[str]") -> dict[str, IoV]:
+def _intervals(value: "Mapping[Any, Any] | str | PathLike[str] | None") -> dict[str, IoV]:
     """A table of intervals, or the file that ``caf filemap`` wrote."""
-    if isinstance(value, str | PathLike):
-        from caf_core.calibration.filemap import load  # it is rarely needed
+    from caf_core.calibration.filemap import as_map, load  # it is rarely needed
 
-        return load(fspath(value))
-    return dict(value)
-
-
-def is_uri(name: str) -> bool:
-    """Whether an input file is a URI such as ``root://``, which is passed through unseen."""
-    return "://" in name
+    if value is None:
+        return {}
+    return load(fspath(value)) if isinstance(value, str | PathLike) else as_map(value, "files_to_iovs")
 
 
+SPLITTING = ("max_files_per_collector_job", "max_collector_jobs", "splitter")
+
+
+def _only(collection: "Collection", attribute: "Attribute[Any]", value: Any) -> Any:
+    """Of the settings that say how the work is cut, the one set last counts."""
+    if value is not None:
+        for name in SPLITTING:
+            if name != attribute.name:
+                object.__setattr__(collection, name, None)
+    return value
+
+
+@strict("a collection", former.COLLECTION)
 @define(kw_only=True)
 class Collection(DatabaseUser):
     """What is collected from which files, and how.
@@ -54,8 +62,10 @@ class Collection(DatabaseUser):
         files_to_iovs: Input file -> the interval that it holds, or the file with such a table that
             ``caf filemap`` wrote; it saves looking into the files.
         params: Handed to the collector as ``context.params``.
-        output_patterns: Globs of the files that count as output, relative to a task's working directory.
-        max_files_per_collector_job: Files a task gets at the most.
+        output_patterns: Globs of the files that count as output, relative to a task's working directory; of
+            a command without any, ``CollectorOutput.root``, and a command that leaves other files is refused.
+        max_files_per_collector_job: Files a task gets at the most. Of this and the next two, the one set last
+            counts.
         max_collector_jobs: Tasks at the most; 1,000 if neither this nor the former nor ``splitter`` is given.
         splitter: A splitter, its class or its plugin name, in place of the two.
         backend_args: For the backend; they override those of the calibration.
@@ -71,13 +81,13 @@ class Collection(DatabaseUser):
     """
 
     collector: AnyCollector | None = field(default=None, kw_only=False)
-    input_files: list[str] = field(factory=list, converter=_strings, kw_only=False)
+    input_files: list[str] = field(factory=list, converter=texts, kw_only=False)
     files_to_iovs: dict[str, IoV] = field(factory=dict, converter=_intervals)
     params: dict[str, Any] = field(factory=dict)
-    output_patterns: list[str] = field(factory=list, converter=_strings)
-    max_files_per_collector_job: int | None = None
-    max_collector_jobs: int | None = None
-    splitter: Any = None
+    output_patterns: list[str] = field(factory=list, converter=texts)
+    max_files_per_collector_job: int | None = field(default=None, on_setattr=_only)
+    max_collector_jobs: int | None = field(default=None, on_setattr=_only)
+    splitter: Any = field(default=None, on_setattr=_only)
     backend_args: dict[str, Any] = field(factory=dict)
     resources: Resources = field(factory=Resources)
     retry: RetryPolicy = field(factory=RetryPolicy)
@@ -85,7 +95,7 @@ class Collection(DatabaseUser):
     min_fraction: float = 1.0
     on_missing: Literal["error", "skip"] = "error"
     keep_collector_output: Keep | None = None
-    preload: tuple[str, ...] = field(default=(), converter=tuple)
+    preload: tuple[str, ...] = field(default=(), converter=_modules)
 
     @property
     def is_command(self) -> bool:
@@ -138,8 +148,7 @@ class Collection(DatabaseUser):
                 raise ConfigurationError(
                     f"{owner}: {name} is {number!r}; it is a whole number of at least 1."
                 )
-        given = [self.max_files_per_collector_job, self.max_collector_jobs, self.splitter]
-        if sum(item is not None for item in given) > 1:
+        if sum(getattr(self, name) is not None for name in SPLITTING) > 1:
             raise ConfigurationError(
                 f"{owner}: give one of max_files_per_collector_job, max_collector_jobs and splitter, not "
                 f"several."
@@ -154,11 +163,13 @@ class FileSelection:
         files: Those that are used, in order, without duplicates.
         missing: Names that were given and do not exist (with ``on_missing="skip"``).
         unwanted: Files that hold nothing but ignored runs, or lie outside of the requested interval.
+        doubles: Further names of files that are used, such as links -> the name that is used.
     """
 
     files: tuple[str, ...]
     missing: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
+    doubles: Mapping[str, str] = field(factory=dict)
 
 
 def find_files(collection: Collection, owner: str) -> FileSelection:
@@ -167,43 +178,28 @@ def find_files(collection: Collection, owner: str) -> FileSelection:
     Raises:
         ConfigurationError: If files are missing and ``on_missing`` is ``error``, or if none are left.
     """
-    found: dict[str, None] = {}
+    names: list[str] = []
     missing: list[str] = []
     for name in collection.input_files:
-        if is_uri(name):
-            found[name] = None
-            continue
-        matches = _matches(name)
-        missing += [] if matches else [name]
-        found.update(dict.fromkeys(matches))
+        try:
+            found = input_names.matches(name)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{owner}: {error}") from error
+        there = [match for match in found if is_uri(match) or os.path.exists(match)]  # noqa: PTH110 - it takes any name
+        # What a glob matches and does not exist is a link that leads nowhere.
+        missing += [match for match in found if match not in there] if found else [name]
+        names += there
+    files, doubles = input_names.distinct(names)
     if missing and collection.on_missing == "error":
         raise ConfigurationError(
             f"{owner}: {len(missing)} input file(s) do not exist: {', '.join(map(repr, missing[:3]))}"
             f"{' ...' if len(missing) > 3 else ''}; correct the names, or set on_missing='skip'."
         )
-    if collection.input_files and not found:
+    if collection.input_files and not files:
         raise ConfigurationError(
             f"{owner}: none of its {len(collection.input_files)} input file(s) exist; correct the names."
         )
-    return FileSelection(tuple(found), tuple(missing))
-
-
-def absolute_path(name: str) -> str:
-    """A path as tasks need it, whatever their working directory; ``~`` is the home of a user, if there is
-    such a user."""
-    path = Path(name)
-    with suppress(RuntimeError):  # where there is none, the file's own name begins with a tilde
-        path = path.expanduser()
-    return str(path.absolute())
-
-
-def _matches(name: str) -> list[str]:
-    """The files that a name or glob stands for.
-
-    A name that exists is taken as it is, so that brackets in file names are no trap.
-    """
-    path = absolute_path(name)
-    return [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH110, PTH207 - they take any name
+    return FileSelection(tuple(files), tuple(missing), doubles=doubles)
 
 
 def select_by_run(
@@ -237,4 +233,4 @@ def select_by_run(
 
     dropped = dict.fromkeys(name for name in selection.files if unwanted(name))
     kept = tuple(name for name in selection.files if name not in dropped)
-    return FileSelection(kept, selection.missing, tuple(dropped))
+    return FileSelection(kept, selection.missing, tuple(dropped), selection.doubles)

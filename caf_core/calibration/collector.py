@@ -11,6 +11,7 @@ from caf_core.calibration.files import write_json
 from caf_core.conditions.chain import Chain
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_exprun, as_runs
+from caf_core.jobs.texts import texts
 
 RUNS_FILE = "runs.json"
 DATA_FILE = "collected.caf"
@@ -118,16 +119,21 @@ class Collector(Protocol):
         """Read the input files of one task and keep what the algorithms need."""
 
 
-def _words(cmd: Iterable[object]) -> tuple[str, ...]:
-    if isinstance(cmd, str) or not cmd:
+def _words(cmd: object) -> tuple[str, ...]:
+    found = () if isinstance(cmd, str) else tuple(texts(cmd))
+    if not found:
         raise ConfigurationError(
             f"a collector's command is a list of words, not {cmd!r}; write ['my-program', '--option']."
         )
-    return tuple(map(str, cmd))
+    return found
 
 
-def _paths(files: Iterable[str | Path]) -> tuple[Path, ...]:
-    return tuple(Path(file).expanduser().absolute() for file in files)
+def _lines(values: object) -> tuple[str, ...]:
+    return tuple(texts(values))
+
+
+def _paths(files: object) -> tuple[Path, ...]:
+    return tuple(Path(file).expanduser().absolute() for file in texts(files))
 
 
 @frozen
@@ -147,7 +153,7 @@ class CommandCollector:
     """
 
     cmd: tuple[str, ...] = field(converter=_words)
-    setup_cmds: tuple[str, ...] = field(default=(), converter=tuple)
+    setup_cmds: tuple[str, ...] = field(default=(), converter=_lines)
     env: Mapping[str, str] = field(factory=dict)
     sandbox: tuple[Path, ...] = field(default=(), converter=_paths)
 
@@ -170,6 +176,12 @@ def collect_function(collector: Any) -> Callable[[CollectorContext], None]:
         return method  # type: ignore[no-any-return]  # an attribute of a user's object
     if callable(collector):
         return collector  # type: ignore[no-any-return]  # a user's function
+    if isinstance(collector, str):
+        raise ConfigurationError(
+            f"the text {collector!r} cannot collect: give an object with collect(context), a function, or a "
+            f"command; a module of basf2 is added by a steering file: "
+            f"CommandCollector(['basf2', 'steering.py'])."
+        )
     raise ConfigurationError(
         f"{type(collector).__name__} cannot collect: give an object with collect(context), a function, or "
         f"a CommandCollector."

@@ -5,16 +5,18 @@ of ``{path: IoV}``; the suffix decides.
 """
 
 import functools
+import io
 import json
+import os
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from caf_core.calibration.files import write_atomically
 from caf_core.errors import CafError, ConfigurationError
-from caf_core.iov import IoV
+from caf_core.iov import IoV, as_iov
 
 SCHEMA = 1
 PICKLES = (".pkl", ".pickle")
@@ -24,6 +26,19 @@ DEFAULT_PATTERN = r"(?:^|/)e(?P<exp>\d+)/(?:.*/)?r(?P<run>\d+)(?:/|\.|_|$)"
 
 Found = list[str]
 """IoV and complaint of one file; one of them is empty. Lists, because they travel as JSON."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads the intervals of maps that ``b2caf-filemap`` of basf2 wrote as tuples, without basf2."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See ``pickle.Unpickler``."""
+        return _FormerIoV if (module, name) == ("caf.utils", "IoV") else super().find_class(module, name)
+
+
+class _FormerIoV(tuple[int, ...]):
+    def __new__(cls, *numbers: int) -> "_FormerIoV":
+        return super().__new__(cls, numbers)
 
 
 def load(path: str | Path) -> dict[str, IoV]:
@@ -39,7 +54,7 @@ def load(path: str | Path) -> dict[str, IoV]:
     file = Path(path)
     try:
         if file.suffix in PICKLES:
-            content: Any = pickle.loads(file.read_bytes())
+            content: Any = _Unpickler(io.BytesIO(file.read_bytes())).load()
         else:
             content = json.loads(file.read_text(encoding="utf-8"))
             content = content.get("iovs", content) if isinstance(content, Mapping) else content
@@ -55,7 +70,21 @@ def load(path: str | Path) -> dict[str, IoV]:
         raise ConfigurationError(
             f"{file} is no file map, but a {type(content).__name__}; make one with caf filemap."
         )
-    return {str(name): _iov(value, name, file) for name, value in content.items()}
+    return as_map(content, f"the file map {file}")
+
+
+def as_map(content: Mapping[Any, Any], what: str) -> dict[str, IoV]:
+    """A map whose intervals are ``IoV``s, texts, four numbers, two runs, or one run.
+
+    Args:
+        content: Path or URI of a file -> its interval.
+        what: What it is, for messages.
+    Raises:
+        ConfigurationError: If it is no map, or one of its intervals is none; names it.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{what} is no table of files and intervals, but {content!r}; correct it.")
+    return {os.fsdecode(name): _iov(value, name, what) for name, value in content.items()}
 
 
 def save(path: str | Path, iovs: Mapping[str, IoV]) -> None:
@@ -70,17 +99,15 @@ def save(path: str | Path, iovs: Mapping[str, IoV]) -> None:
     write_atomically(file, data)
 
 
-def _iov(value: Any, name: object, file: Path) -> IoV:
+def _iov(value: Any, name: object, what: str) -> IoV:
     try:
-        if isinstance(value, IoV):
-            return value
-        if isinstance(value, str):
-            return IoV.parse(value)
-        exp_low, run_low, exp_high, run_high = value
-        return IoV(exp_low, run_low, exp_high, run_high)
+        if isinstance(value, IoV | str):
+            return as_iov(value)
+        numbers = [number for item in value for number in (item if isinstance(item, Sequence) else [item])]
+        return as_iov(numbers * 2 if len(numbers) == 2 else numbers)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"the file map {file} gives {name!r} the interval {value!r}, which is none ({error}); correct it."
+            f"{what} gives {name!r} the interval {value!r}, which is none ({error}); correct it."
         ) from error
 
 

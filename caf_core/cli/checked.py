@@ -7,6 +7,7 @@ import attrs
 
 from caf_core.cli.base import shown
 from caf_core.cli.tables import print_table
+from caf_core.jobs.input_names import told
 
 if TYPE_CHECKING:
     from caf_core.control.checking import Checked
@@ -35,6 +36,9 @@ def print_checked(found: "Checked", *, as_json: bool) -> None:
         right=("files", "left out", "missing", "tasks"),
     )
     print()
+    for part in found.collections:
+        if part.doubles:
+            print(f"{shown(part.calibration)}, {shown(part.collection)}: {shown(told(part.doubles))}")
     for name in found.order:
         print(f"{shown(name)}: {', '.join(found.strategies.get(name, ())) or 'its own run()'}")
     print(f"output: {shown(found.output_dir)} ({found.free_mb / 1000:.1f} GB free)")

@@ -1,6 +1,5 @@
 """``caf filemap``: which runs are in which input files."""
 
-import glob
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from caf_core.errors import ConfigurationError
 
 @click.command("filemap", cls=Command)
 @click.option(
+    "-m",
     "--method",
     type=click.Choice(("metadata", "raw")),
     default="metadata",
@@ -27,14 +27,17 @@ from caf_core.errors import ConfigurationError
     metavar="REGEX",
     help="For raw: a regular expression with the groups exp and run.  [default: .../e0003/.../r00042...]",
 )
-@click.option("--filter-regex", metavar="REGEX", help="Leave out the files whose path matches.")
+@click.option("-re", "--filter-regex", metavar="REGEX", help="Leave out the files whose path matches.")
 @click.option(
+    "-f",
     "-o",
     "--output-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the map: F.json, or F.pkl for a pickle.",
+    default=Path("file_iov_map.pkl"),
+    show_default=True,
+    help="Where the map is written: F.json, or F.pkl for a pickle.",
 )
-@click.option("--print-map", is_flag=True, help="Print the map; done anyway if there is no output file.")
+@click.option("-p", "--print-map", is_flag=True, help="Print the map too.")
 @click.option(
     "-j",
     "--processes",
@@ -48,7 +51,7 @@ def command(
     method: str,
     path_regex: str | None,
     filter_regex: str | None,
-    output_file: Path | None,
+    output_file: Path,
     print_map: bool,
     processes: int,
     patterns: tuple[str, ...],
@@ -90,6 +93,8 @@ def find_names(patterns: Sequence[str], filter_regex: str | None) -> list[str]:
     Raises:
         ConfigurationError: If a pattern matches nothing, or the filter is no regular expression.
     """
+    from caf_core.jobs.input_names import is_uri, matches
+
     try:
         unwanted = re.compile(filter_regex) if filter_regex is not None else None
     except re.error as error:
@@ -98,13 +103,7 @@ def find_names(patterns: Sequence[str], filter_regex: str | None) -> list[str]:
         ) from error
     found: dict[str, None] = {}
     for pattern in patterns:
-        if "://" in pattern:
-            found[pattern] = None
-            continue
-        path = str(Path(pattern).expanduser().absolute())
-        # A name that exists is taken as it is, so that brackets in file names are no trap.
-        matches = [path] if Path(path).is_file() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - absolute patterns
-        files = [match for match in matches if not Path(match).is_dir()]
+        files = [name for name in matches(pattern) if is_uri(name) or not Path(name).is_dir()]
         if not files:
             raise ConfigurationError(
                 f"no file matches {pattern!r}; correct it, or quote it against the shell."
@@ -122,18 +121,17 @@ def _by_path(name: str, pattern: str) -> list[str]:
         return ["", str(error)]
 
 
-def _report(names: list[str], found: list[list[str]], output_file: Path | None, *, print_map: bool) -> int:
+def _report(names: list[str], found: list[list[str]], output_file: Path, *, print_map: bool) -> int:
     from caf_core.calibration.filemap import save
     from caf_core.iov import IoV
 
     mapped = {name: iov for name, (iov, _) in zip(names, found, strict=True) if iov}
     lost = [(name, complaint) for name, (iov, complaint) in zip(names, found, strict=True) if not iov]
-    if print_map or output_file is None:
+    if print_map:
         for name, iov in mapped.items():
             print(f"{iov}\t{shown(name)}")
-    if output_file is not None:
-        save(output_file, {name: IoV.parse(iov) for name, iov in mapped.items()})
-        click.echo(f"{len(mapped)} of {len(names)} files are in {shown(output_file)}", err=True)
+    save(output_file, {name: IoV.parse(iov) for name, iov in mapped.items()})
+    click.echo(f"{len(mapped)} of {len(names)} files are in {shown(output_file)}", err=True)
     for name, complaint in lost:
         click.echo(f"caf: {shown(name)}: {shown(complaint)}", err=True)
     if lost:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @click.option(
     "--diff", "other", metavar="OTHER", help="How it differs from another database; exit code 1 if it does."
 )
+@click.option(
+    "--export-basf2",
+    "folder",
+    metavar="FOLDER",
+    help="Write a local database of basf2 with these payloads (of --name), which are ROOT files.",
+)
 @click.option("--show", is_flag=True, help="Show the contents too.")
 @click.argument("database", required=False)
 @click.pass_obj
@@ -33,14 +39,18 @@ def command(
     names: tuple[str, ...],
     run: str | None,
     other: str | None,
+    folder: str | None,
     show: bool,
     database: str | None,
 ) -> int:
     """List the constants of DATABASE: intervals of validity, revisions, and where they came from.
 
     DATABASE is a directory or a URL such as sqlite:///constants.db?tag=NAME; an output directory stands for
-    the database of its results, and so does nothing at all.
+    the database of its results, and so does nothing at all. With --export-basf2 it may also be the
+    conditions.json of a task.
     """
+    if folder is not None:
+        return _export(database if database is not None else str(settings.path), folder, names)
     here = _open(database if database is not None else str(settings.path))
     if other is not None:
         return _print_difference(here, _open(other))
@@ -60,6 +70,14 @@ def command(
         print(json.dumps(rows, indent=2, default=repr))
     else:
         _print(rows, show=show)
+    return Exit.OK
+
+
+def _export(source: str, folder: str, names: tuple[str, ...]) -> int:
+    from caf_core.conditions.basf2 import databases_of, export_basf2
+
+    databases = databases_of(source) if Path(source).is_file() else [_open(source)]
+    click.echo(f"written: {shown(export_basf2(databases, folder, names or None))}", err=True)
     return Exit.OK
 
 

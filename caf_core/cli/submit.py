@@ -1,6 +1,5 @@
 """``caf submit``: a command, executed many times, without a calibration."""
 
-import glob
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -158,17 +157,18 @@ def find_inputs(patterns: Iterable[str]) -> list[str]:
     Raises:
         ConfigurationError: If a pattern matches nothing.
     """
-    found: dict[str, None] = {}
+    from caf_core.jobs import input_names
+
+    found: list[str] = []
     for pattern in patterns:
-        if "://" in pattern:
-            found[pattern] = None
-            continue
-        path = str(Path(pattern).expanduser().absolute())
-        matches = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - absolute patterns
-        if not matches:
+        names = input_names.matches(pattern)
+        if not names:
             raise ConfigurationError(f"no input file matches {pattern!r}; correct it.")
-        found.update(dict.fromkeys(matches))
-    return list(found)
+        found += names
+    files, doubles = input_names.distinct(found)
+    if doubles:
+        click.echo(f"caf: {shown(input_names.told(doubles))}.", err=True)
+    return files
 
 
 def _shared_out(files: list[str], options: Mapping[str, Any]) -> list[list[str]]:

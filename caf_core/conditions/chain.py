@@ -98,7 +98,9 @@ class Chain:
             if default is _NO_DEFAULT:
                 raise PayloadError(self._missing(name, run))
             return default
-        key = (name, found.entry.revision, as_type)
+        # A revision of basf2's counts within its database only.
+        origin = found.database.url if found.entry.of_basf2 else ""
+        key = (name, f"{found.entry.revision}{origin}", as_type)
         if key not in self._contents:
             content = self.codecs.decode(found.database.read(found.entry))
             if len(self._contents) >= _KEPT_CONTENTS:

@@ -4,6 +4,10 @@ A line of ``database.txt`` is ``<name> <revision> <exp_low>,<run_low>,<exp_high>
 payload is ``<name>_rev_<revision>.<suffix>``, and where it came from stands in
 ``<name>_rev_<revision>.provenance.json``, by interval. Of two lines that hold a run the last one counts, so
 databases can be merged by appending. A directory has any number of readers and one writer at a time.
+
+Databases of basf2 can be read: their lines have ``dbstore/`` before the name, their files are
+``dbstore_<name>_rev_<revision>.root``, and the content of a payload is the bytes of its file.
+``export_basf2`` writes such a database.
 """
 
 from collections.abc import Iterable
@@ -17,6 +21,7 @@ from caf_core.conditions.diff import Difference, difference
 from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import Validity, appended, effect, unique, validity_of
+from caf_core.errors import PayloadError
 from caf_core.iov import ExpRun
 
 
@@ -119,6 +124,7 @@ class LocalDatabase:
 
     def store_encoded(self, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
         """As ``store``, for encoded payloads; they are written one by one, and not kept in memory."""
+        self._check_own()
         with local_files.writing(self.path):
             new = unique(local_files.write_items(self.path, items))
             local_files.write_index(self.path, appended(self.entries(), new))
@@ -133,6 +139,7 @@ class LocalDatabase:
         Returns:
             Their entries.
         """
+        self._check_own()
         with local_files.writing(self.path):
             new = unique(local_files.write_items(self.path, items, durable=durable))
             local_files.write_index(self.path, new, durable=durable)
@@ -143,6 +150,21 @@ class LocalDatabase:
         """Append the payloads of another database to this one, in one transaction."""
         return self.store_encoded(items_of(other))
 
+    def export_basf2(self, directory: str | Path, names: Iterable[str] | None = None) -> Path:
+        """Write a local database of basf2 with these payloads, which are ROOT files.
+
+        Args:
+            directory: Its directory; what basf2's database there said before is replaced.
+            names: The payloads; all of them if left out.
+        Returns:
+            Its ``database.txt``, as ``basf2.conditions.append_testing_payloads`` takes it.
+        Raises:
+            PayloadError: If a payload is no ROOT file, or the directory holds a database of caf.
+        """
+        from caf_core.conditions.basf2 import export_basf2
+
+        return export_basf2([self], directory, names)
+
     def diff(self, other: ConditionsDatabase) -> Difference:
         """What this database and another one do not have in common."""
         return difference(self.entries(), other.entries())
@@ -150,6 +172,13 @@ class LocalDatabase:
     def validate(self) -> tuple[audit.Problem, ...]:
         """What is wrong: overlapping intervals of one name, missing files, files with a wrong hash."""
         return audit.audit(self.path, self.entries(), self.codecs)
+
+    def _check_own(self) -> None:
+        if self.exists() and any(entry.of_basf2 for entry in self.entries()):
+            raise PayloadError(
+                f"{self.path} is a database of basf2, which caf only reads; store into another directory "
+                f"(merge takes over what is here), and write basf2's with export_basf2."
+            )
 
     def _read(self) -> tuple[tuple[Entry, ...], Validity[Entry]]:
         """Entries and their index, read again if the file was replaced."""

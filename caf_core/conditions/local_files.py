@@ -10,8 +10,11 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
+from caf_core.conditions.codecs import BytesCodec, revision_of
 from caf_core.conditions.files import read_if_there, replace_file, sync_directory
-from caf_core.conditions.payload import Entry, StoredPayload
+from caf_core.conditions.payload import Entry, StoredPayload, check_name
 from caf_core.conditions.plain import dump
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
@@ -56,10 +59,11 @@ def read_index(directory: Path) -> tuple[Entry, ...]:
         )
     entries = []
     for number, line in enumerate(lines, start=1):
-        if not line:
+        line = line.partition("#")[0]  # a comment, as basf2 has them
+        if not line.strip():
             continue
         try:
-            entries.append(Entry.parse(line))
+            entries.append(Entry.parse(line.rstrip() if "dbstore/" in line else line))
         except PayloadError as error:
             raise PayloadError(f"{path}, line {number}: {error} Correct or remove the line.") from error
     return tuple(entries)
@@ -81,6 +85,10 @@ def payload_path(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) ->
         PayloadError: If there is none.
     """
     stem = _stem(entry)
+    if entry.of_basf2:
+        for path in (directory / f"{stem}.root", directory / "dbstore" / f"{stem}.root"):
+            if path.exists():
+                return path
     for suffix in suffixes:
         if (path := directory / f"{stem}.{suffix}").exists():
             return path
@@ -99,9 +107,14 @@ def read_item(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) -> St
     """An entry with its bytes, without its origin."""
     path = payload_path(directory, entry, suffixes)
     try:
-        return StoredPayload(entry, path.suffix[1:], path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
+    if entry.of_basf2:
+        # Bytes under a revision of caf's, so that whoever stores them further needs to know nothing of basf2.
+        own = evolve(entry, revision=revision_of(BytesCodec().name, data))
+        return StoredPayload(own, BytesCodec().suffix, data)
+    return StoredPayload(entry, path.suffix[1:], data)
 
 
 def read_provenance(directory: Path, entry: Entry) -> Provenance | None:
@@ -118,6 +131,7 @@ def write_items(
     entries = []
     origins: Origins = defaultdict(dict)
     for item in items:
+        check_name(item.entry.name)
         stem = _stem(item.entry)
         replace_file(directory / f"{stem}.{item.suffix}", item.data, durable=durable)
         origins[stem][str(item.entry.iov)] = item.provenance.to_json()
@@ -164,7 +178,7 @@ def writing(directory: Path) -> Iterator[None]:
 
 
 def _stem(entry: Entry) -> str:
-    return f"{entry.name}_rev_{entry.revision}"
+    return f"{'dbstore_' * entry.of_basf2}{entry.name}_rev_{entry.revision}"
 
 
 def _origin_bytes(stem: str, origins: Mapping[str, Any]) -> bytes:

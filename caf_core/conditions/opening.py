@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import unquote
 
 from caf_core.conditions.database import ConditionsDatabase, Opener
 from caf_core.conditions.local import LocalDatabase
 from caf_core.errors import ConfigurationError, PayloadError
+from caf_core.file_uri import is_file_uri, path_of_uri
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -19,7 +18,7 @@ def open_local(url: str) -> LocalDatabase:
         ConfigurationError: If the URL names another host.
         PayloadError: If there is no database.
     """
-    database = LocalDatabase(_local_path(url))
+    database = LocalDatabase(path_of_uri(url) if is_file_uri(url) else url)
     if not database.exists():
         raise PayloadError(
             f"there is no conditions database in {database.path} (it has no database.txt); "
@@ -60,18 +59,3 @@ def open_database(url: str, openers: Mapping[str, Opener] | None = None) -> Cond
             f"install a plugin for {match[1]!r}, or write ./{url} if it is a path."
         )
     return opener(url)
-
-
-def _local_path(url: str) -> Path:
-    if not url.lower().startswith("file:"):
-        return Path(url)
-    rest = url[len("file:") :]
-    if rest.startswith("//"):
-        host, slash, path = rest[2:].partition("/")
-        if host not in ("", "localhost"):
-            raise ConfigurationError(
-                f"{url!r} is on the host {host!r}; only paths of this machine can be opened."
-            )
-        rest = slash + path
-    # As pathlib writes a name that is not UTF-8.
-    return Path(unquote(rest, errors="surrogateescape"))

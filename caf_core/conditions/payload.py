@@ -13,6 +13,8 @@ from caf_core.iov import IoV
 # ASCII keeps it the same in all three.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,149}")
 _REVISION = re.compile(r"[0-9a-f]{16}")
+# Of basf2: the name behind ``dbstore/``, and the revision a number or the beginning of an MD5 sum.
+_BASF2_LINE = re.compile(r"\s*dbstore/([^\s/#]+)\s+([0-9A-Za-z]+)\s+(-?\d+,-?\d+,-?\d+,-?\d+)\s*", re.ASCII)
 _LINE = re.compile(r"(\S+) (\S+) (-?\d+,-?\d+,-?\d+,-?\d+)", re.ASCII)
 
 
@@ -62,27 +64,39 @@ class Entry:
 
     def line(self) -> str:
         """The line, without its end."""
-        return f"{self.name} {self.revision} {self.iov}"
+        return f"{'dbstore/' * self.of_basf2}{self.name} {self.revision} {self.iov}"
+
+    @property
+    def of_basf2(self) -> bool:
+        """Whether it stands in a database that basf2 wrote: its revision is no hash of caf's."""
+        return not _REVISION.fullmatch(self.revision)
 
     @classmethod
     def parse(cls, line: str) -> "Entry":
-        """Read a line.
+        """Read a line, of caf or of basf2.
 
         Raises:
-            PayloadError: If it is not as ``line`` writes it.
+            PayloadError: If it is not as ``line`` writes it (basf2's may have other blanks).
         """
+        match = _BASF2_LINE.fullmatch(line)
+        if match is not None and not _REVISION.fullmatch(match[2]):
+            return cls(match[1], match[2], _interval(line, match[3]))
         match = _LINE.fullmatch(line)
         if match is None or not _NAME.fullmatch(match[1]) or not _REVISION.fullmatch(match[2]):
             raise PayloadError(
                 f"{line!r} is not '<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>'."
             )
-        try:
-            iov = IoV.parse(match[3])
-        except InvalidIoVError as error:
-            raise PayloadError(f"{line!r} has an impossible interval: {error}") from error
-        if iov.empty:
-            raise PayloadError(f"{line!r} has an empty interval.")
-        return cls(match[1], match[2], iov)
+        return cls(match[1], match[2], _interval(line, match[3]))
+
+
+def _interval(line: str, text: str) -> IoV:
+    try:
+        iov = IoV.parse(text)
+    except InvalidIoVError as error:
+        raise PayloadError(f"{line!r} has an impossible interval: {error}") from error
+    if iov.empty:
+        raise PayloadError(f"{line!r} has an empty interval.")
+    return iov
 
 
 @frozen

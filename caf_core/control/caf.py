@@ -7,14 +7,17 @@ from typing import Any
 
 from attrs import define, field
 
+from caf_core import former
 from caf_core.calibration.calibration import CalibrationBase
 from caf_core.control import options, session
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.iov import IoV, as_iov
 from caf_core.jobs.config.reading import load_config
+from caf_core.strict import strict
 
 
+@strict("a CAF", former.CAF)
 @define(eq=False)
 class CAF:
     """Runs calibrations.

@@ -24,6 +24,7 @@ class CheckedCollection:
         files: Input files that would be read.
         unwanted: Files that hold no run that is wanted.
         missing: Files that do not exist and are skipped.
+        doubles: Further names of files that would be read once.
         tasks: Tasks that would be submitted.
         backend: To which backend.
         databases: Where constants are looked for, besides those of dependencies.
@@ -34,6 +35,7 @@ class CheckedCollection:
     files: int
     unwanted: int
     missing: int
+    doubles: Mapping[str, str]
     tasks: int
     backend: str
     databases: tuple[str, ...]
@@ -101,6 +103,7 @@ def _collection(one: Resolved, part: ResolvedCollection) -> CheckedCollection:
         files=len(part.files.files),
         unwanted=len(part.files.unwanted),
         missing=len(part.files.missing),
+        doubles=part.files.doubles,
         tasks=cuts_of(part),
         backend=one.backend,
         databases=part.chain,

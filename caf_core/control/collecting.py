@@ -151,6 +151,8 @@ def _template(
     directory.mkdir(parents=True, exist_ok=True)
     patterns = tuple(collection.output_patterns)
     if isinstance(collector, CommandCollector):
+        # Where nothing is said, all that it leaves is looked at when the outputs are gathered.
+        patterns = patterns or ("*",)
         shared = _shared_files(shop, one, part, iteration, directory, chain)
         return TaskSpec(
             output_dir=directory,

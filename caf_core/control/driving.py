@@ -24,6 +24,7 @@ from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.opening import told_errors
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.inbox import Inbox
+from caf_core.jobs.input_names import told
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.service import JobService
 from caf_core.plugins.observers import Observers
@@ -119,6 +120,10 @@ def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
     if options.override is not None:
         check_override(store, calibrations, options.override)
     options.listener.begun({name: one.settings["max_iterations"] for name, one in calibrations.items()})
+    for name, one in calibrations.items():
+        for part in one.collections:
+            if part.files.doubles:
+                options.listener.said(f"{name}, collection {part.name!r}: {told(part.files.doubles)}")
 
 
 def _stop(setup: Setup, store: CheckpointStore, parts: _Parts, words: LastWords) -> dict[str, int]:

@@ -20,6 +20,7 @@ from caf_core.jobs.files import read_splits, read_task
 from caf_core.jobs.ledger import TaskState
 
 MISSING_FILE = "missing.json"
+COLLECTOR_OUTPUT = "CollectorOutput.root"
 
 
 def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
@@ -109,6 +110,8 @@ def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
 def _task_output(
     shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
 ) -> TaskOutput:
+    if part.collection.is_command and not part.collection.output_patterns:
+        files = _undeclared(one, part, directory, files)
     path = directory / RUNS_FILE
     if path.exists():
         runs, chunks = read_runs_file(path)
@@ -116,6 +119,26 @@ def _task_output(
         runs, chunks = _runs_of_files(shop, one, part, directory, files), ()
     own = tuple(name for name in files if name not in (RUNS_FILE, DATA_FILE))
     return TaskOutput(part.name, directory, own, runs, chunks)
+
+
+def _undeclared(
+    one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The outputs of a command of which nobody said what it leaves: a file with the name that collectors of
+    basf2 write, or none.
+
+    Raises:
+        CafError: If it left other files, which would be lost.
+    """
+    left = tuple(name for name in files if name != RUNS_FILE)
+    if left and COLLECTOR_OUTPUT not in left:
+        raise CafError(
+            f"calibration {one.name!r}, collection {part.name!r}: the command in {directory} left "
+            f"{', '.join(map(repr, left[:5]))}{' ...' if len(left) > 5 else ''}, and nobody said which files "
+            f"are its output; set the collection's output_patterns, such as [{left[0]!r}], or "
+            f"[{RUNS_FILE!r}] if none of them."
+        )
+    return tuple(name for name in left if name == COLLECTOR_OUTPUT)
 
 
 def _runs_of_files(

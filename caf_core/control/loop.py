@@ -321,7 +321,9 @@ class Controller:
         one = self._catalogue[name]
         one.output_dir.mkdir(parents=True, exist_ok=True)
         calibration = one.calibration
-        calibration.output_dir, calibration.iov = one.output_dir, one.selection.requested
+        inherited = self._catalogue.inherited(one)
+        calibration.dependency_databases = tuple(map(Path, inherited))
+        calibration.conditions = self._shop.chain(inherited)
         calibration._counter = lambda number, last: self._inbox.put(
             Posted(events.OwnIteration(name, number, last))
         )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import caf_core.calibration.fingerprint as fingerprints
 from caf_core.calibration.calibration import CalibrationBase
-from caf_core.calibration.collection import Collection, is_uri
+from caf_core.calibration.collection import Collection
 from caf_core.calibration.collector import CommandCollector, RunSelection
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
+from caf_core.jobs.input_names import is_uri
 
 
 def file_print(name: str) -> str:
@@ -62,7 +63,15 @@ def program_files(part: ResolvedCollection) -> Sequence[Path]:
 def own_print(calibration: CalibrationBase) -> str:
     """What a user's own calibration does: its class, and its attributes without those that a CAF sets."""
     attributes = {**vars(calibration)}
-    for name in ("dependencies", "state", "output_dir", "iov", "_counter"):
+    for name in (
+        "dependencies",
+        "state",
+        "output_dir",
+        "iov",
+        "conditions",
+        "dependency_databases",
+        "_counter",
+    ):
         attributes.pop(name, None)
     return fingerprints.fingerprint(type(calibration), attributes)
 

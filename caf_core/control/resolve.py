@@ -5,8 +5,7 @@ Everything that can be wrong with a configuration is found here, before anything
 """
 
 import copy
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -20,9 +19,7 @@ from caf_core.calibration.collection import (
     DEFAULT_MAX_JOBS,
     KEEP,
     Collection,
-    absolute_path,
     find_files,
-    is_uri,
     select_by_run,
 )
 from caf_core.calibration.collector import RunSelection
@@ -33,6 +30,7 @@ from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedColle
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV
 from caf_core.jobs.backend import Backend
+from caf_core.jobs.input_names import identity, input_name
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter
 from caf_core.jobs.task import Resources
@@ -100,6 +98,7 @@ def resolve(
     resolved: dict[str, Resolved] = {}
     for name in graph.ordered(links):
         calibration = by_name[name]
+        calibration.output_dir, calibration.iov = output_dir / name, requested
         nearest = graph.nearest_first(links, name)
         if isinstance(calibration, Calibration):
             one = _standard(
@@ -138,6 +137,9 @@ def _standard(
 ) -> Resolved:
     calibration.check()
     settings = {key: _first(getattr(calibration, key), default) for key, default in defaults.items()}
+    strategies = settings["strategies"]
+    if isinstance(strategies, Iterable) and not isinstance(strategies, str | type):
+        settings["strategies"] = tuple(strategies)
     _check_settings(calibration, settings)
     settings["backend_args"] = {**defaults["backend_args"], **calibration.backend_args}
     settings["resources"] = settings["resources"].or_else(defaults["resources"])
@@ -319,14 +321,13 @@ def _collection(
 ) -> ResolvedCollection:
     owner = f"calibration {calibration.name!r}, collection {name!r}"
     files = find_files(collection, owner)
-    known = {known_name(name): iov for name, iov in collection.files_to_iovs.items()}
-    iovs = {file: known.get(known_name(file)) if known else None for file in files.files}
+    iovs = _known_iovs(calibration, collection, files.files, owner)
     if selection.ignored or selection.requested is not None:
-        if known and not any(iovs.values()):
+        if collection.files_to_iovs and not any(iovs.values()):
             raise ConfigurationError(
                 f"{owner}: files_to_iovs has none of its {len(iovs)} input file(s), such as "
-                f"{files.files[0]!r}; it "
-                f"has names such as {next(iter(known))!r}: correct them, or leave it out."
+                f"{files.files[0]!r}; it has names such as {next(iter(collection.files_to_iovs))!r}: correct "
+                f"them, or leave it out."
             )
         iovs = {file: registry.iov_of_file(file) if iov is None else iov for file, iov in iovs.items()}
         files = select_by_run(files, iovs, selection.ignored, selection.requested)
@@ -348,9 +349,34 @@ def _collection(
     )
 
 
-def known_name(name: str) -> str:
-    """An input file's name as the file selection has it: absolute, unless it is a URI."""
-    return name if is_uri(name) else os.path.normpath(absolute_path(name))
+def _known_iovs(
+    calibration: Calibration, collection: Collection, files: Sequence[str], owner: str
+) -> dict[str, IoV | None]:
+    """The interval of each file as ``files_to_iovs`` tells it, by whatever name it calls the file; the
+    calibration's serves all collections.
+
+    Raises:
+        ConfigurationError: If one of them has two intervals for one file.
+    """
+    tables = (calibration.files_to_iovs, collection.files_to_iovs)
+    names = {name: iov for table in tables for name, iov in _by_name(table, owner).items()}
+    found = {file: names.get(file) for file in files}
+    if names and not all(found.values()):  # only now, as it asks the file system for each
+        by_identity = {identity(name): iov for name, iov in names.items()}
+        found = {file: iov or by_identity.get(identity(file)) for file, iov in found.items()}
+    return found
+
+
+def _by_name(table: Mapping[str, IoV], owner: str) -> dict[str, IoV]:
+    names: dict[str, IoV] = {}
+    for name, iov in table.items():
+        other = names.setdefault(input_name(name), iov)
+        if other != iov:
+            raise ConfigurationError(
+                f"{owner}: files_to_iovs gives {input_name(name)!r} the intervals {other} and {iov}, under "
+                f"two names; take one of them out."
+            )
+    return names
 
 
 def _splitter(collection: Collection, registry: Registry) -> SubjobSplitter:

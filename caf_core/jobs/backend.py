@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import field, frozen
 
-from caf_core.errors import BackendError
+from caf_core import former
+from caf_core.errors import BackendError, ConfigurationError
 from caf_core.jobs.task import Resources
+from caf_core.strict import unknown
 
 if TYPE_CHECKING:
     from caf_core.jobs.batch.settings import Setting
@@ -180,6 +182,12 @@ class Backend(ABC):
             for name, value in self.backend_args.items()
             if name in self._chosen or name not in usual or usual[name] != value
         }
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Attributes by which basf2's backends are tuned would do nothing, so they are refused."""
+        if name in former.BACKEND:
+            raise ConfigurationError(unknown("a backend", name, (), former.BACKEND))
+        super().__setattr__(name, value)
 
     @classmethod
     def known_args(cls) -> "Mapping[str, Setting] | None":

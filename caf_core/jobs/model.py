@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, fields
+from attrs import define, field
 
+from caf_core import former
 from caf_core.errors import ConfigurationError
+from caf_core.jobs.input_names import check_not_blank, input_name, is_uri
 from caf_core.jobs.ledger import TaskChange, TaskState
 from caf_core.jobs.names import check_folder_name
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, SubjobSplitter, distinct
 from caf_core.jobs.task import Resources, TaskSpec
+from caf_core.jobs.texts import texts, words
+from caf_core.strict import strict
 
 if TYPE_CHECKING:
     from caf_core.jobs.submit import Session
@@ -24,45 +27,22 @@ ORDER = tuple(TaskState)
 """The states from the lowest to the highest; a job is in the lowest state of its subjobs."""
 
 
-def _texts(values: Iterable[object]) -> list[str]:
-    if isinstance(values, str | bytes):
-        raise ConfigurationError(
-            f"{values!r} is one text where a list of texts is needed; write it in brackets."
-        )
-    return [str(value) for value in values]
+def _files(values: object) -> list[str]:
+    files = texts(values)
+    for file in files:
+        check_not_blank(file)
+    return files
 
 
 def _folder(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-J = TypeVar("J", bound=type)
-
-
-def _refuse_unknown(cls: J) -> J:
-    """Let a class refuse attributes that it does not have: a misspelt setting would do nothing. Subclasses
-    may have what they like.
-    """
-    assign: Any = cls.__setattr__
-    names = {one.name for one in fields(cls)} | {name for name in vars(cls) if name[0] != "_"}
-
-    def refuse_or_assign(self: Any, name: str, value: Any) -> None:
-        if type(self) is cls and name not in names:
-            settings = sorted(one for one in names if not one.startswith("_"))
-            close = get_close_matches(name, settings, n=1)
-            hint = f"do you mean {close[0]!r}?" if close else f"it has: {', '.join(settings)}."
-            raise ConfigurationError(f"a job has no setting {name!r}; {hint}")
-        assign(self, name, value)
-
-    cls.__setattr__ = refuse_or_assign  # type: ignore[method-assign, assignment]  # as attrs does
-    return cls
-
-
 def _check_name(_job: Any, _field: Any, name: Any) -> None:
     check_folder_name(name, "a job")
 
 
-@_refuse_unknown
+@strict("a job", former.JOB)
 @define(eq=False, slots=False)
 class Job:
     """What shall be executed: one command, or one command a subjob.
@@ -90,14 +70,14 @@ class Job:
     """
 
     name: str = field(validator=_check_name)
-    cmd: list[str] = field(factory=list, converter=_texts)
-    args: list[str] = field(factory=list, converter=_texts)
-    input_files: list[str] = field(factory=list, converter=_texts)
+    cmd: list[str] = field(factory=list, converter=words)
+    args: list[str] = field(factory=list, converter=words)
+    input_files: list[str] = field(factory=list, converter=_files)
     working_dir: Path | None = field(default=None, converter=_folder)
     output_dir: Path | None = field(default=None, converter=_folder)
-    output_patterns: list[str] = field(factory=list, converter=_texts)
-    setup_cmds: list[str] = field(factory=list, converter=_texts)
-    input_sandbox_files: list[str] = field(factory=list, converter=_texts)
+    output_patterns: list[str] = field(factory=list, converter=texts)
+    setup_cmds: list[str] = field(factory=list, converter=texts)
+    input_sandbox_files: list[str] = field(factory=list, converter=texts)
     backend_args: dict[str, Any] = field(factory=dict)
     env: dict[str, str] = field(factory=dict)
     splitter: SubjobSplitter | None = None
@@ -137,8 +117,8 @@ class Job:
         return SubJob(
             self,
             id,
-            None if input_files is None else _texts(input_files),
-            None if args is None else _texts(args),
+            None if input_files is None else _files(input_files),
+            None if args is None else words(args),
         )
 
     def create_subjob(
@@ -175,7 +155,7 @@ class Job:
         """
         present = []
         for file in distinct(self.input_files):
-            if "://" in file or Path(file.removeprefix("file:")).exists():
+            if is_uri(file) or Path(input_name(file)).exists():
                 present.append(file)
             else:
                 log.warning("the input file %s of %r does not exist and is left out", file, self.name)
@@ -311,7 +291,7 @@ class SubJob:
 
     @args.setter
     def args(self, args: Iterable[object]) -> None:
-        self.own_args = _texts(args)
+        self.own_args = words(args)
 
     @property
     def input_files(self) -> list[str]:
@@ -320,7 +300,7 @@ class SubJob:
 
     @input_files.setter
     def input_files(self, files: Iterable[object]) -> None:
-        self.own_input_files = _texts(files)
+        self.own_input_files = _files(files)
 
     @property
     def working_dir(self) -> Path | None:
@@ -361,7 +341,7 @@ def _spec(task: Job | SubJob, job: Job) -> TaskSpec:
     return TaskSpec(
         output_dir=task.working_dir,
         argv=tuple(task.full_command),
-        input_files=tuple(absolute(file) for file in task.input_files),
+        input_files=tuple(dict.fromkeys(map(input_name, task.input_files))),
         setup_cmds=tuple(job.setup_cmds),
         sandbox=tuple(Path(file).absolute() for file in job.input_sandbox_files),
         env=_environment(job.env),
@@ -371,8 +351,3 @@ def _spec(task: Job | SubJob, job: Job) -> TaskSpec:
 
 def _environment(env: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in env.items()}
-
-
-def absolute(file: str) -> str:
-    """An input file as a task in another folder can use it; URIs are left alone."""
-    return file if "://" in file or file.startswith("file:") else str(Path(file).absolute())

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar
 
 from caf_core.errors import ConfigurationError
+from caf_core.jobs import input_names
 from caf_core.jobs.arguments import ArgumentsGenerator
 
 if TYPE_CHECKING:
@@ -217,9 +218,11 @@ def _evenly(files: Sequence[str], number: int) -> list[list[str]]:
 
 
 def distinct(files: Sequence[str]) -> list[str]:
-    """The files without repetitions, in order; a repetition is logged."""
-    unique = list(dict.fromkeys(files))
-    if len(unique) < len(files):
+    """The files without repetitions, in order; a repetition is logged, also under another name."""
+    unique, doubles = input_names.distinct(files)
+    if doubles:
+        log.warning("%s", input_names.told(doubles))
+    elif len(unique) < len(files):
         log.warning("%d input files are given more than once; each is taken once", len(files) - len(unique))
     return unique
 

@@ -3,6 +3,9 @@
 import json
 import os
 import pickle
+import sys
+import types
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -37,14 +40,34 @@ def test_paths_to_a_file_that_can_be_loaded(tree, caf, suffix):
 
 
 def test_the_map_is_printed_a_line_a_file(tree, caf):
-    lines = caf("filemap", "--method", "raw", tree / "**" / "*.root").out.splitlines()
+    lines = caf("filemap", "-m", "raw", "-p", "-f", tree / "m.pkl", tree / "**" / "*.root").out.splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("3,42,3,42\t")
 
 
+def test_the_default_is_the_file_that_scripts_for_basf2_read(tree, caf, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert caf("filemap", "-m", "raw", "e0003/../e0003/**/a*.root").out == ""
+    assert pickle.loads((tree / "file_iov_map.pkl").read_bytes()) == {
+        f"{tree}/e0003/4S/r00042/a b'\".root": IoV(3, 42, 3, 42)
+    }
+
+
+def test_a_map_of_b2caf_filemap_is_read_without_basf2(tmp_path, monkeypatch):
+    module = types.ModuleType("caf.utils")
+    former = namedtuple("IoV", ["exp_low", "run_low", "exp_high", "run_high"])
+    former.__module__ = "caf.utils"
+    module.IoV = former
+    with monkeypatch.context() as there:
+        there.setitem(sys.modules, "caf", types.ModuleType("caf"))
+        there.setitem(sys.modules, "caf.utils", module)
+        (tmp_path / "map.pkl").write_bytes(pickle.dumps({"/a.root": former(3, 1, 3, -1)}))
+    assert filemap.load(tmp_path / "map.pkl") == {"/a.root": IoV(3, 1, 3, -1)}
+
+
 def test_brackets_in_a_name_are_no_trap(tree, caf):
     (name,) = (tree / "e0003" / "4S" / "r00044").iterdir()
-    assert caf("filemap", "--method", "raw", name).out.startswith("3,44,3,44")
+    assert caf("filemap", "-m", "raw", "-p", "-o", tree / "m.json", name).out.startswith("3,44,3,44")
 
 
 def test_what_cannot_be_mapped_is_listed(tree, caf):
@@ -54,7 +77,8 @@ def test_what_cannot_be_mapped_is_listed(tree, caf):
     assert "other.root: its path does not match" in called.err
     assert "1 of 5 files could not be mapped" in called.err
     assert len(filemap.load(tree / "map.json")) == 4
-    assert caf("filemap", "--method", "raw", "--filter-regex", "oth.*root$", tree / "**" / "*.root").code == 0
+    words = ("-m", "raw", "-re", "oth.*root$", "-f", tree / "map.pkl")
+    assert caf("filemap", *words, tree / "**" / "*.root").code == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -62,7 +86,7 @@ def test_metadata_come_from_plugins(tree, run_caf, processes):
     """No plugin knows these: every one is listed, none is lost, whatever the number of processes."""
     for number in range(9):
         (tree / f"{number}.unknown").touch()
-    done = run_caf("filemap", "-j", processes, tree / "*.unknown")
+    done = run_caf("filemap", "-j", processes, "-o", tree / "map.json", tree / "*.unknown")
     assert done.returncode == 1
     assert done.stderr.count("no plugin knows this kind of file") == 9
 
@@ -105,7 +129,7 @@ def test_wrong_wishes(tmp_path, caf, monkeypatch, words):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"x": [1, 2]}', '{"x": "soon"}', '{"schema": 1, "iovs": {"x": null}}']
+    "content", ["", "[]", '{"x": [1, 2, 3]}', '{"x": "soon"}', '{"schema": 1, "iovs": {"x": null}}']
 )
 def test_a_file_that_is_no_map(tmp_path, content):
     (tmp_path / "map.json").write_text(content)

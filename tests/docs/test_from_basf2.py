@@ -10,7 +10,10 @@ import click
 import pytest
 
 import caf_core
+from caf_core import former
 from caf_core.cli.app import make_app
+from caf_core.errors import ConfigurationError
+from caf_core.jobs.local import ResidentBackend
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "from-basf2-caf.md"
 NAMES = Path(__file__).with_name("basf2_names.ini")
@@ -100,6 +103,76 @@ def follow(thing, part):
         return None
     assert hasattr(thing, part), f"{getattr(thing, '__name__', thing)} has no {part}"
     return getattr(thing, part)
+
+
+OBJECTS = {
+    "CAF": lambda: caf_core.CAF(),
+    "Calibration": lambda: caf_core.Calibration("c"),
+    "Collection": lambda: caf_core.Collection(),
+    "Algorithm": lambda: caf_core.Algorithm(print),
+    "Job": lambda: caf_core.Job("j"),
+    "Backend": lambda: ResidentBackend(1),
+    "Batch": lambda: ResidentBackend(1),
+    "Local": lambda: ResidentBackend(1),
+}
+SETTINGS = [
+    name for part in ("framework", "backends") for name in NAMED[part] if name.split(".")[0] in OBJECTS
+]
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if "." in name])
+def test_a_setting_of_theirs_works_or_is_refused_with_the_remedy(name):
+    kind, _, setting = name.partition(".")
+    thing, value = OBJECTS[kind](), object()
+    try:
+        setattr(thing, setting, value)
+    except (ConfigurationError, AttributeError, TypeError) as error:
+        said = str(error)
+    else:
+        assert getattr(thing, setting) is value
+        return
+    if hasattr(type(thing), setting) or hasattr(thing, setting):
+        return  # it is there, and this is no value for it
+    remedy = {"CAF": former.CAF, "Calibration": former.CALIBRATION, "Collection": former.COLLECTION}
+    remedy |= {"Algorithm": former.ALGORITHM, "Job": former.JOB}
+    assert remedy.get(kind, former.BACKEND)[setting] in said
+
+
+@pytest.mark.parametrize(
+    "hints", [former.CALIBRATION, former.COLLECTION, former.CAF, former.JOB, former.BACKEND]
+)
+def test_remedies_name_what_is_there(hints):
+    """Whatever looks like code in a remedy is."""
+    for said in hints.values():
+        for name in re.findall(r"(?<!\.)\b(?:context|calibration|collection|job|subjob)\.(\w+)", said):
+            assert any(
+                hasattr(kind, name) or name in {field.name for field in attrs.fields(kind)}
+                for kind in (
+                    caf_core.Calibration,
+                    caf_core.Collection,
+                    caf_core.AlgorithmContext,
+                    caf_core.Job,
+                )
+                if attrs.has(kind)
+            ) or hasattr(caf_core.SubJob("j", 0), name), said
+        for option in re.findall(r"--\w+", said):
+            command_is_there(["run", option])
+
+
+def test_a_former_setting_is_explained_as_argument_and_when_it_is_read():
+    for make in (caf_core.Collection, lambda **more: caf_core.Calibration("c", **more)):
+        with pytest.raises(ConfigurationError, match=r"'pre_collector_path': .*CommandCollector\(\['basf2'"):
+            make(pre_collector_path=[])
+    with pytest.raises(ConfigurationError, match=r"a CAF has no setting 'output'; do you mean 'output_dir'"):
+        caf_core.CAF(output="x")
+    with pytest.raises(AttributeError, match="setup_cmds"):
+        caf_core.Job("j").append_current_basf2_setup_cmds()
+    with pytest.raises(AttributeError, match=r"CAF\.run\(\) returns a report"):
+        _ = caf_core.Calibration("c").results
+    with pytest.raises(ConfigurationError, match="a module of basf2 is added by a steering file"):
+        caf_core.Calibration("c", "CaTest", print, "a").check()
+    with pytest.raises(ConfigurationError, match="names a global tag and no database"):
+        caf_core.Calibration("c").use_central_database("data_reprocessing_prompt")
 
 
 def test_resolving_finds_mistakes():

@@ -272,7 +272,11 @@ class Own(CalibrationBase):
             self.state = self.fail_state
             return
         self.output_database_dir = self.output_dir / "constants"
-        database(self.output_database_dir, own=f"{self.content} for {self.iov}")
+        first = self.conditions.get("first", RUN, None)
+        assert [path.parent.name for path in self.dependency_databases] == (
+            [] if first is None else ["first"]
+        )
+        database(self.output_database_dir, own=f"{self.content} for {self.iov} after {first}")
 
 
 def test_a_users_own_calibration_stands_beside_the_standard_one(tmp_path) -> None:
@@ -282,7 +286,10 @@ def test_a_users_own_calibration_stands_beside_the_standard_one(tmp_path) -> Non
     report = caf_of(tmp_path, first, own, last).run(iov=IoV(1, 0, 1, -1))
     assert report.success
     assert own.state == own.end_state
-    assert load(tmp_path / "last" / "outputdb", "got") == {"own": "own for 1,0,1,-1", "first": "first"}
+    assert load(tmp_path / "last" / "outputdb", "got") == {
+        "own": "own for 1,0,1,-1 after first",
+        "first": "first",
+    }
 
 
 @pytest.mark.parametrize(

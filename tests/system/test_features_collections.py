@@ -323,3 +323,53 @@ def test_more_bad_files_than_may_be_set_aside_fail(run_numbers, tmp_path) -> Non
     cal.collections["default"].retry = RetryPolicy.isolating(1, attempts=1)
     with pytest.raises(CalibrationFailedError, match=r"2 of 6 task\(s\) failed"):
         run(cal, tmp_path / "out")
+
+
+LEAVES = """
+import json, sys
+from pathlib import Path
+for name in sys.argv[1:]:
+    Path(name).write_text("1 1 1")
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "patterns", "answer"),
+    [
+        (["CollectorOutput.root", "histos.root"], [], ["CollectorOutput.root"]),
+        ([], [], []),
+        (["histos.root"], ["histos.root"], ["histos.root"]),
+        (["histos.root"], ["runs.json"], []),
+        (
+            ["histos.root", "x.log"],
+            [],
+            r"left 'histos.root', 'x.log', and nobody said which .* output_patterns",
+        ),
+        (
+            ["histos.root"],
+            ["CollectorOutput.root"],
+            r"no output matches 'CollectorOutput.root'; there is 'histos",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_command_leaves_is_output_or_told(run_numbers, tmp_path, left, patterns, answer) -> None:
+    program = f"{LEAVES}Path('runs.json').write_text('[[1, 1, 1]]')"
+    collector = CommandCollector([sys.executable, "-c", program, *left])
+
+    def files_of(context):
+        return Outcome("ok", {"seen": sorted(path.name for path in context.data().files)})
+
+    cal = Calibration("cal", collector, [files_of], files(run_numbers)[:1], output_patterns=patterns)
+    if isinstance(answer, str):
+        with pytest.raises(CalibrationFailedError, match=answer):
+            run(cal, tmp_path / "out")
+    else:
+        run(cal, tmp_path / "out")
+        assert seen(tmp_path / "out") == answer
+
+
+def test_a_command_that_leaves_nothing_fails(run_numbers, tmp_path) -> None:
+    cal = Calibration("cal", CommandCollector(["true"]), [everything], files(run_numbers)[:1])
+    with pytest.raises(CalibrationFailedError, match=r"no output matches '\*'; there is nothing"):
+        run(cal, tmp_path / "out")

@@ -1,6 +1,8 @@
 """Input files: names, globs, URIs, what is missing and what is not wanted; settings of a collection."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from caf_core.calibration.collection import Collection, FileSelection, find_files, select_by_run
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV
+from caf_core.jobs.model import Job
+from caf_core.jobs.splitters import MaxFilesSplitter
 
 HOSTILE = [
     "with space.root",
@@ -152,3 +156,101 @@ def test_settings_that_cannot_be_are_refused(settings, words) -> None:
 def test_a_name_without_text_is_found_by_a_glob(tmp_path) -> None:
     (tmp_path / HOSTILE[-1]).touch()
     assert found([f"{tmp_path}/*.root"]).files == (str(tmp_path / HOSTILE[-1]),)
+
+
+@pytest.fixture
+def one_file(tmp_path, monkeypatch):
+    """A folder with the file ``data/a b.root``, and a link to a folder elsewhere."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a b.root").write_text("1")
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    monkeypatch.chdir(tmp_path)
+    return f"{tmp_path}/data/a b.root"
+
+
+SPELLINGS = [
+    "data/a b.root",
+    "./data/a b.root",
+    "data/../data/./a b.root",
+    "data//a b.root",
+    "//{folder}/data/a b.root",
+    "elsewhere/deep/../../data/a b.root",
+    "data/a b.root\n",
+    " data/a b.root ",
+    "data/*.root",
+    "data/../da*/a b.root",
+    "file:data/a b.root",
+    "file:{folder}/data/a%20b.root",
+    "file://{folder}/data/a b.root",
+    "file://{folder}/data/*.root",
+    "FILE://localhost{folder}/data/a%20b.root",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_file_has_one_name_however_it_is_written(one_file, tmp_path, spelling) -> None:
+    selection = found([one_file, spelling.format(folder=tmp_path)])
+    assert selection == FileSelection((one_file,))
+    job = Job("job", cmd=["true"], input_files=[spelling.format(folder=tmp_path), one_file])
+    if "*" not in spelling:
+        MaxFilesSplitter(1).create_subjobs(job)
+        assert [subjob.input_files for subjob in job.subjobs.values()] == [job.input_files[:1]]
+        job.subjobs.clear()
+        job.working_dir = tmp_path
+        assert job.spec().input_files == (one_file,)
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+def test_a_file_under_two_names_is_taken_once_and_told(one_file, tmp_path, make) -> None:
+    make(tmp_path / "other.root", one_file)
+    selection = found(["other.root", one_file, "data/*"])
+    assert selection.files == (f"{tmp_path}/other.root",)
+    assert selection.doubles == {one_file: f"{tmp_path}/other.root"}
+
+
+def test_a_folder_that_is_a_link_leads_elsewhere_than_the_text_says(one_file, tmp_path) -> None:
+    (tmp_path / "elsewhere" / "x.root").write_text("2")
+    (tmp_path / "x.root").write_text("1")
+    assert found(["link/../x.root"]).files == (f"{tmp_path}/elsewhere/x.root",)
+    assert found(["data/../x.root", "x.root"]).files == (f"{tmp_path}/x.root",)
+
+
+def test_files_of_equal_content_and_time_are_two(tmp_path) -> None:
+    for name in ("a.root", "b.root"):
+        (tmp_path / name).write_text("1")
+        os.utime(tmp_path / name, (1, 1))
+    assert len(found([f"{tmp_path}/*.root"]).files) == 2
+
+
+def test_uris_of_one_file() -> None:
+    same = ["root://Host//store/a.root", "root://host:1094/store//a.root", "xroot://host//store/a.root\n"]
+    assert found(same).files == (same[0],)
+    different = [
+        "root://host//a.root",
+        "root://host//A.root",
+        "root://host:99//a.root",
+        "https://host//a.root",
+    ]
+    different += ["https://host/a.root", "root://host//a.root?svcClass=x"]
+    assert found(different).files == tuple(different)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\t"])
+def test_a_blank_name_is_no_file(one_file, blank) -> None:
+    with pytest.raises(ConfigurationError, match=r"default': the name .* of an input file is blank"):
+        found([one_file, blank], on_missing="skip")
+    with pytest.raises(ConfigurationError, match="is blank"):
+        Job("job", cmd=["true"], input_files=[one_file, blank])
+
+
+def test_a_file_on_another_host_is_refused(one_file) -> None:
+    with pytest.raises(ConfigurationError, match=r"is on the host 'data'.*write the path alone"):
+        found(["file://data/a b.root"])
+
+
+def test_a_link_that_leads_nowhere_is_missing(one_file, tmp_path) -> None:
+    (tmp_path / "data" / "b.root").symlink_to("gone")
+    with pytest.raises(ConfigurationError, match=r"1 input file\(s\) do not exist: '.*data/b.root'"):
+        found(["data/*.root"])
+    assert found(["data/*.root"], on_missing="skip").missing == (f"{tmp_path}/data/b.root",)

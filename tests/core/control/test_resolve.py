@@ -5,10 +5,11 @@ from attrs import define, field
 
 from caf_core.calibration.algorithm import Algorithm, Outcome
 from caf_core.calibration.calibration import Calibration
+from caf_core.calibration.collection import Collection
 from caf_core.calibration.runner import ParallelRunner, SequentialRunner
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.control.backends import Backends
-from caf_core.control.resolve import known_name, resolve
+from caf_core.control.resolve import resolve
 from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.iov import ExpRun, IoV
 from caf_core.jobs.splitters import ArgumentsSplitter, MaxFilesSplitter, MaxSubjobsSplitter
@@ -183,9 +184,22 @@ def test_files_known_to_hold_nothing_that_is_wanted_are_left_out(tmp_path, monke
     assert (files.files, files.unwanted) == ((f"{tmp_path}/b.txt",), (f"{tmp_path}/a.txt",))
 
 
-def test_uris_keep_their_names() -> None:
-    assert known_name("root://server//a.root") == "root://server//a.root"
-    assert known_name("/x/y") == "/x/y"
+@pytest.mark.parametrize("key", ["data/../a.txt", "file:a.txt", "link.txt", "data/up/a.txt"])
+def test_the_table_of_intervals_may_name_files_otherwise(tmp_path, monkeypatch, key) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "up").symlink_to(tmp_path)
+    cal = calibration(input_files=["a.txt", "root://host//b.root"])
+    cal.files_to_iovs = {key: (1, 1), "root://HOST:1094/b.root": (1, 2, 1, -1)}
+    files = resolved(tmp_path, cal, requested=IoV(1, 2, 1, -1)).collections[0].files
+    assert files.unwanted == (f"{tmp_path}/a.txt",)
+    cal.add_collection("other", Collection(collect, ["file:a.txt", "root://host//b.root"]))
+    assert resolved(tmp_path, cal, requested=IoV(1, 2, 1, -1)).collections[1].files.unwanted == files.unwanted
+    cal.files_to_iovs = {"a.txt": (1, 1), "./a.txt": (1, 2)}
+    with pytest.raises(ConfigurationError, match=r"two names; take one of them out"):
+        resolved(tmp_path, cal, requested=IoV(1, 2, 1, -1))
 
 
 def test_the_chain_is_searched_from_the_last_one_added(tmp_path) -> None:

@@ -67,11 +67,6 @@ def test_splitting_to_nothing_is_an_error():
         job.split()
 
 
-def test_one_text_is_not_a_list_of_texts():
-    with pytest.raises(ConfigurationError, match="write it in brackets"):
-        Job("job", cmd="echo hi")
-
-
 def test_missing_files_are_left_out_with_a_warning(tmp_path, caplog):
     here = tmp_path / "here.root"
     here.touch()

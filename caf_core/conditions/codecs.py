@@ -58,6 +58,8 @@ class BytesCodec:
 
     def encode(self, content: Any) -> bytes:
         """See ``PayloadCodec``."""
+        if not isinstance(content, bytes):
+            raise TypeError(f"it is of type {plain.type_name(content)}, not bytes")
         return bytes(content)
 
     def decode(self, data: bytes) -> bytes:

@@ -9,7 +9,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -22,7 +22,10 @@ _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 
 @frozen
 class NpzCodec:
-    """Numpy arrays. They come back read-only, for constants are shared by all who look them up."""
+    """Numpy arrays, bit by bit; of records, the padding between the fields is taken out.
+
+    They come back read-only, for constants are shared by all who look them up.
+    """
 
     name: str = "npz"
     suffix: str = "npz"
@@ -89,6 +92,15 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
+def _scalar_types(dtype: Any) -> Iterator[Any]:
+    """A dtype and, of records, those of its fields."""
+    yield dtype
+    if dtype.subdtype is not None:
+        yield from _scalar_types(dtype.subdtype[0])
+    for field in (dtype.fields or {}).values():
+        yield from _scalar_types(field[0])
+
+
 def _array_bytes(array: Any, where: str) -> bytes:
     numpy: Any = importlib.import_module("numpy")
     if type(array) is not numpy.ndarray:
@@ -98,6 +110,14 @@ def _array_bytes(array: Any, where: str) -> bytes:
         )
     if array.dtype.hasobject:
         raise TypeError(f"the array {where} holds Python objects; give it a numerical or text dtype")
+    kinds = list(_scalar_types(array.dtype))
+    if any(kind.metadata for kind in kinds):
+        raise TypeError(f"the array {where} has a dtype with metadata, which would be lost; take them out")
+    if any(kind in (numpy.longdouble, numpy.clongdouble) for kind in kinds):
+        raise TypeError(
+            f"the array {where} is of type {array.dtype}, which differs between machines; "
+            "give it the dtype float64 or complex128"
+        )
     if array.dtype.fields is not None:  # bytes between the fields would be arbitrary
         array = importlib.import_module("numpy.lib.recfunctions").repack_fields(array, recurse=True)
     buffer = io.BytesIO()

@@ -7,8 +7,10 @@ key:
 - ``{"$map": [[key, value], ...]}`` for a mapping with a key that is no text, or that begins with ``$``;
 - ``{"$array": "name"}`` for a numpy array that lies beside the JSON (``npz`` only).
 
-Tuples come back as lists, and attrs objects and dataclasses as dictionaries (``structured.structure`` makes
-objects of them again).
+Numbers come back as they were: integers of any size, floats to the last bit, -0.0 too. Four kinds come back
+as the plain values that stand for them: numpy scalars, enumerations and other subclasses of numbers and texts
+as the number or text that equals them, tuples as lists, other mappings as dictionaries, and attrs objects and
+dataclasses as dictionaries, too (``structured.structure`` makes objects of them again).
 """
 
 import dataclasses
@@ -61,11 +63,12 @@ def to_plain(value: Any, *, where: str = "", array: Array | None = None) -> Any:
         array: What becomes of a numpy array; called with the array and ``where``.
     Raises:
         TypeError: If there is something else in it; the message begins with where.
+        ValueError: If a text holds half of a surrogate pair, which UTF-8 has no form for.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        return _text(value, where)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -87,14 +90,34 @@ def to_plain(value: Any, *, where: str = "", array: Array | None = None) -> Any:
 def _mapping(value: Mapping[Any, Any], where: str, array: Array | None) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in value):
         return {
-            str.__str__(key): to_plain(item, where=f"{where}[{key!r}]", array=array)
+            _text(key, where): to_plain(item, where=f"{where}[{key!r}]", array=array)
             for key, item in value.items()
         }
     pairs = [
-        [to_plain(key, where=f"{where}, key {key!r}"), to_plain(item, where=f"{where}[{key!r}]", array=array)]
+        [_plain_key(key, f"{where}, key {key!r}"), to_plain(item, where=f"{where}[{key!r}]", array=array)]
         for key, item in value.items()
     ]
     return {"$map": sorted(pairs, key=lambda pair: json.dumps(pair[0], sort_keys=True))}
+
+
+def _plain_key(key: Any, where: str) -> Any:
+    """A key that can be one again when it is read: a scalar, or a tuple of such."""
+    if isinstance(key, tuple):
+        return [_plain_key(item, where) for item in key]
+    if key is None or isinstance(key, bool | int | float | str) or is_scalar(key):
+        return to_plain(key, where=where)
+    raise TypeError(f"{where} is of type {type_name(key)}")
+
+
+def _text(value: str, where: str) -> str:
+    text = str.__str__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where + ': ' if where else ''}the text {text!r} has half of a surrogate pair"
+        ) from error
+    return text
 
 
 def _number(value: Any, where: str) -> bool | int | float:
@@ -137,10 +160,6 @@ def _key(value: Any) -> Any:
 
 
 def dump(value: Any) -> bytes:
-    """Canonical JSON: sorted keys, one value a line, floats by ``repr``, UTF-8, a newline at the end.
-
-    Raises:
-        ValueError: If a text holds half of a surrogate pair, which UTF-8 has no form for.
-    """
+    """Canonical JSON: sorted keys, one value a line, floats by ``repr``, UTF-8, a newline at the end."""
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode()

@@ -67,7 +67,8 @@ class FitZPeak:
             return Outcome(Result.NOT_ENOUGH_DATA, message=f"{spectrum.entries} events")
         fit = PeakFitter(mass=Z_MASS, window=(86.0, 96.0)).fit(spectrum)
         if not fit.valid:
-            return Outcome(Result.FAILURE, message=fit.message)
+            # More entries may cure a fit of few; whatever is wrong with many, somebody has to look at it.
+            return Outcome(Result.NOT_ENOUGH_DATA if fit.few else Result.FAILURE, message=fit.message)
         correction = Z_MASS / fit.position
         scale = correction * context.conditions.get(CONSTANT, context.runs[0], UNCALIBRATED)["scale"]
         error = scale * fit.error / fit.position

@@ -21,7 +21,10 @@ def write_root(tmp_path: Path) -> WriteRoot:
         with path.open("w+b") as stream, uproot.recreate(stream) as directory:
             for tree, columns in trees.items():
                 arrays = {column: np.asarray(values) for column, values in columns.items()}
-                directory.mktree(tree, {column: values.dtype for column, values in arrays.items()})
+                directory.mktree(
+                    tree,
+                    {name: np.dtype((part.dtype, part.shape[1:])) for name, part in arrays.items()},
+                )
                 directory[tree].extend(arrays)
         return path
 

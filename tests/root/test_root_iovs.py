@@ -26,11 +26,20 @@ def test_an_experiment_that_the_file_does_not_tell(write_root):
     assert IoVReader(experiment=2011)(str(path)) == IoV(2011, 160940, 2011, 160957)
 
 
-def test_the_first_tree_with_both_branches_counts(write_root):
-    path = write_root("trees.root", meta={"run": [1]}, a={"exp": [1], "run": [5]}, b={"exp": [1], "run": [9]})
-    assert caf_iov_of_file(str(path)) == IoV(1, 5, 1, 5)
+def test_all_trees_with_both_branches_count(write_root):
+    path = write_root(
+        "trees.root",
+        meta={"run": [1]},
+        none={"exp": np.zeros(0, int), "run": np.zeros(0, int)},
+        a={"exp": [1], "run": [5]},
+        b={"exp": [1], "run": [9]},
+        vectors={"exp": np.ones((1, 2)), "run": np.ones((1, 2))},
+        **{"folder/c": {"exp": [1, 2], "run": [7, 3]}},
+    )
+    assert caf_iov_of_file(str(path)) == IoV(1, 5, 2, 3)
+    assert IoVReader(tree="a")(str(path)) == IoV(1, 5, 1, 5)
     assert IoVReader(tree="b")(str(path)) == IoV(1, 9, 1, 9)
-    with pytest.raises(RootFileError, match="no tree 'c'; it has meta, a, b"):
+    with pytest.raises(RootFileError, match="no tree 'c'; it has"):
         IoVReader(tree="c")(str(path))
 
 
@@ -38,6 +47,17 @@ def test_a_tree_without_entries_holds_no_run(write_root):
     assert caf_iov_of_file(
         str(write_root("none.root", t={"exp": np.zeros(0, int), "run": np.zeros(0, int)}))
     ).empty
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [([-1, 4], "value -1, but"), ([1.5], "value 1.5, but"), ([[1, 2]], "not hold one number an entry")],
+)
+def test_branches_that_tell_no_runs(write_root, runs, words):
+    path = write_root("odd.root", t={"exp": np.ones(len(runs), int), "run": runs})
+    with pytest.raises(RootFileError, match=words) as caught:
+        caf_iov_of_file(str(path))
+    assert "copy it again" not in str(caught.value) and "IoVReader(tree=" in str(caught.value)
 
 
 def test_other_files_are_left_to_others(tmp_path):

@@ -1,5 +1,6 @@
 """The peak fit: its shape, its bias, its errors, and that it is the same every time."""
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -7,10 +8,13 @@ from itertools import pairwise
 import boost_histogram as bh
 import numpy as np
 import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caf_core.errors import ConfigurationError
 from caf_root import Counts, PeakFitter
-from caf_root.lineshape import bin_probabilities, breit_wigner
+from caf_root.lineshape import BinnedPeak, breit_wigner, faddeeva, smeared
 from caf_root.peaks import Z_MASS, Z_WIDTH
 from caf_root.statistics import chi2_of_mean, chi2_of_pulls, chi2_probability, goodness_of_fit
 
@@ -32,17 +36,46 @@ def spectrum(*arguments, **keywords):
     return Counts.of([AXIS], masses(*arguments, **keywords))
 
 
-@pytest.mark.parametrize("resolution", [0.1, 0.8, 1.5, 3.0, 3.7])
-def test_the_convolution_against_brute_force(resolution):
-    edges = np.linspace(86, 96, 41)
-    steps = np.linspace(-8, 8, 4001)
-    weights = np.exp(-steps * steps / 2)
-    points = np.concatenate([np.linspace(a, b, 21)[:-1] + (b - a) / 40 for a, b in pairwise(edges)])
-    density = (breit_wigner(points[:, np.newaxis] - resolution * steps, 91, Z_WIDTH) * weights).sum(axis=1)
-    exact = density.reshape(40, 20).sum(axis=1)
-    found = bin_probabilities(edges, 91, Z_WIDTH, resolution)
-    assert np.allclose(found, exact / exact.sum(), rtol=1e-4)
-    assert found.sum() == pytest.approx(1)
+def convolved(m, mass, width, resolution):
+    """The convolution by quadrature in the angle in which a Lorentz peak is flat, at one mass."""
+    angles = np.linspace(-np.pi / 2, np.pi / 2, 100_001)[1:-1]
+    x = mass + width / 2 * np.tan(angles)
+    smearing = np.exp(-np.square((m - x) / resolution) / 2) / resolution / np.sqrt(2 * np.pi)
+    return (breit_wigner(x, mass, width) * smearing * width / 2 / np.square(np.cos(angles))).sum() * (
+        angles[1] - angles[0]
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.6, 1.5, 40.0])
+@pytest.mark.parametrize(("mass", "width"), [(91.2, 2.5), (3.0969, 92.6e-6), (1.3, 0.4)])
+def test_the_convolution_is_exact_for_any_ratio_of_resolution_and_width(mass, width, ratio):
+    resolution = min(ratio * width, 0.2 * mass)
+    points = mass + np.array([-3.0, -0.7, 0.0, 0.1, 2.0]) * (width + resolution)
+    exact = [convolved(m, mass, width, resolution) for m in points]
+    assert np.allclose(smeared(points, mass, width, resolution), exact, rtol=1e-7, atol=0)
+    assert np.allclose(smeared(points, mass, width, 0), breit_wigner(points, mass, width))
+
+
+@given(st.floats(-60, 60), st.floats(0, 60))
+def test_the_faddeeva_function(x, y):
+    """Against w(z) = i/pi times the integral of exp(-t^2) / (z - t), taken well above the real axis."""
+    z = complex(x, y + 1)
+    t = np.linspace(-8, 8, 1001)
+    exact = 1j / np.pi * (np.exp(-t * t) / (z - t)).sum() * (t[1] - t[0])
+    assert abs(faddeeva(np.array([z]))[0] / exact - 1) < 1e-8
+    # On the axis its real part is a Gaussian.
+    assert faddeeva(np.array([complex(x)]))[0].real == pytest.approx(np.exp(-x * x), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("edges", "mass", "width", "resolution"),
+    [(np.linspace(86, 96, 11), 91, 2.5, 0.1), (np.linspace(2.9, 3.3, 41), 3.1, 92.6e-6, 0.001)],
+)
+def test_bins_are_integrals_of_the_shape(edges, mass, width, resolution):
+    fine = np.array([np.linspace(a, b, 2001)[:-1] + (b - a) / 4000 for a, b in pairwise(edges)])
+    exact = smeared(fine, mass, width, resolution).sum(axis=1)
+    found = BinnedPeak(edges, width, resolution)(mass, resolution)
+    assert np.allclose(found, exact / exact.sum(), rtol=3e-4) and found.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("shift", [-1.5, 0.0, 0.7])
@@ -57,7 +90,10 @@ def test_a_large_sample_gives_back_what_was_put_in(shift):
 @pytest.mark.parametrize("number", [100, 400, 2000])
 def test_errors_describe_the_scatter(number):
     fits = [PeakFitter().fit(spectrum(number, seed)) for seed in range(300)]
-    assert all(fit.valid for fit in fits)
+    # By chance some have no peak that is seen, or a resolution at its lowest; these are told, and few.
+    assert all(fit.valid or (fit.few and fit.message) for fit in fits)
+    fits = [fit for fit in fits if fit.valid]
+    assert len(fits) > (280 if number < 200 else 297)
     pulls = np.array([(fit.position - Z_MASS) / fit.error for fit in fits])
     assert abs(pulls.mean()) < 4 / np.sqrt(300)
     assert chi2_of_pulls(list(pulls))[2] > 1e-4
@@ -89,9 +125,115 @@ def test_too_little_is_no_error_but_no_fit():
         fit = PeakFitter().fit(Counts.of([AXIS], [91.0] * number))
         assert not fit.valid and fit.entries == number and "in the window" in fit.message
         assert np.isnan(fit.position)
-    # All events in one bin: whether or not there is a minimum with errors, it must say which.
-    fit = PeakFitter().fit(Counts.of([AXIS], [91.0] * 50))
-    assert fit.valid == (fit.message == "")
+
+
+def draw(number, kind, seed=1):
+    """Spectra without a proper Z peak."""
+    random = np.random.default_rng(seed)
+    half = number // 2
+    return {
+        "one bin": lambda: np.full(number, 91.0),
+        "last bin": lambda: np.full(number, 95.9),
+        "flat": lambda: random.uniform(60, 120, number),
+        "step": lambda: random.uniform(91, 96, number),
+        "rising": lambda: 60 + 60 * np.sqrt(random.random(number)),
+        "exponential": lambda: 60 + random.exponential(15, number),
+        "two peaks": lambda: np.concatenate([random.normal(87, 0.3, half), random.normal(95, 0.3, half)]),
+        "peak at 97": lambda: random.normal(97, 1.5, number),
+        "peak at 85": lambda: masses(number, seed, mass=85.0),
+        "scale 10 % off": lambda: 0.9 * masses(number, seed),
+        "all outside": lambda: np.full(number, 70.0),
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("one bin", "at its lowest"),
+        ("last bin", "outside of the window"),
+        ("flat", "no peak is seen"),
+        ("step", "does not describe"),
+        ("rising", "no peak is seen|window|highest"),
+        ("exponential", "no peak is seen|window|highest"),
+        ("two peaks", "does not describe"),
+        ("peak at 97", "window|lowest"),
+        ("peak at 85", "window"),
+        ("scale 10 % off", "window"),
+        ("all outside", "0 entries in the window"),
+    ],
+)
+@pytest.mark.parametrize("background", [False, True])
+def test_what_is_no_peak_is_not_fitted_in_silence(kind, words, background):
+    fit = PeakFitter(background=background).fit(Counts.of([AXIS], draw(5000, kind)))
+    assert not fit.valid and re.search(words, fit.message), fit
+    assert not fit.few or fit.entries < 200
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 3), min_size=40, max_size=40), st.booleans())
+def test_few_entries_are_fitted_or_told(counts, background):
+    values = np.zeros(242, dtype=np.int64)
+    values[105:145] = counts
+    fit = PeakFitter(background=background).fit(Counts((AXIS,), values))
+    assert fit.entries == sum(counts)
+    if fit.valid:
+        assert 86 + fit.error < fit.position < 96 - fit.error and 0.05 < fit.resolution < 3.7
+    else:
+        assert fit.message
+
+
+def test_a_background_that_is_not_there_is_told():
+    fit = PeakFitter(window=(80, 102), background=True).fit(spectrum(3000, 8))
+    without = PeakFitter(window=(80, 102)).fit(spectrum(3000, 8))
+    assert fit.valid and without.valid
+    if "fraction of background is 0" in fit.message:
+        assert (fit.position, fit.background) == (without.position, 0)
+    else:
+        assert 0 < fit.background < 1
+
+
+def test_a_narrow_resonance_far_below_the_resolution():
+    random = np.random.default_rng(2)
+    fitter = PeakFitter(mass=3.0969, width=92.6e-6, window=(2.8, 3.4), resolution=(0.001, 0.3))
+    narrow = bh.axis.Regular(100, 2.6, 3.6)
+    fit = fitter.fit(Counts.of([narrow], random.normal(3.09, 0.04, 5000)))
+    assert fit.valid and fit.probability > 1e-3
+    assert abs(fit.position - 3.09) < 4 * fit.error < 0.004
+    assert abs(fit.resolution - 0.04) < 4 * fit.resolution_error
+    with pytest.raises(ConfigurationError, match=r"bins of 0.1 GeV are too wide for a peak"):
+        evolve(fitter, resolution=(1e-4, 0.3)).fit(Counts.of([bh.axis.Regular(10, 2.6, 3.6)], [3.0] * 9))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"resolution": (0, 0)}, "cannot be tried from 0 to 0"),
+        ({"resolution": (1, 0.5)}, "cannot be tried"),
+        ({"resolution": (0.1, np.inf)}, "cannot be tried"),
+        ({"resolution": (np.nan, 1)}, "cannot be tried"),
+        ({"width": 0}, "width of a peak is 0"),
+        ({"width": np.nan}, "width of a peak"),
+        ({"window": (96, 86)}, "must hold the mass"),
+        ({"mass": 3.1}, "must hold the mass"),
+        ({"mass": np.nan}, "must hold the mass"),
+    ],
+)
+def test_impossible_settings(wrong, words):
+    with pytest.raises(ConfigurationError, match=words):
+        PeakFitter(**wrong)
+
+
+def test_contents_that_are_no_counts():
+    values = spectrum(1000, 1).values.copy()
+    values[120] = -5
+    fit = PeakFitter().fit(Counts((AXIS,), values))
+    assert not fit.valid and "less than no entries" in fit.message
+    with pytest.raises(ConfigurationError, match=r"whole numbers of shape \(242,\)"):
+        Counts((AXIS,), np.full(242, np.nan))
+    with pytest.raises(ConfigurationError, match=r"whole numbers of shape \(242,\)"):
+        Counts((AXIS,), values[1:])
+    with pytest.raises(ConfigurationError, match="fitted to Counts, not to a Hist"):
+        PeakFitter().fit(spectrum(10, 1).to_hist())
 
 
 def test_windows_that_do_not_fit():
@@ -163,7 +305,9 @@ def test_real_data(zmumu_files):
         0.03, abs=0.002
     )
     fits = [PeakFitter().fit(counts) for _, counts in spectra.items()]
-    assert all(fit.valid for fit in fits) and len(fits) == 19
+    assert len(fits) == 19 and all(fit.valid for fit in fits if fit.entries >= 50)
+    assert all(fit.few and "no peak is seen" in fit.message for fit in fits if not fit.valid)
+    fits = [fit for fit in fits if fit.valid]
     _, _, chi2, ndf = chi2_of_mean([fit.position for fit in fits], [fit.error for fit in fits])
     assert chi2_probability(chi2, ndf) > 0.05
 

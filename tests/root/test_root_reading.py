@@ -3,11 +3,14 @@
 import gc
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 
+from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 from caf_root import RootFileError, read_chunks, split_runs
+from caf_root.files import reading
 
 HOSTILE_NAMES = [
     "a b.root",
@@ -117,6 +120,20 @@ def test_a_remote_file_that_cannot_be_had_is_told_with_its_name():
         RootFileError, match=r"input file 'nowhere://host/file.root' cannot be read \(ValueError: "
     ):
         list(read_chunks(["nowhere://host/file.root"], "events", ["x"]))
+
+
+def test_a_missing_package_is_not_blamed_on_the_file():
+    words = r"a package is missing \(no fsspec-xrootd\); install it"
+    with pytest.raises(RootFileError, match=words), reading("root://host/file.root"):
+        raise ImportError("no fsspec-xrootd")
+
+
+def test_runs_that_are_none_are_told():
+    ones = np.ones(2, int)
+    with pytest.raises(ConfigurationError, match="'run' holds -1"):
+        list(split_runs({"experiment": ones, "run": np.array([3, -1])}))
+    with pytest.raises(ConfigurationError, match="'run' does not hold one number an event"):
+        list(split_runs({"experiment": ones, "run": ak.Array([[1], [2, 3]])}))
 
 
 def test_a_uri_is_passed_through(run_file):

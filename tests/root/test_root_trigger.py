@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import awkward as ak
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,10 +119,23 @@ def test_select_and_reading_together(write_root):
     assert skim.select(chunk)["x"].tolist() == [1.5]
 
 
+def test_jagged_columns_are_selected():
+    jets = ak.Array([[1.0], [2.0, 3.0], []])
+    for line in (np.array([True, False, True]), ak.Array([True, False, True])):
+        selected = TriggerSkim("HLT_a").select({"HLT_a": line, "jets": jets, "word": ["x", "y", "z"]})
+        assert selected["jets"].tolist() == [[1.0], []] and selected["word"].tolist() == ["x", "z"]
+
+
 def test_what_cannot_be_meant_is_refused():
     for wrong in ({"logic": "xor"}, {"on_missing": "ignore"}):
         with pytest.raises(ConfigurationError, match=r"give '(or|error)'"):
             TriggerSkim(["a"], **wrong)
+    for wrong in ("fired", 1, None):
+        with pytest.raises(ConfigurationError, match="give True or False"):
+            TriggerSkim(["a"], expected=wrong)
+    for line in (np.ones((2, 2), dtype=bool), ak.Array([[True], []]), np.array(["a", "b"])):
+        with pytest.raises(ConfigurationError, match="'a' does not hold one number an event"):
+            TriggerSkim("a").mask({"a": line})
     with pytest.raises(ConfigurationError, match="at least one"):
         TriggerSkim([])
     with pytest.raises(ConfigurationError, match="prescale -1"):

@@ -213,6 +213,11 @@ class Strange:
     pass
 
 
+@frozen
+class Point:
+    x: int
+
+
 def itself() -> list[Any]:
     content: list[Any] = []
     content.append(content)
@@ -227,6 +232,13 @@ def itself() -> list[Any]:
         ({"fit": {1, 2}}, r"\['fit'\] is of type set"),
         ({"t": 1j}, r"\['t'\] is of type complex"),
         ({"t": b"x"}, r"\['t'\] is of type bytes"),
+        ({Point(1): 2}, r"key Point\(x=1\) is of type .*Point"),
+        ({(1, Point(1)): 2}, r"key .* is of type .*Point"),
+        ({"\udc00": 1}, "half of a surrogate pair"),
+        ({"t": ["a", "\udc00"]}, r"\['t'\]\[1\]: the text .* half of a surrogate pair"),
+        (np.zeros(2, np.longdouble), "differs between machines"),
+        (np.zeros(2, [("a", "i4"), ("b", np.clongdouble, 2)]), "differs between machines"),
+        (np.zeros(2, np.dtype("f8", metadata={"unit": "GeV"})), "dtype with metadata"),
         ({frozenset(): 1}, r"key frozenset\(\) is of type frozenset"),
         (np.array([Strange()]), "holds Python objects"),
         ({"m": np.ma.masked_array([1.0], [True])}, r"\['m'\] is a numpy.ma.MaskedArray"),
@@ -240,6 +252,12 @@ def itself() -> list[Any]:
 def test_what_cannot_be_stored_is_named_with_its_type_and_a_remedy(content: Any, words: str) -> None:
     with pytest.raises(PayloadError, match=rf"(?s)payload 'scale' \(.*{words}.*; give plain values"):
         BUILTIN_CODECS.encode(Payload("scale", content, ALWAYS))
+
+
+@pytest.mark.parametrize("content", [5, [1, 2], "text", bytearray(b"x"), np.arange(2)])
+def test_only_bytes_are_bytes(content: Any) -> None:
+    with pytest.raises(PayloadError, match=r"it is of type .*, not bytes"):
+        BUILTIN_CODECS.encode(Payload("x", content, ALWAYS, codec="bytes"))
 
 
 @pytest.mark.parametrize("iov", [None, IoV()])

@@ -13,8 +13,10 @@ class RootCodec:
 
     A content is a histogram (``Counts``, or one of ``hist`` or ``boost_histogram``, of 1 to 3 dimensions), a
     mapping of columns (arrays of one length by name, kept as a tree), or a mapping of names to such
-    histograms, such mappings and texts. What ROOT cannot keep exactly is refused. Histograms come back as
-    ``hist.Hist`` of numbers with their errors (where they had some), columns as a dictionary of arrays.
+    histograms, such mappings and texts. Histograms come back as they were, bit by bit, with their axes,
+    names, labels, metadata and storage (``Counts`` as a ``hist.Hist`` of whole numbers), columns as a
+    dictionary of arrays of the same types. What ROOT cannot keep exactly is refused: masked arrays, storages
+    of means, transforms of one's own.
     """
 
     name: str = "root"

@@ -37,6 +37,16 @@ def checked_axes(axes: Iterable[Axis]) -> tuple[Axis, ...]:
     return axes
 
 
+def _checked_values(counts: "Counts", _attribute: object, values: Any) -> None:
+    shape = tuple(axis.extent for axis in counts.axes)
+    if type(values) is not np.ndarray or values.dtype.kind not in "iu" or values.shape != shape:
+        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else repr(values)
+        raise ConfigurationError(
+            f"the values of Counts are whole numbers of shape {shape}, as the axes with their underflow and "
+            f"overflow have it, not {found}."
+        )
+
+
 @frozen(eq=False)
 class Counts:
     """An unweighted histogram as integers, which add up to the same result in any order.
@@ -48,7 +58,7 @@ class Counts:
     """
 
     axes: tuple[Axis, ...] = field(converter=checked_axes)
-    values: Integers
+    values: Integers = field(validator=_checked_values)
 
     @classmethod
     def of(cls, axes: Sequence[Axis], *columns: ArrayLike) -> Self:

@@ -70,6 +70,13 @@ def reading(path: str) -> Iterator[None]:
     except RootFileError:
         raise
     except Exception as error:
+        if isinstance(error, ImportError):  # uproot or fsspec names the package
+            reason = " ".join(str(error).split())[:200]
+            raise RootFileError(
+                path,
+                f"cannot be read here, because a package is missing ({reason}); install it, the file may be "
+                "as it should.",
+            ) from error
         # A damaged file makes every layer of uproot fail in its own way; there is no common base class.
         reason = " ".join(str(error).split())[:200] or "no reason given"
         raise RootFileError(

@@ -1,20 +1,31 @@
 """Fits of a resonance to a histogram: the position of the Z peak, for one."""
 
-from collections.abc import Callable
-from math import nan
+from math import isfinite, nan, sqrt
+from typing import Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from caf_core.errors import ConfigurationError
 from caf_root.counts import Counts
-from caf_root.lineshape import Floats, bin_probabilities
+from caf_root.lineshape import BinnedPeak, Floats
 from caf_root.statistics import chi2_probability, goodness_of_fit
 
 Z_MASS = 91.1876
 """Mass of the Z boson [GeV], world average (Particle Data Group, https://pdg.lbl.gov)."""
 Z_WIDTH = 2.4952
 """Width of the Z boson [GeV], from the measurements at LEP (https://doi.org/10.1016/j.physrep.2005.12.006)."""
+
+_SEEN = 9.0
+"""How much better than a straight line a peak must describe the data, in -2 ln of the likelihood ratio."""
+_AT_LIMIT = 0.01
+"""A parameter for which its limit is as likely as this (-2 ln of the likelihood ratio) is at its limit."""
+_DEPARTURE = 0.3
+"""The relative departure of the data from the shape, over all bins, from which on the shape is wrong ..."""
+_SIGNIFICANT = 1e-4
+"""... if it is no chance, either, by this probability."""
+_FEW = 200
+"""With fewer entries than these, what is wrong with a fit may be chance."""
 
 
 @frozen(kw_only=True)
@@ -32,8 +43,11 @@ class PeakFit:
         chi2: -2 ln of the likelihood ratio to a perfect description, after putting bins together until 10
             events are expected in each.
         ndf: The bins that are left minus fitted parameters, at least 0.
-        valid: Whether the minimum was found and its errors can be trusted.
-        message: What is wrong, if it is not valid.
+        valid: Whether the minimum was found, away from the limits of the parameters and with errors that can
+            be trusted, at a peak that is there, within the window, and described by the shape.
+        few: Whether it is not valid and more entries may cure that: there are fewer than 200 in the window,
+            and the shape describes them.
+        message: What is wrong, if it is not valid; or what to know of one that is.
     """
 
     position: float = nan
@@ -46,12 +60,34 @@ class PeakFit:
     chi2: float = nan
     ndf: int = 0
     valid: bool
+    few: bool = False
     message: str = ""
 
     @property
     def probability(self) -> float:
         """The probability of a worse description, as far as chi2 is distributed like one."""
         return chi2_probability(self.chi2, self.ndf)
+
+
+def _window(fitter: "PeakFitter", _attribute: object, window: tuple[float, float]) -> None:
+    if not 0 < window[0] < fitter.mass < window[1] or not isfinite(window[1]):
+        raise ConfigurationError(
+            f"the fit window {window[0]:g}..{window[1]:g} GeV must hold the mass {fitter.mass:g} GeV where "
+            "the fit begins; correct one of them."
+        )
+
+
+def _width(_fitter: "PeakFitter", _attribute: object, width: float) -> None:
+    if not width > 0 or not isfinite(width):
+        raise ConfigurationError(f"the width of a peak is {width:g} GeV; give one above 0.")
+
+
+def _resolution(_fitter: "PeakFitter", _attribute: object, resolution: tuple[float, float]) -> None:
+    if not 0 < resolution[0] < resolution[1] or not isfinite(resolution[1]):
+        raise ConfigurationError(
+            f"the resolution of a peak cannot be tried from {resolution[0]:g} to {resolution[1]:g} GeV; give "
+            "a lowest one above 0 and a highest one above it."
+        )
 
 
 @frozen(kw_only=True)
@@ -63,18 +99,19 @@ class PeakFitter:
     that belongs to the window, so keep the window narrow.
 
     Args:
-        mass: Where to begin [GeV]; the position must come out within 5 widths of it.
+        mass: Where to begin [GeV], within the window.
         width: The fixed width of the resonance [GeV].
         window: The masses that are used [GeV]; both ends are edges of bins.
-        resolution: The lowest and highest standard deviation to be tried [GeV]. The convolution is exact to
-            1e-4 up to 1.5 widths.
+        resolution: The lowest and highest standard deviation to be tried [GeV].
         background: Whether a flat background is fitted too.
+    Raises:
+        ConfigurationError: If one of them is impossible.
     """
 
     mass: float = Z_MASS
-    width: float = Z_WIDTH
-    window: tuple[float, float] = (86.0, 96.0)
-    resolution: tuple[float, float] = (0.05, 3.7)
+    width: float = field(default=Z_WIDTH, validator=_width)
+    window: tuple[float, float] = field(default=(86.0, 96.0), validator=_window)
+    resolution: tuple[float, float] = field(default=(0.05, 3.7), validator=_resolution)
     background: bool = False
 
     def fit(self, spectrum: Counts) -> PeakFit:
@@ -89,23 +126,19 @@ class PeakFitter:
         """
         edges, counts = self._in_window(spectrum)
         entries = int(counts.sum())
+        if (counts < 0).any():
+            return PeakFit(entries=entries, valid=False, message="there are bins with less than no entries")
         if entries <= 2:
-            return PeakFit(entries=entries, valid=False, message=f"there are {entries} entries in the window")
-        from iminuit import Minuit
-
-        minuit = Minuit(
-            self._deviance(edges, counts), self.mass, 0.5 * self.width, 0.02 if self.background else 0.0
-        )
-        minuit.errordef = Minuit.LEAST_SQUARES  # a deviance grows by 1 within one standard deviation
-        minuit.limits = ((self.mass - 5 * self.width, self.mass + 5 * self.width), self.resolution, (0, 1))
-        minuit.errors = (0.05 * self.width, 0.05 * self.width, 0.01)
-        minuit.fixed = (False, False, not self.background)
-        minuit.migrad()
-        if minuit.valid:
-            minuit.hesse()
-        if not minuit.valid or not minuit.accurate:
-            message = "the fit did not converge to a minimum with errors"
-            return PeakFit(entries=entries, valid=False, message=message)
+            return PeakFit(
+                entries=entries, valid=False, few=True, message=f"there are {entries} entries in the window"
+            )
+        deviance = _Deviance(edges, counts, BinnedPeak(edges, self.width, self.resolution[0]))
+        minuit = self._minimum(deviance, counts, self.background)
+        message = ""
+        if self.background and deviance(minuit.values[0], minuit.values[1], 0.0) <= minuit.fval + _AT_LIMIT:
+            # The likelihood is cut off at a fraction of 0, so nothing is left to fit.
+            minuit = self._minimum(deviance, counts, False)
+            message = "the best fraction of background is 0, its lowest"
         (position, resolution, background), errors = minuit.values, minuit.errors
         fit = PeakFit(
             position=position,
@@ -116,9 +149,58 @@ class PeakFitter:
             background_error=errors[2] if self.background else 0.0,
             entries=entries,
             valid=True,
+            message=message,
         )
         chi2, bins = goodness_of_fit(counts, self.expected(fit, edges))
-        return evolve(fit, chi2=chi2, ndf=max(0, bins - 2 - int(self.background)))
+        fit = evolve(fit, chi2=chi2, ndf=max(0, bins - 2 - int(self.background)))
+        problems = self._problems(fit, minuit, deviance)
+        if not problems:
+            return fit
+        few = entries < _FEW and fit.probability >= _SIGNIFICANT
+        return evolve(fit, valid=False, few=few, message="; ".join(problems))
+
+    def _minimum(self, deviance: "_Deviance", counts: Floats, background: bool) -> Any:
+        """Minimise; position, resolution and background are the parameters."""
+        from iminuit import Minuit
+
+        low, high = self.window
+        spread = deviance.spread(counts)
+        minuit = Minuit(
+            deviance,
+            self.mass,
+            min(max(spread / 2, 1.5 * self.resolution[0]), 0.5 * sum(self.resolution)),
+            0.02 if background else 0.0,
+        )
+        minuit.errordef = Minuit.LEAST_SQUARES  # a deviance grows by 1 within one standard deviation
+        # Beyond the window, too, so that a peak that is there is not taken for one within.
+        reach = (high - low) / 2
+        minuit.limits = ((max(low - reach, low / 2), high + reach), self.resolution, (0, 1))
+        minuit.errors = (0.05 * spread, 0.05 * spread, 0.01)
+        minuit.fixed = (False, False, not background)
+        minuit.strategy = 0  # the errors come from hesse
+        minuit.migrad()
+        minuit.hesse()
+        return minuit
+
+    def _problems(self, fit: PeakFit, minuit: Any, deviance: "_Deviance") -> list[str]:
+        """What is wrong with a fit, in words."""
+        problems = []
+        if not minuit.valid or not minuit.accurate or not 0 < fit.error < np.inf:
+            problems.append("the fit did not converge to a minimum with errors")
+        low, high = self.window
+        if not low < fit.position < high:
+            problems.append(f"the position {fit.position:g} GeV is outside of the window {low:g}..{high:g}")
+        elif not low + fit.error <= fit.position <= high - fit.error:
+            problems.append(f"the position {fit.position:g} GeV is within its error of an end of the window")
+        if deviance.straight_line() - minuit.fval < _SEEN:
+            problems.append(f"no peak is seen: a straight line describes the {fit.entries} entries as well")
+        for word, limit in zip(("lowest", "highest"), self.resolution, strict=True):
+            if deviance(fit.position, limit, fit.background) <= minuit.fval + _AT_LIMIT:
+                problems.append(f"the resolution {fit.resolution:.3g} GeV is at its {word}, {limit:g}")
+        departure = np.sqrt(max(fit.chi2 - fit.ndf, 0.0) / fit.entries)
+        if departure > _DEPARTURE and fit.probability < _SIGNIFICANT:
+            problems.append(f"the shape does not describe the spectrum (chi2/ndf {fit.chi2:.0f}/{fit.ndf})")
+        return problems
 
     def expected(self, fit: PeakFit, edges: Floats) -> Floats:
         """The fitted number of events in every bin, such as for a drawing.
@@ -128,13 +210,18 @@ class PeakFitter:
             edges: Bin edges within the window [GeV], shape (n_bins + 1,); the bins together hold all of the
                 fit's events.
         """
-        signal = bin_probabilities(edges, fit.position, self.width, fit.resolution)
+        signal = BinnedPeak(edges, self.width, fit.resolution)(fit.position, fit.resolution)
         flat = np.diff(edges) / (edges[-1] - edges[0])
         expected: Floats = fit.entries * ((1 - fit.background) * signal + fit.background * flat)
         return expected
 
     def _in_window(self, spectrum: Counts) -> tuple[Floats, Floats]:
         """Edges and counts of the bins in the window."""
+        if not isinstance(spectrum, Counts):
+            raise ConfigurationError(
+                f"a peak is fitted to Counts, not to a {type(spectrum).__name__}: weighted entries have no "
+                "Poisson likelihood. Fill Counts, or RunHistograms."
+            )
         if len(spectrum.axes) != 1:
             raise ConfigurationError(
                 f"a peak is fitted to a histogram with one axis, and this one has {len(spectrum.axes)}."
@@ -152,19 +239,41 @@ class PeakFitter:
         counts = spectrum.values[first + skipped : last + skipped].astype(float)
         return edges[first : last + 1], counts
 
-    def _deviance(self, edges: Floats, counts: Floats) -> Callable[[float, float, float], float]:
-        """-2 ln of the likelihood ratio; the number of events is that of the data, so only the shape counts.
 
-        Bins may be as narrow as one likes: empty ones do no harm to a likelihood.
-        """
-        total = counts.sum()
-        flat = np.diff(edges) / (edges[-1] - edges[0])
-        filled = counts > 0
-        seen = counts[filled]
+class _Deviance:
+    """-2 ln of the likelihood ratio; the number of events is that of the data, so only the shape counts.
 
-        def deviance(position: float, resolution: float, background: float) -> float:
-            shape = bin_probabilities(edges, position, self.width, resolution)
-            expected = total * ((1 - background) * shape + background * flat)
-            return float(2 * (seen * np.log(seen / expected[filled])).sum())
+    Bins may be as narrow as one likes: empty ones do no harm to a likelihood.
+    """
 
-        return deviance
+    def __init__(self, edges: Floats, counts: Floats, shape: BinnedPeak) -> None:
+        self._shape = shape
+        self._flat = np.diff(edges) / (edges[-1] - edges[0])
+        self._centres = (edges[1:] + edges[:-1]) / 2
+        self._filled = np.flatnonzero(counts)
+        self._seen = counts[self._filled]
+        self._perfect = float((self._seen * np.log(self._seen / self._seen.sum())).sum())
+
+    def __call__(self, position: float, resolution: float, background: float) -> float:
+        shape = self._shape(position, resolution)
+        return self._of((1 - background) * shape + background * self._flat if background else shape)
+
+    def straight_line(self) -> float:
+        """The deviance of the straight line that describes the entries best."""
+        middle = (self._centres[0] + self._centres[-1]) / 2
+        x = (self._centres - middle) / (self._centres[-1] - middle)
+        filled, slope = x[self._filled], 0.0
+        for _ in range(10):  # Newton's method
+            ratio = filled / (1 + slope * filled)
+            step = float((self._seen * ratio).sum() / (self._seen * ratio * ratio).sum())
+            slope = min(max(slope + step, -0.99), 0.99)
+        return self._of(self._flat * (1 + slope * x))
+
+    def spread(self, counts: Floats) -> float:
+        """The standard deviation of the entries [GeV], at least a bin."""
+        mean = float((counts * self._centres).sum() / counts.sum())
+        variance = float((counts * np.square(self._centres - mean)).sum() / counts.sum())
+        return max(sqrt(variance), float(self._centres[1] - self._centres[0]))
+
+    def _of(self, probabilities: Floats) -> float:
+        return 2 * (self._perfect - float((self._seen * np.log(probabilities[self._filled])).sum()))

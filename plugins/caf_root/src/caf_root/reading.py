@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 from caf_root.files import RootFileError, open_root, reading, trees_of
 
@@ -69,7 +70,20 @@ def split_runs(
         run: The branch with the run.
     Yields:
         Each run that occurs, in order, with its events in the order in which they stand in the chunk.
+    Raises:
+        ConfigurationError: If one of the two does not hold one number an event, or a number below 0.
     """
+    for name in (experiment, run):
+        if not is_flat(chunk[name]):
+            raise ConfigurationError(
+                f"the branch {name!r} does not hold one number an event, so it cannot tell the run; name the "
+                "branches that do: split_runs(chunk, experiment=..., run=...)."
+            )
+        if (np.asarray(chunk[name]) < 0).any():
+            raise ConfigurationError(
+                f"the branch {name!r} holds {np.asarray(chunk[name]).min()}, but they are counted "
+                "from 0; leave these events out, or name another branch."
+            )
     experiments, runs = np.asarray(chunk[experiment]), np.asarray(chunk[run])
     if len(runs) == 0:
         return
@@ -83,6 +97,14 @@ def split_runs(
             ExpRun(int(experiments[first]), int(runs[first])),
             {name: column[events] for name, column in chunk.items()},
         )
+
+
+def is_flat(column: Any) -> bool:
+    """Whether a column, of numpy or awkward, holds one number (or boolean) an event."""
+    if hasattr(column, "layout"):  # awkward's arrays; a list in them is one more dimension, regular or not
+        return bool(column.ndim == 1 and not column.fields)
+    array = np.asarray(column)
+    return array.ndim == 1 and array.dtype.kind in "biuf"
 
 
 def find_tree(directory: Any, path: str, tree: str) -> Any:

@@ -1,6 +1,11 @@
-"""What a ROOT payload holds: histograms, columns of numbers, and folders of them."""
+"""What a ROOT payload holds: histograms, columns of numbers, texts, and folders of them.
+
+Beside the objects lies a text that says what ROOT does not keep of them (see ``layout``). What was written is
+read again before it is stored, and compared bit by bit.
+"""
 
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +13,14 @@ import boost_histogram as bh
 import numpy as np
 from numpy.typing import NDArray
 
+from caf_root import layout
 from caf_root.counts import Counts
 from caf_root.files import TREE_CLASSES
 from caf_root.writing import root_bytes
 
 _LAYOUT = "caf_layout"
 _SINGLE = {"histogram", "columns"}
-_LARGEST_EXACT = 1 << 53
+_COLUMN_KINDS = "biuf"
 
 
 def encode(content: Any) -> bytes:
@@ -25,31 +31,35 @@ def encode(content: Any) -> bytes:
         ValueError: If it is, but ROOT would not keep it exactly.
     """
     if is_histogram(content):
-        layout, parts = "histogram", {"histogram": content}
+        kind, parts = "histogram", {"histogram": content}
     elif _is_columns(content):
-        layout, parts = "columns", {"columns": content}
+        kind, parts = "columns", {"columns": content}
     elif isinstance(content, Mapping):
-        layout, parts = "folder", dict(content)
+        kind, parts = "folder", dict(content)
     else:
         raise TypeError(
             f"{type(content).__name__} is neither a histogram nor a mapping of columns or histograms"
         )
-    checked = {_checked_name(name): parts[name] for name in sorted(parts, key=str)}
+    checked = {_checked_name(name): _checked(name, parts[name]) for name in sorted(parts, key=str)}
 
     def write(directory: Any) -> None:
-        for name, part in checked.items():
-            _write(directory, name, part)
-        directory[_LAYOUT] = layout
+        described = {name: _write(directory, name, part) for name, part in checked.items()}
+        directory[_LAYOUT] = json.dumps({"layout": kind, "parts": described}, sort_keys=True)
 
-    data = root_bytes(write)
-    _compare(checked, _read(data)[1])
+    # ROOT's own sums over the bins may be more than a double holds.
+    with np.errstate(all="ignore"):
+        data = root_bytes(write)
+    kept = _read(data)[1]
+    for name, part in checked.items():
+        if not _same(part, kept.get(name)):
+            raise ValueError(f"{name!r} would not come back from a ROOT file as it is; give it another codec")
     return data
 
 
 def decode(data: bytes) -> Any:
     """The content again; see ``RootCodec``."""
-    layout, parts = _read(data)
-    return parts[layout] if layout in _SINGLE else parts
+    kind, parts = _read(data)
+    return parts[kind] if kind in _SINGLE else parts
 
 
 def is_histogram(value: Any) -> bool:
@@ -66,123 +76,128 @@ def _is_columns(value: Any) -> bool:
 
 
 def _checked_name(name: Any) -> str:
-    if not isinstance(name, str) or not name or set(name) & set("/;:") or name == _LAYOUT:
+    if not isinstance(name, str) or not name or set(name) & set("/;:\0") or name == _LAYOUT:
         raise ValueError(
             f"{name!r} cannot be the name of an object in a ROOT file; use a text without / ; and :"
         )
-    return name
+    return str(name)
 
 
-def _write(directory: Any, name: str, part: Any) -> None:
-    """Write one object."""
+def _checked(name: str, part: Any) -> Any:
+    """A part as it is compared and written: a histogram of boost_histogram or hist, columns, or a text."""
+    from hist import Hist
+
+    if isinstance(part, Counts):
+        return part.to_hist()
+    if type(part) in (Hist, bh.Histogram):
+        return part
     if is_histogram(part):
-        directory[name] = _as_doubles(name, part)
-    elif _is_columns(part):
-        columns = {column: _column(f"{name}.{column}", part[column]) for column in sorted(part)}
+        raise TypeError(
+            f"histogram {name!r} is a {type(part).__name__}, which is not kept; give a Hist of it"
+        )
+    if _is_columns(part):
+        columns = {_checked_column(name, column): part[column] for column in part}
+        for column, values in columns.items():
+            _check_values(f"{name}.{column}", values)
         if len({len(values) for values in columns.values()}) != 1:
             raise ValueError(
                 f"the columns of {name!r} have different lengths; put them under different names"
             )
-        tree = directory.mktree(
-            name, {column: np.dtype((values.dtype, values.shape[1:])) for column, values in columns.items()}
-        )
-        tree.extend(columns)
-    elif isinstance(part, str):
-        directory[name] = part
-    else:
-        raise TypeError(
-            f"{name!r} ({type(part).__name__}) is neither a histogram, nor a mapping of columns, nor a text"
-        )
+        return columns
+    if isinstance(part, str):
+        return str(part)
+    raise TypeError(
+        f"{name!r} ({type(part).__name__}) is neither a histogram, nor a mapping of columns, nor a text"
+    )
 
 
-def _column(name: str, values: NDArray[Any]) -> NDArray[Any]:
+def _checked_column(name: str, column: Any) -> str:
+    if not isinstance(column, str) or not column or set(column) & set("/.;:[]\0"):
+        raise ValueError(
+            f"{column!r} cannot be the name of a column in {name!r}; use a text without / . ; : [ and ]"
+        )
+    return str(column)
+
+
+def _check_values(name: str, values: NDArray[Any]) -> None:
+    if type(values) is not np.ndarray:
+        raise ValueError(
+            f"column {name!r} is a {type(values).__name__}, which would lose its extra meaning (a mask, for "
+            "one); use numpy.asarray of it, or fill what is masked"
+        )
+    kind = values.dtype
     if (
         values.ndim == 0
-        or values.dtype.kind not in "biuf"
-        or values.dtype.itemsize > 8
-        or values.dtype == np.float16
+        or kind.kind not in _COLUMN_KINDS
+        or kind.itemsize > 8
+        or kind.newbyteorder("=") == np.float16
     ):
         raise ValueError(
-            f"column {name!r} is of type {values.dtype} with {values.ndim} dimensions; use arrays of numbers"
+            f"column {name!r} is of type {kind} with {values.ndim} dimensions; use arrays of numbers"
         )
-    return values
+    if kind.metadata:
+        raise ValueError(f"column {name!r} has a type with metadata, which ROOT does not keep; take them out")
 
 
-def _as_doubles(name: str, histogram: Any) -> Any:
-    """The histogram with a storage that ROOT has: whole numbers become doubles, which is exact below 2^53."""
-    from hist import Hist
-
-    if isinstance(histogram, Counts):
-        histogram = histogram.to_hist()
-    elif not isinstance(histogram, Hist):
-        histogram = Hist(histogram)
-    if isinstance(histogram.storage_type(), bh.storage.Weight | bh.storage.Double):
-        return histogram
-    values = histogram.values(flow=True)
-    if issubclass(histogram.storage_type, bh.storage.Int64 | bh.storage.AtomicInt64 | bh.storage.Unlimited):
-        if values.size and np.abs(values).max() >= _LARGEST_EXACT:
-            raise ValueError(f"histogram {name!r} has counts above 2^53, which ROOT's doubles do not hold")
-        doubles: Any = Hist(*histogram.axes, storage=bh.storage.Double())
-        doubles.view(flow=True)[...] = values
-        return doubles
-    raise ValueError(
-        f"histogram {name!r} has the storage {histogram.storage_type.__name__}; ROOT keeps numbers and "
-        "weights only"
+def _write(directory: Any, name: str, part: Any) -> Any:
+    """Write one object; gives the description that it needs to be made again."""
+    if isinstance(part, str):
+        directory[name] = part
+        return "text"
+    if isinstance(part, bh.Histogram):
+        description = layout.describe(name, part)
+        directory[name] = layout.image(name, part)
+        return description
+    tree = directory.mktree(
+        name, {column: np.dtype((_native(part[column]), part[column].shape[1:])) for column in sorted(part)}
     )
+    tree.extend({column: part[column].astype(_native(part[column])) for column in sorted(part)})
+    return {column: values.dtype.str for column, values in part.items()}
+
+
+def _native(values: NDArray[Any]) -> np.dtype[Any]:
+    return values.dtype.newbyteorder("=")
 
 
 def _read(data: bytes) -> tuple[str, dict[str, Any]]:
     """The layout and the objects of a file."""
     import uproot
 
-    layout = "folder"
-    parts: dict[str, Any] = {}
     with uproot.open(io.BytesIO(data)) as directory:
-        for name, kind in directory.classnames(recursive=False, cycle=False).items():
-            if name == _LAYOUT:
-                layout = str(directory[name])
-            elif kind in TREE_CLASSES:
-                columns = directory[name].arrays(library="np")
-                parts[name] = {
-                    column: values.astype(values.dtype.newbyteorder("="))
-                    for column, values in columns.items()
-                }
-            elif kind.startswith(("TH1", "TH2", "TH3")):
-                parts[name] = _as_hist(directory[name])
-            elif kind == "TObjString":
-                parts[name] = str(directory[name])
-    return layout, parts
+        kinds = directory.classnames(recursive=False, cycle=False)
+        # A file from elsewhere has no layout, and one of caf-root 0.1.0 has no descriptions.
+        text = str(directory[_LAYOUT]) if _LAYOUT in kinds else "folder"
+        found: dict[str, Any] = json.loads(text) if text.startswith("{") else {"layout": text, "parts": {}}
+        parts = {
+            name: _read_part(directory[name], kind, found["parts"].get(name))
+            for name, kind in kinds.items()
+            if name != _LAYOUT
+        }
+    return found["layout"], {name: part for name, part in parts.items() if part is not None}
 
 
-def _as_hist(stored: Any) -> Any:
-    histogram = stored.to_hist()
-    histogram.name = (
-        stored.member("fTitle") or None
-    )  # uproot puts the object's name here, which is the codec's own
-    return histogram
+def _read_part(stored: Any, kind: str, description: Any) -> Any:
+    """One object; ``None`` if caf-root does not know its kind."""
+    if kind in TREE_CLASSES:
+        types = description or {}
+        return {
+            column: values.astype(types.get(column, _native(values)))
+            for column, values in stored.arrays(library="np").items()
+        }
+    if kind.startswith(("TH1", "TH2", "TH3")):
+        return layout.foreign(stored) if description is None else layout.make(description, stored)
+    return str(stored) if kind == "TObjString" else None
 
 
-def _compare(given: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
-    """Make sure that the file holds what was given, rather than find out when the constants are used."""
-    for name, part in given.items():
-        if is_histogram(part):
-            original, copy = _as_doubles(name, part), kept[name]
-            same = (
-                original.ndim == copy.ndim
-                and all(
-                    np.array_equal(a.edges, b.edges) for a, b in zip(original.axes, copy.axes, strict=True)
-                )
-                and np.array_equal(original.values(flow=True), copy.values(flow=True), equal_nan=True)
-            )
-        elif isinstance(part, str):
-            same = kept[name] == part
-        else:
-            same = all(
-                np.array_equal(part[column], kept[name][column], equal_nan=part[column].dtype.kind == "f")
-                for column in part
-            )
-        if not same:
-            raise ValueError(
-                f"{name!r} would not come back from a ROOT file as it is; use regular or variable axes with "
-                "flow bins"
-            )
+def _same(given: Any, kept: Any) -> bool:
+    """Whether a part came back as it was, bit by bit."""
+    if isinstance(given, str) or type(given) is not type(kept):
+        return type(given) is type(kept) and bool(given == kept)
+    if isinstance(given, bh.Histogram):
+        return layout.same(given, kept)
+    return given.keys() == kept.keys() and all(
+        values.dtype == kept[column].dtype
+        and values.shape == kept[column].shape
+        and values.tobytes() == kept[column].tobytes()
+        for column, values in given.items()
+    )

@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 from numpy.typing import ArrayLike, NDArray
 
 from caf_core.errors import ConfigurationError
-from caf_root.reading import matches
+from caf_root.reading import is_flat, matches
 
 Mask = NDArray[np.bool_]
 _U64 = np.uint64
@@ -64,6 +64,11 @@ def _one_of(*allowed: object) -> Any:
     return check
 
 
+def _true_or_false(_instance: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"TriggerSkim cannot do {attribute.name}={value!r}; give True or False.")
+
+
 @frozen
 class TriggerSkim:
     """Selects events whose trigger lines have the expected result.
@@ -84,7 +89,7 @@ class TriggerSkim:
 
     lines: tuple[TriggerLine, ...] = field(converter=_lines)
     logic: Literal["or", "and"] = field(default="or", validator=_one_of("or", "and"))
-    expected: bool = True
+    expected: bool = field(default=True, validator=_true_or_false)
     on_missing: Literal["error", "pass", "fail"] = field(
         default="error", validator=_one_of("error", "pass", "fail")
     )
@@ -113,9 +118,14 @@ class TriggerSkim:
         return mask
 
     def select(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        """The selected events of a chunk, with all its columns."""
+        """The selected events of a chunk, with all its columns, of numpy or awkward."""
         mask = self.mask(chunk)
-        return {name: np.asarray(column)[mask] for name, column in chunk.items()}
+        return {
+            name: (column if hasattr(column, "dtype") or hasattr(column, "layout") else np.asarray(column))[
+                mask
+            ]
+            for name, column in chunk.items()
+        }
 
     def _held(self, line: TriggerLine, chunk: Mapping[str, Any]) -> Mask:
         """For which events one line holds."""
@@ -130,7 +140,7 @@ class TriggerSkim:
             return np.full(length, self.on_missing == "pass")
         fired = np.zeros(length, dtype=bool)
         for name in names:
-            fired |= np.asarray(chunk[name]) > 0
+            fired |= _one_number_each(name, chunk[name]) > 0
         held: Mask = fired == self.expected
         return held if line.prescale == 1 else held & self._drawn(line, chunk, length)
 
@@ -146,9 +156,25 @@ class TriggerSkim:
                 "or name it with keys=."
             )
         experiments = chunk.get(experiment, np.zeros(length, dtype=np.int64))
-        numbers = event_hash([experiments, chunk[run], chunk[event]], f"{self.seed}:{line.name}")
+        columns = ((experiment, experiments), (run, chunk[run]), (event, chunk[event]))
+        keys = [_one_number_each(name, column) for name, column in columns]
+        numbers = event_hash(keys, f"{self.seed}:{line.name}")
         drawn: Mask = numbers % _U64(line.prescale) == 0
         return drawn
+
+
+def _one_number_each(name: str, column: Any) -> NDArray[Any]:
+    """A column that decides on events.
+
+    Raises:
+        ConfigurationError: If it has several values an event, or no numbers.
+    """
+    if not is_flat(column):
+        raise ConfigurationError(
+            f"the column {name!r} does not hold one number an event, so it is no trigger line or key; "
+            "correct the names."
+        )
+    return np.asarray(column)
 
 
 def event_hash(columns: Sequence[ArrayLike], salt: str) -> NDArray[np.uint64]:

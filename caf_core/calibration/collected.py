@@ -11,9 +11,10 @@ import functools
 import json
 import operator
 import pickle
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import field, frozen
 
@@ -21,6 +22,9 @@ from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, as_exprun
+
+DAMAGED = ".damaged"
+"""What a file of collected data is called behind its name once it was found to be damaged."""
 
 
 @frozen
@@ -32,17 +36,17 @@ class TaskOutput:
         directory: The attempt that counts.
         files: Its output files, relative to ``directory``.
         runs: Runs and the entries in them.
-        chunks: (experiment, run, offset, length) of every kept object.
+        chunks: (experiment, run, offset, length, checksum) of every kept object; caf 0.1.0 wrote no checksum.
     """
 
     collection: str
     directory: Path
     files: tuple[str, ...]
     runs: dict[ExpRun, int]
-    chunks: tuple[tuple[int, int, int, int], ...]
+    chunks: tuple[tuple[int, ...], ...]
 
 
-def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, int, int, int], ...]]:
+def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, ...], ...]]:
     """Read a task's ``runs.json``.
 
     Args:
@@ -60,12 +64,16 @@ def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, int,
         for exp, run, entries in rows:
             key = as_exprun((exp, run))
             runs[key] = runs.get(key, 0) + int(entries)
-        return runs, tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in chunks)
+        return runs, tuple(_chunk(*row) for row in chunks)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AlgorithmError(
             f"{path} is not a list of runs ({error}); a collector writes [[experiment, run, entries], ...] "
             f"into {RUNS_FILE}."
         ) from error
+
+
+def _chunk(exp: Any, run: Any, offset: Any, length: Any, *checksum: Any) -> tuple[int, ...]:
+    return tuple(map(int, (exp, run, offset, length, *checksum)))
 
 
 def write_index(path: Path, outputs: Sequence[TaskOutput]) -> None:
@@ -128,15 +136,22 @@ class Collected:
     def chunks(self) -> Iterator[tuple[ExpRun, Any]]:
         """Every kept object with its run, in the order of experiment, run, task, and ``put``."""
         rows = [
-            (ExpRun(exp, run), number, offset, length)
+            (ExpRun(*chunk[:2]), number, chunk[2:])
             for number, out in enumerate(self._outputs)
-            for exp, run, offset, length in out.chunks
-            if (exp, run) in self._wanted
+            for chunk in out.chunks
+            if chunk[:2] in self._wanted
         ]
-        for run, number, offset, length in sorted(rows):
-            with (self._outputs[number].directory / DATA_FILE).open("rb") as file:
-                file.seek(offset)
-                yield run, pickle.loads(file.read(length))
+        for run, number, place in sorted(rows):
+            path = self._outputs[number].directory / DATA_FILE
+            with path.open("rb") as file:
+                data = _sound_chunk(file, place)
+            if data is None:
+                path.rename(path.with_name(path.name + DAMAGED))
+                raise AlgorithmError(
+                    f"the collected data of run {run} in {path} are damaged: their checksum is another one; "
+                    f"the file is set aside, start again to collect it anew."
+                )
+            yield run, pickle.loads(data)
 
     def by_run(self) -> dict[ExpRun, Any]:
         """The merged object of every run that has one."""
@@ -158,6 +173,21 @@ class Collected:
                 "the collector counted entries but put no data, or read its output through .files."
             )
         return merge(items)
+
+
+def chunks_are_sound(output: TaskOutput) -> bool:
+    """Whether all kept objects of a task have their checksums; reads them all."""
+    with (output.directory / DATA_FILE).open("rb") as file:
+        return all(_sound_chunk(file, chunk[2:]) is not None for chunk in output.chunks)
+
+
+def _sound_chunk(file: BinaryIO, place: Sequence[int]) -> bytes | None:
+    """A kept object's bytes; ``None`` if they are not what was written."""
+    offset, length, *checksum = place
+    file.seek(offset)
+    data = file.read(length)
+    sound = len(data) == length and (not checksum or zlib.crc32(data) == checksum[0])
+    return data if sound else None
 
 
 def merge(items: Sequence[Any]) -> Any:

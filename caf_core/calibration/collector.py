@@ -1,6 +1,7 @@
 """What a collector sees, and the kinds of collectors."""
 
 import pickle
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
@@ -52,6 +53,21 @@ class RunSelection:
 
 
 @define
+class _Checked:
+    """A file that is being written, with its size so far and the checksum (CRC-32) of what came last."""
+
+    file: BinaryIO
+    size: int = 0
+    checksum: int = 0
+
+    def write(self, data: "bytes | bytearray | memoryview | pickle.PickleBuffer") -> int:
+        """Append, whatever holds the bytes."""
+        self.checksum = zlib.crc32(data, self.checksum)
+        self.size += memoryview(data).nbytes
+        return self.file.write(data)
+
+
+@define
 class CollectorContext:
     """Everything that one task of a Python collector needs; its working directory is ``output_dir``.
 
@@ -75,8 +91,8 @@ class CollectorContext:
     calibration: str
     collection: str
     _entries: dict[ExpRun, int] = field(factory=dict, init=False)
-    _chunks: list[tuple[int, int, int, int]] = field(factory=list, init=False)
-    _data: BinaryIO | None = field(default=None, init=False)
+    _chunks: list[tuple[int, int, int, int, int]] = field(factory=list, init=False)
+    _data: "_Checked | None" = field(default=None, init=False)
 
     def wants(self, run: tuple[int, int]) -> bool:
         """Whether a run is wanted: neither ignored nor outside of what was requested."""
@@ -98,15 +114,16 @@ class CollectorContext:
         if data is None:
             return
         if self._data is None:
-            self._data = (self.output_dir / DATA_FILE).open("wb")
-        start = self._data.tell()
+            self._data = _Checked((self.output_dir / DATA_FILE).open("wb"))
+        self._data.checksum, start = 0, self._data.size
         pickle.dump(data, self._data, protocol=pickle.HIGHEST_PROTOCOL)
-        self._chunks.append((key.exp, key.run, start, self._data.tell() - start))
+        chunk = (key.exp, key.run, start, self._data.size - start, self._data.checksum)
+        self._chunks.append(chunk)
 
     def finish(self) -> None:
         """Write ``runs.json``; called once after the collector returned."""
         if self._data is not None:
-            self._data.close()
+            self._data.file.close()
         runs = [[run.exp, run.run, entries] for run, entries in sorted(self._entries.items())]
         write_json(self.output_dir / RUNS_FILE, {"schema": 1, "runs": runs, "chunks": self._chunks})
 

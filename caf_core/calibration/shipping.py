@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ import attrs
 import cloudpickle
 
 from caf_core.calibration.own_code import used_globals
-from caf_core.errors import ConfigurationError
+from caf_core.errors import CheckpointError, ConfigurationError
 
 _SCHEMA = 1
 
@@ -68,7 +69,6 @@ def pack(value: object, what: str) -> bytes:
         ConfigurationError: If something in it cannot be pickled; the message names the attribute where
             that is known.
     """
-    header = {"schema": _SCHEMA, "python": _python(), "what": what}
     with _by_value(modules_beside(script_folder())):
         try:
             body: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
@@ -79,6 +79,8 @@ def pack(value: object, what: str) -> bytes:
                 f"{what} cannot be sent to another process: {where}{error}; "
                 "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
             ) from error
+    digest = sha256(body).hexdigest()
+    header = {"schema": _SCHEMA, "python": _python(), "what": what, "digest": digest}
     return json.dumps(header).encode() + b"\n" + body
 
 
@@ -117,14 +119,22 @@ def unpack(path: Path) -> Any:
 
     Raises:
         ConfigurationError: If another Python wrote it.
+        CheckpointError: If it was damaged.
     """
-    header_line, body = path.read_bytes().split(b"\n", 1)
-    header = json.loads(header_line)
+    try:
+        header_line, body = path.read_bytes().split(b"\n", 1)
+        header = json.loads(header_line)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is gone or damaged ({error}); start again, and it is packed anew."
+        ) from error
     if header["python"] != _python():
         raise ConfigurationError(
             f"{header['what']} was packed by Python {header['python']} and this is Python {_python()}; "
             "use the same Python version on the nodes as where the calibration was started."
         )
+    if header.get("digest") not in (None, sha256(body).hexdigest()):  # 0.1.0 wrote none
+        raise CheckpointError(f"{path} was changed after it was packed; start again, and it is packed anew.")
     return pickle.loads(body)
 
 

@@ -2,6 +2,7 @@
 down, successes are committed."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from caf_core.calibration.execution import OUTCOME_FILE, AlgorithmKit, calibrate
 from caf_core.calibration.files import write_atomically
 from caf_core.calibration.plans import Commit, Execute, Executed, Past, Result
 from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
+from caf_core.conditions.codecs import revision_of
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import EXECUTIONS, Workshop
@@ -81,6 +83,7 @@ class AlgorithmsStep:
             for a in one.algorithms
         ]
         self.committed = 0
+        self._codecs = shop.doors.open_codecs()
 
     def start(self) -> None:
         """Ask the first questions; those that were answered before a crash are answered at once."""
@@ -147,11 +150,44 @@ class AlgorithmsStep:
             self._commit_ended()
             known = self.recorded.get(ask.key)
             fingerprint = self._fingerprint(ask)
-            if known is not None and known.fingerprint == fingerprint:
+            same = known is not None and known.fingerprint == fingerprint
+            if known is not None and same and self._has_payloads(known):
                 waiting += self.runner.answer(ask.key, _reply(known))
             else:
+                if same:
+                    self._forget(ask, fingerprint)
                 self._execute(ask, fingerprint)
         self._commit_ended()
+
+    def _has_payloads(self, execution: StoredExecution) -> bool:
+        """Whether the payloads of a recorded execution are what it left."""
+        for _, revision, suffix, name, _ in execution.answer.get("payloads", ()):
+            codec = self._codecs.by_suffix(suffix)
+            try:
+                data = (execution.directory / name).read_bytes()
+            except OSError:
+                return False
+            if codec is not None and revision_of(codec.name, data) != revision:
+                return False
+        return True
+
+    def _forget(self, ask: Ask, fingerprint: str) -> None:
+        """Drop an execution whose payloads are lost, so that it is executed again."""
+        part = self._algorithm(ask.algorithm)
+        key, directory = self._place(part, ask, fingerprint)
+        self._shop.say(
+            f"{self.one.name}: payloads that {part.name} left in {directory} are gone or were changed; it is "
+            "executed again for them"
+        )
+        shutil.rmtree(directory, ignore_errors=True)
+        with self._shop.store.batch():
+            self._shop.store.drop_jobs([key])
+
+    def _place(self, part: ResolvedAlgorithm, ask: Ask, fingerprint: str) -> tuple[str, Path]:
+        """Key and directory of the job of an execution."""
+        key = f"{self.one.name}/{self.iteration}/{part.name}/{ask.key}/{fingerprint}"
+        folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
+        return key, folder / ask.key.replace("/", "_") / fingerprint[:8]
 
     def _commit_ended(self) -> None:
         """Commit the algorithms that have ended since the last call, so that the next one sees their
@@ -185,20 +221,12 @@ class AlgorithmsStep:
 
     def _execute(self, ask: Ask, fingerprint: str) -> None:
         part = self._algorithm(ask.algorithm)
-        key = f"{self.one.name}/{self.iteration}/{part.name}/{ask.key}/{fingerprint}"
-        directory = (
-            self.one.iteration_dir(self.iteration)
-            / "algorithm_output"
-            / part.name
-            / ask.key.replace("/", "_")
-        )
+        key, directory = self._place(part, ask, fingerprint)
         request = JobRequest(
-            key=key,
-            name=f"{self.one.name}_{part.name}",
-            directory=directory / fingerprint[:8],
-            backend=EXECUTIONS,
+            key=key, name=f"{self.one.name}_{part.name}", directory=directory, backend=EXECUTIONS
         )
         self._questions[key] = _Question(ask, fingerprint, key, request.directory)
+        self._kit(part)
         if self._shop.service.resume(request):
             if self._shop.service.status(key).failures:
                 self._shop.service.retry_failed(key)
@@ -212,12 +240,9 @@ class AlgorithmsStep:
         self._shop.service.submit(request, [self._spec(ask, part, request.directory, fingerprint)])
 
     def _spec(self, ask: Ask, part: ResolvedAlgorithm, directory: Path, fingerprint: str) -> TaskSpec:
-        kit = self.one.output_dir / "kits" / f"{part.name}-{self._code_print(part.index)}.pickle"
-        if not kit.exists():
-            write_atomically(kit, AlgorithmKit(part.algorithm, part.params, self.one.name).pack())
         urls, _ = self._chain(part.index)
         arguments: dict[str, Any] = {
-            "kit": str(kit),
+            "kit": str(self._kit(part)),
             "index": str(self._index),
             "runs": [[run.exp, run.run] for run in ask.request.runs],
             "iteration": self.iteration,
@@ -234,6 +259,14 @@ class AlgorithmsStep:
             output_patterns=(OUTCOME_FILE,),
             fingerprint=fingerprint,
         )
+
+    def _kit(self, part: ResolvedAlgorithm) -> Path:
+        """Pack what all executions of an algorithm share, once a process: it may have been damaged since."""
+        kit = self.one.output_dir / "kits" / f"{part.name}-{self._code_print(part.index)}.pickle"
+        if kit not in self._shop.packed:
+            write_atomically(kit, AlgorithmKit(part.algorithm, part.params, self.one.name).pack())
+            self._shop.packed.add(kit)
+        return kit
 
     def _read(self, question: _Question, success: bool) -> StoredExecution:
         """What an execution left; one that left nothing is a failure with its reason."""

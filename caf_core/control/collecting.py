@@ -1,6 +1,6 @@
 """The collector step of an iteration: from collections to jobs, and from what the jobs left to an index."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.reuse import Cut, Layout, Left, cut, cut_again, groups_of, left_of, note_selection
 from caf_core.control.store.store import StoredJob
+from caf_core.control.verifying import is_whole
+from caf_core.jobs.ledger import TaskState
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
@@ -45,18 +47,26 @@ def _submit_one(
     earlier = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name]
     layout = earlier[-1].layout if earlier else None
     cuts = cut(part, base, aside, groups_of(layout))
-    if earlier and earlier[-1].fingerprint == _whole(cuts):
-        request = _request(one, part, earlier[-1].key, earlier[-1].directory, layout)
-        if shop.service.resume(request):
-            if shop.service.status(request.key).failures:
-                shop.service.retry_failed(request.key)
-            return request.key
-    else:
+    same = bool(earlier) and earlier[-1].fingerprint == _whole(cuts)
+    request = _request(one, part, earlier[-1].key, earlier[-1].directory, layout) if earlier else None
+    resumed = request is not None and same and shop.service.resume(request)
+    lost = _lost(shop, earlier[-1], resumed=resumed) if same else 0
+    if request is not None and resumed and not lost:
+        _kit(shop, one, part)
+        if shop.service.status(request.key).failures:
+            shop.service.retry_failed(request.key)
+        return request.key
+    if request is None or not same or lost:
         if earlier:
-            cuts, layout = cut_again(part, base, aside, _left(shop, one, part, earlier, constants))
+            known = {earlier[-1].key} if resumed else set()
+            cuts, layout = cut_again(part, base, aside, _left(shop, one, part, earlier, constants, known))
+            why = (
+                f"output of {lost} task(s) of collection {part.name!r} is gone"
+                if same
+                else f"what collection {part.name!r} depends on has changed"
+            )
             shop.say(
-                f"{one.name}: what collection {part.name!r} depends on has changed; "
-                f"{len(_todo(cuts, layout))} of {len(cuts)} task(s) are executed again."
+                f"{one.name}: {why}; {len(_todo(cuts, layout))} of {len(cuts)} task(s) are executed again."
             )
         request = _new_request(one, part, iteration, len(earlier), layout)
         shop.store.begin_job(
@@ -162,14 +172,10 @@ def _template(
             env=collector.env,
             output_patterns=patterns,
         )
-    path = one.output_dir / "kits" / f"{part.name}-{prints.collection_print(one, part)}.pickle"
-    if path not in shop.packed:
-        write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack())
-        shop.packed.add(path)
     call = Call(
         dotted(collect_entry),
         {
-            "kit": str(path),
+            "kit": str(_kit(shop, one, part)),
             "selection": one.selection.to_json(),
             "iteration": iteration,
             "chain": chain,
@@ -179,6 +185,16 @@ def _template(
         path=script_path(),
     )
     return TaskSpec(output_dir=directory, call=call, output_patterns=(RUNS_FILE, *patterns))
+
+
+def _kit(shop: Workshop, one: Resolved, part: ResolvedCollection) -> Path:
+    """Pack what the tasks of a collection share, once a process: the file may have been damaged since."""
+    collector, collection = part.collection.collector, part.collection
+    path = one.output_dir / "kits" / f"{part.name}-{prints.collection_print(one, part)}.pickle"
+    if path not in shop.packed and not isinstance(collector, CommandCollector):
+        write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack())
+        shop.packed.add(path)
+    return path
 
 
 def _shared_files(
@@ -210,16 +226,32 @@ def _shared_files(
 
 
 def _left(
-    shop: Workshop, one: Resolved, part: ResolvedCollection, jobs: list[StoredJob], constants: str
+    shop: Workshop,
+    one: Resolved,
+    part: ResolvedCollection,
+    jobs: list[StoredJob],
+    constants: str,
+    resumed: Container[str],
 ) -> list[Left]:
     """What is left of the earlier jobs of a collection, of the newest first."""
     found: list[Left] = []
     for job in reversed(jobs):
         request = _request(one, part, job.key, job.directory, job.layout)
-        if shop.service.resume(request):
+        if job.key in resumed or shop.service.resume(request):
             shop.service.cancel(request.key)
             found += left_of(shop.service, one, part, job, constants)
     return found
+
+
+def _lost(shop: Workshop, job: StoredJob, *, resumed: bool) -> int:
+    """How many tasks have completed, and their output is not there any more."""
+    rows = [row for row in job.layout or () if row is not None]
+    lost = sum(not is_whole(row[0], row[1]) for row in rows)
+    if not resumed:
+        return lost
+    completed = sum(change.state is TaskState.COMPLETED for change in shop.service.tasks(job.key))
+    outputs = shop.service.outputs(job.key, skip=True)
+    return lost + completed - sum(is_whole(directory, files) for _, directory, files in outputs)
 
 
 def cuts_of(part: ResolvedCollection) -> int:

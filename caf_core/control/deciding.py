@@ -5,30 +5,23 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.states import CHECKPOINTS, State
-from caf_core.control import prints
+from caf_core.conditions.local import LocalDatabase
+from caf_core.control import committing, prints
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.changes import depends, keep, kept, told
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
 from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
-from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.control.verifying import Start, can_restore, verified
+from caf_core.errors import CheckpointError, ConfigurationError, PayloadError
 
 _COLLECT_CHANGED = "its collectors, input or constants have changed"
 _ALGORITHMS_CHANGED = "its algorithms have changed"
-
-
-@frozen
-class Start:
-    """Where a calibration starts, and why."""
-
-    state: State
-    iteration: int
-    reason: str = ""
 
 
 def check_override(store: CheckpointStore, names: Iterable[str], override: Override) -> None:
@@ -72,6 +65,7 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
     now, before = depends(one, chain), kept(shop.store, one.name)
     if before is not None:
         start = _explained(start, told(before.collect, now.collect), told(before.algorithms, now.algorithms))
+    start = _verified_own(shop, one, start) if one.own else _verified(shop, one, stored, start)
     _clean(
         shop,
         one,
@@ -100,6 +94,35 @@ def _explained(start: Start, collect: str, algorithms: str) -> Start:
         if what and start.reason.startswith(words):
             return evolve(start, reason=start.reason.replace(words, f"{words} ({what})", 1))
     return start
+
+
+def _verified(shop: Workshop, one: Resolved, stored: StoredCalibration, start: Start) -> Start:
+    """A start whose files are there; final constants that are lost are copied again where they can be."""
+    sound = verified(shop, one, start)
+    if sound is start or start.state is not State.COMPLETED or not can_restore(shop, one, start.iteration):
+        return sound
+    committing.finish(shop, one, start.iteration, Convergence(stored.convergence or Convergence.CONVERGED))
+    lost = sound.reason.partition("; it starts again")[0]
+    return evolve(start, reason=f"{lost}; they are copied again from iteration {start.iteration}")
+
+
+def _verified_own(shop: Workshop, one: Resolved, start: Start) -> Start:
+    """A user's own calibration that has completed starts again if its constants are not what they were."""
+    noted = shop.store.noted(f"constants of {one.name}")
+    if start.state is not State.COMPLETED or noted in (None, own_constants(one)):
+        return start
+    return Start(
+        State.INIT, 0, f"its constants in {one.final_database} are gone or were changed; it starts again"
+    )
+
+
+def own_constants(one: Resolved) -> str:
+    """What a user's own calibration has left in its database: a fingerprint, which also tells of damage."""
+    database = LocalDatabase(one.final_database)
+    try:
+        return f"{database.fingerprint()} {len(database.validate())}" if database.exists() else ""
+    except PayloadError as error:
+        return str(error)
 
 
 def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> Start:

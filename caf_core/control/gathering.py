@@ -14,6 +14,7 @@ from caf_core.control.collecting import KIND
 from caf_core.control.context import Workshop
 from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
+from caf_core.control.verifying import note_data
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
 from caf_core.jobs.files import read_splits, read_task
@@ -59,6 +60,7 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
         raise AlgorithmError(_nothing_wanted(one, outputs), calibration=one.name, iteration=iteration)
     quarantine.note(one, iteration, aside)
     write_json(one.collector_dir(iteration) / MISSING_FILE, lost)
+    note_data(one, iteration, wanted)
     write_index(one.index_path(iteration), wanted)
 
 

@@ -18,7 +18,7 @@ from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.common import Owners
 from caf_core.control.context import Workshop
-from caf_core.control.deciding import decide
+from caf_core.control.deciding import decide, own_constants
 from caf_core.control.evidence import why_it_failed
 from caf_core.control.options import Override
 from caf_core.control.report import Listener
@@ -308,6 +308,8 @@ class Controller:
             convergence = self._convergence[name]
             committing.finish(self._shop, one, iteration, convergence)
             self._shop.store.update(name, convergence=str(convergence))
+        else:
+            self._shop.store.note(f"constants of {name}", own_constants(one))
         return self._completes(name, events.Finished(name))
 
     def _completes(self, name: str, event: events.Event) -> list[events.Event]:

@@ -13,6 +13,7 @@ from caf_core.calibration.files import write_json
 from caf_core.control import prints
 from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
+from caf_core.control.verifying import is_whole
 from caf_core.errors import AlgorithmError
 from caf_core.jobs.files import read_splits, read_task, read_tasks
 from caf_core.jobs.model import Job, SubJob
@@ -145,7 +146,10 @@ def left_of(
     begin = len(collector.cmd) if isinstance(collector, CommandCollector) else 0
     base = prints.combined([prints.collection_print(one, part, selection), constants])
     whole = {half: split.parent for split in read_splits(job.directory) for half in split.children}
-    outputs = {index: (str(directory), list(files)) for index, directory, files in service.outputs(job.key)}
+    outputs = {
+        index: (str(directory), list(files))
+        for index, directory, files in service.outputs(job.key, skip=True)
+    }
     for index, line in zip(outputs, read_tasks(job.directory, outputs), strict=True):
         task = index
         while task in whole:
@@ -177,7 +181,7 @@ def _narrower(new: RunSelection, old: RunSelection) -> bool:
 
 def _still_wanted(one: Resolved, left: Left, selection: RunSelection) -> Iterator[Left]:
     """A task that found wanted runs only would do the same if fewer others were wanted."""
-    if not Path(left.directory).is_dir():
+    if not is_whole(left.directory, left.outputs):
         return
     if selection != one.selection:
         try:

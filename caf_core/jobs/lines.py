@@ -177,10 +177,14 @@ class JobEntry:
         lines = read_tasks(self.request.directory, self.tracker.quarantined)
         return {line["input_files"][0]: reasons.get(line["task"], "") for line in lines}
 
-    def outputs(self) -> Iterator[tuple[int, Path, list[str]]]:
+    def outputs(self, *, skip: bool = False) -> Iterator[tuple[int, Path, list[str]]]:
         """The completed tasks in order: index, directory of the attempt that counts, its outputs."""
         for line in read_tasks(self.request.directory, list(self.tracker.completed)):
-            yield line["task"], *self._outputs(line)
+            try:
+                yield line["task"], *self._outputs(line)
+            except CheckpointError:
+                if not skip:
+                    raise
 
     def task_outputs(self, index: int) -> tuple[Path, list[str]]:
         """The same of one task that completed."""

@@ -215,14 +215,17 @@ class JobService:
         """The same of a task of which the own folder is known, and that it had an attempt."""
         return self._entry(key).last_folder(index, output_dir)
 
-    def outputs(self, key: str) -> Iterator[tuple[int, Path, list[str]]]:
+    def outputs(self, key: str, *, skip: bool = False) -> Iterator[tuple[int, Path, list[str]]]:
         """The completed tasks in order: index, directory of the attempt that counts, its outputs relative to
         that.
 
+        Args:
+            key: The job.
+            skip: Whether tasks whose exit record is gone are left out.
         Raises:
             CheckpointError: If an exit record is gone.
         """
-        return self._entry(key).outputs()
+        return self._entry(key).outputs(skip=skip)
 
     def task_outputs(self, key: str, index: int) -> tuple[Path, list[str]]:
         """The same of one task that completed: directory of the attempt, and its outputs."""

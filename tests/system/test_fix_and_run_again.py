@@ -3,6 +3,8 @@
 Every execution leaves a line in a file.
 """
 
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -86,6 +88,15 @@ class Site:
 
         database = LocalDatabase(self.folder / "out" / "outputdb")
         return {entry.name: database.load(entry) for entry in database.entries()}
+
+    def everything(self) -> dict[str, bytes]:
+        """The lines and payloads of all final databases."""
+        found = [*self.folder.glob("out/outputdb/*"), *self.folder.glob("out/*/outputdb/*")]
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in found
+            if "provenance" not in path.name
+        }
 
 
 @pytest.fixture
@@ -415,3 +426,133 @@ def test_more_iterations_go_on_from_the_last(site) -> None:
     assert not any(
         "collect" in line and line.endswith(" 0") and line.startswith("first") for line in executed
     )
+
+
+def changed_byte(path: Path) -> None:
+    """As a disk may do it: size and time stay."""
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def without_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+
+
+def payload(folder: Path) -> Path:
+    return next(path for path in folder.glob("*_rev_*.json") if "provenance" not in path.name)
+
+
+SECOND_ITERATION = [*(line for line in COLLECTED if line.endswith(" 1")), "first fit 1"]
+FIRST_AGAIN = Counter([*COLLECTED, "first fit 0", "first fit 1"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said_then", "executed_then"),
+    [
+        (lambda out: shutil.rmtree(out / "first/outputdb"), "are gone; they are copied", Counter()),
+        (lambda out: without_line(out / "first/outputdb/database.txt"), "the line 'first ", Counter()),
+        (lambda out: changed_byte(payload(out / "first/outputdb")), "was changed; they are", Counter()),
+        (lambda out: payload(out / "first/outputdb").unlink(), "is gone; they are copied", Counter()),
+        (
+            lambda out: [shutil.rmtree(path) for path in out.glob("first/**/outputdb")],
+            "it starts again from collector_completed, iteration 0",
+            Counter(SECOND_ITERATION),
+        ),
+        (lambda out: shutil.rmtree(out / "first"), "it starts again from init, iteration 0", FIRST_AGAIN),
+        (
+            lambda out: [shutil.rmtree(out / "first/outputdb"), shutil.rmtree(out / "second")],
+            "second: its constants in",
+            Counter(SECOND),
+        ),
+        (lambda out: shutil.rmtree(out / "outputdb"), "nothing has changed", Counter()),
+        (lambda out: changed_byte(payload(out / "outputdb")), "nothing has changed", Counter()),
+    ],
+)
+def test_lost_constants_of_what_has_completed_are_made_again(site, damage, said_then, executed_then) -> None:
+    site.run()
+    before = site.everything()
+    damage(site.folder / "out")
+    executed, said = site.run()
+    assert said_then in said
+    assert executed == executed_then
+    assert site.everything() == before
+
+
+STOPPED = (
+    "def fit(context):\n",
+    'def fit(context):\n    if context.iteration and (HERE / "stop").exists(): 1 / 0\n',
+)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said_then", "executed_then"),
+    [
+        (
+            lambda one: (one / "1/collector_output/default/1/attempt-1/collected.caf").unlink(),
+            "collected.caf are gone; iteration 1 starts again",
+            ["first collect f2 1", "first fit 1"],
+        ),
+        (
+            lambda one: os.truncate(one / "1/collector_output/default/1/attempt-1/collected.caf", 3),
+            "collected.caf were changed; iteration 1 starts again",
+            ["first collect f2 1", "first fit 1"],
+        ),
+        (
+            lambda one: changed_byte(payload(one / "0/algorithm_output/outputdb")),
+            "was changed; it starts again from collector_completed, iteration 0",
+            SECOND_ITERATION,
+        ),
+        (
+            lambda one: [changed_byte(kit) for kit in (one / "kits").iterdir()],
+            "it goes on from collector_completed, iteration 1",
+            ["first fit 1"],
+        ),
+        (
+            lambda one: shutil.rmtree(one / "0/algorithm_output"),
+            "that fit left in",
+            ["first fit 0", *SECOND_ITERATION],
+        ),
+    ],
+)
+def test_what_is_lost_in_the_middle_is_made_again(site, damage, said_then, executed_then) -> None:
+    site.change(*STOPPED)
+    (site.folder / "stop").touch()
+    site.run(code=1)
+    (site.folder / "stop").unlink()
+    damage(site.folder / "out/first")
+    executed, said = site.run()
+    assert said_then in said
+    assert executed == Counter([*executed_then, *SECOND])
+    assert site.constants() == {"first": 2.0, "second": 20.0}
+
+
+def test_data_that_only_their_checksum_tells_from_the_collected_ones_are_collected_anew(site) -> None:
+    site.change(*STOPPED)
+    (site.folder / "stop").touch()
+    site.run(code=1)
+    (site.folder / "stop").unlink()
+    changed_byte(site.folder / "out/first/1/collector_output/default/1/attempt-1/collected.caf")
+    _, said = site.run(code=1)
+    assert "collected.caf are damaged: their checksum is another one" in said
+    assert site.run()[0]["first collect f2 1"] == 1
+    assert site.constants() == {"first": 2.0, "second": 20.0}
+
+
+def test_output_that_a_stopped_process_had_collected_and_that_is_gone_is_collected_again(site) -> None:
+    site.write(3, "bad")
+    site.run(code=1)
+    shutil.rmtree(site.folder / "out/first/0/collector_output/default/0")
+    executed, said = site.run(code=1)
+    assert "output of 1 task(s) of collection 'default' is gone; 2 of 3 task(s) are" in said
+    assert executed == Counter(["first collect f1 0", "first collect f3 0"])
+
+
+def test_output_that_caf_removed_on_purpose_is_not_missed(site) -> None:
+    site.change("caf.add_calibration", 'calibration.keep_collector_output = "failed"; caf.add_calibration')
+    site.run()
+    assert not list((site.folder / "out").glob("*/*/collector_output/default"))
+    executed, said = site.run()
+    assert not executed
+    assert "first: it has completed before, and nothing has changed" in said

@@ -14,6 +14,8 @@ from attrs import frozen
 
 from caf_core.calibration.plans import Commit
 from caf_core.calibration.states import CHECKPOINTS, State
+from caf_core.conditions.payload import Entry
+from caf_core.conditions.validity import unique
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.opening import open_for_writing
 from caf_core.errors import CheckpointError
@@ -313,6 +315,24 @@ class CheckpointStore:
                 ]
                 rows = [(calibration, iteration, *payload) for payload in ended.payloads]
                 table.insert_many(rows, fields=fields).execute()
+
+    def payloads(self, calibration: str, iteration: int) -> tuple[Entry, ...] | None:
+        """What an iteration that ended committed; ``None`` if it did not end."""
+        table, ended = self.models.Payload, self.models.Iteration
+        if ended.get_or_none((ended.calibration == calibration) & (ended.number == iteration)) is None:
+            return None
+        rows = table.select().where((table.calibration == calibration) & (table.iteration == iteration))
+        return unique(Entry(row.name, row.revision, IoV.parse(row.iov)) for row in rows)
+
+    def note(self, key: str, value: str) -> None:
+        """Write one word about the process down, in place of an earlier one."""
+        with self.batch():
+            self.models.Setting.replace(key=key, value=value).execute()
+
+    def noted(self, key: str) -> str | None:
+        """What was written down with ``note``."""
+        row = self.models.Setting.get_or_none(self.models.Setting.key == key)
+        return None if row is None else str(row.value)
 
     def commits(self, calibration: str, iteration: int) -> dict[int, tuple[Commit, ...]]:
         """What an iteration that ended committed, by algorithm."""

@@ -121,7 +121,9 @@ class BackendConformance:
             second.close()
         assert [records(held.submission)[position]["exit_code"] for position in (0, 1)] == [0, 0]
 
-    def test_a_task_stays_in_the_session_of_what_watches_it(self, backend: Backend, tmp_path: Path) -> None:
+    # Through the core
+
+    def test_a_task_stays_in_the_session_of_what_watches_it(self, bench: JobBench, tmp_path: Path) -> None:
         """A batch system counts, limits and ends what is in the session that it made: the supervisor is
         there, and with it the setup commands, the command and its children. Groups are the command's own.
         """
@@ -129,16 +131,14 @@ class BackendConformance:
         script = f"{ids}cut -d' ' -f5,6 /proc/$PPID/stat; sh -c \"{ids.replace('$', chr(92) + '$')}\"; "
         setup = f"({ids}sh -c 'cut -d\" \" -f5,6 /proc/$$/stat') "
         task = shell(tmp_path / "out", script, setup_cmds=(setup,))
-        one = submission(tmp_path / "job", [task], backend)
-        backend.start(one)
-        wait_until(lambda: len(records(one)) == 1, self.timeout, "the task was recorded")
+        bench.submit("job", [task])
+        (status,) = bench.wait("job")
+        assert status.success, [task.reason for task in bench.tasks("job")]
         lines = (tmp_path / "out" / "attempt-1" / "stdout").read_text().splitlines()
         groups, sessions = zip(*map(str.split, lines), strict=True)
         assert len(lines) == 5
         assert len(set(sessions)) == 1, f"sessions of setup (2), command, supervisor, child: {sessions}"
         assert groups[3] not in (groups[0], groups[2], groups[4]), "the command can signal its supervisor"
-
-    # Through the core
 
     def test_exit_codes_arrive(self, bench: JobBench, tmp_path: Path) -> None:
         """Success and failure are told apart, each with its exit code."""

@@ -46,25 +46,39 @@ class TaskOutput:
     chunks: tuple[tuple[int, ...], ...]
 
 
-def read_runs_file(path: Path) -> tuple[dict[ExpRun, int], tuple[tuple[int, ...], ...]]:
+@frozen
+class RunsFile:
+    """What a task's ``runs.json`` says.
+
+    Args:
+        runs: Runs and the entries in them.
+        chunks: The index of kept objects, empty for a command's: (experiment, run, offset, length,
+            checksum).
+        constants: What the collector got from databases: [database, name, revision].
+    """
+
+    runs: dict[ExpRun, int]
+    chunks: tuple[tuple[int, ...], ...] = ()
+    constants: tuple[tuple[str, ...], ...] = ()
+
+
+def read_runs_file(path: Path) -> RunsFile:
     """Read a task's ``runs.json``.
 
     Args:
         path: The file: a list of ``[experiment, run, entries]``, or an object whose ``runs`` is such a list.
-    Returns:
-        Entries by run, and the index of chunks (empty for a command's).
     Raises:
         AlgorithmError: If it is not of that form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        rows = content["runs"] if isinstance(content, dict) else content
-        chunks = content.get("chunks", ()) if isinstance(content, dict) else ()
+        content = content if isinstance(content, dict) else {"runs": content}
         runs: dict[ExpRun, int] = {}
-        for exp, run, entries in rows:
+        for exp, run, entries in content["runs"]:
             key = as_exprun((exp, run))
             runs[key] = runs.get(key, 0) + int(entries)
-        return runs, tuple(_chunk(*row) for row in chunks)
+        chunks = tuple(_chunk(*row) for row in content.get("chunks", ()))
+        return RunsFile(runs, chunks, tuple(tuple(map(str, row)) for row in content.get("constants", ())))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AlgorithmError(
             f"{path} is not a list of runs ({error}); a collector writes [[experiment, run, entries], ...] "

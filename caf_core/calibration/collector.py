@@ -125,7 +125,10 @@ class CollectorContext:
         if self._data is not None:
             self._data.file.close()
         runs = [[run.exp, run.run, entries] for run, entries in sorted(self._entries.items())]
-        write_json(self.output_dir / RUNS_FILE, {"schema": 1, "runs": runs, "chunks": self._chunks})
+        content = {"schema": 1, "runs": runs, "chunks": self._chunks}
+        if constants := self.conditions.read():
+            content["constants"] = constants
+        write_json(self.output_dir / RUNS_FILE, content)
 
 
 @runtime_checkable

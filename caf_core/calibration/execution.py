@@ -213,6 +213,7 @@ def _leave(outcome: Outcome, iov: IoV, codecs: Codecs, context: AlgorithmContext
             "metrics": {name: [metric.value, metric.tolerance] for name, metric in outcome.metrics.items()},
             "payloads": rows,
             "entries": context_entries(context),
+            "constants": context.conditions.read(),
         },
     )
 

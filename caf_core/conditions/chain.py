@@ -43,6 +43,7 @@ class Chain:
         self.codecs = codecs
         self._index: Validity[Found] | None = None
         self._contents: dict[tuple[str, str, object], Any] = {}
+        self._read: set[tuple[str, str, str]] = set()
 
     def __reduce__(self) -> tuple[type["Chain"], tuple[tuple[ConditionsDatabase, ...], Codecs]]:
         """Pickled as what it was made of."""
@@ -78,7 +79,10 @@ class Chain:
                 for database in reversed(self.databases)
                 for entry in database.entries()
             )
-        return self._index.at(name, run)
+        found = self._index.at(name, run)
+        if found is not None:
+            self._read.add((found.database.url, name, found.entry.revision))
+        return found
 
     def get(self, name: str, run: ExpRun, default: Any = _NO_DEFAULT, *, as_type: type | None = None) -> Any:
         """The constants of a name for a run.
@@ -107,6 +111,10 @@ class Chain:
                 self._contents.pop(next(iter(self._contents)))
             self._contents[key] = content if as_type is None else structure(content, as_type, name=name)
         return self._contents[key]
+
+    def read(self) -> list[list[str]]:
+        """What look-ups have given so far: [database, name, revision], sorted."""
+        return [list(row) for row in sorted(self._read)]
 
     def names(self) -> tuple[str, ...]:
         """The names of all payloads in the chain, sorted."""

@@ -1,9 +1,9 @@
 """A database that is a directory: ``database.txt`` and one file a payload.
 
 A line of ``database.txt`` is ``<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>``; the file of a
-payload is ``<name>_rev_<revision>.<suffix>``, and where it came from stands in
-``<name>_rev_<revision>.provenance.json``, by interval. Of two lines that hold a run the last one counts, so
-databases can be merged by appending. A directory has any number of readers and one writer at a time.
+payload is ``<name>_rev_<revision>.<suffix>``, and where all of them came from stands in
+``provenance.jsonl``. Of two lines that hold a run the last one counts, so databases can be merged by
+appending. A directory has any number of readers and one writer at a time.
 
 Databases of basf2 can be read: their lines have ``dbstore/`` before the name, their files are
 ``dbstore_<name>_rev_<revision>.root``, and the content of a payload is the bytes of its file.
@@ -38,6 +38,7 @@ class LocalDatabase:
         self.path = Path(path).absolute()
         self.codecs = codecs
         self._suffixes = tuple(codec.suffix for codec in codecs.codecs)
+        self._origins: tuple[object, local_files.Origins] | None = None
         self._seen: tuple[object, tuple[Entry, ...], Validity[Entry]] | None = None
 
     def __reduce__(self) -> tuple[type["LocalDatabase"], tuple[Path, Codecs]]:
@@ -86,7 +87,8 @@ class LocalDatabase:
 
     def provenance(self, entry: Entry) -> Provenance | None:
         """Where an entry came from, if that was kept."""
-        return local_files.read_provenance(self.path, entry)
+        origin = self._read_origins().get(entry)
+        return origin if origin is not None else local_files.read_old_origin(self.path, entry)
 
     def path_of(self, entry: Entry) -> Path:
         """The file of an entry.
@@ -126,8 +128,8 @@ class LocalDatabase:
         """As ``store``, for encoded payloads; they are written one by one, and not kept in memory."""
         self._check_own()
         with local_files.writing(self.path):
-            new = unique(local_files.write_items(self.path, items))
-            local_files.write_index(self.path, appended(self.entries(), new))
+            written, _ = local_files.write_items(self.path, items, self._read_origins())
+            local_files.write_index(self.path, appended(self.entries(), new := unique(written)))
         return new
 
     def write_encoded(self, items: Iterable[StoredPayload], *, durable: bool = True) -> tuple[Entry, ...]:
@@ -141,9 +143,11 @@ class LocalDatabase:
         """
         self._check_own()
         with local_files.writing(self.path):
-            new = unique(local_files.write_items(self.path, items, durable=durable))
+            known = self._read_origins()
+            written, origins = local_files.write_items(self.path, items, known, durable=durable)
+            new = unique(written)
             local_files.write_index(self.path, new, durable=durable)
-            local_files.prune(self.path, new)
+            local_files.prune(self.path, new, origins, durable=durable)
         return new
 
     def merge(self, other: ConditionsDatabase) -> tuple[Entry, ...]:
@@ -179,6 +183,13 @@ class LocalDatabase:
                 f"{self.path} is a database of basf2, which caf only reads; store into another directory "
                 f"(merge takes over what is here), and write basf2's with export_basf2."
             )
+
+    def _read_origins(self) -> local_files.Origins:
+        """Where the entries came from, read again if the file was replaced."""
+        state = local_files.origins_state(self.path)
+        if self._origins is None or self._origins[0] != state:
+            self._origins = state, {} if state is None else local_files.read_origins(self.path)
+        return self._origins[1]
 
     def _read(self) -> tuple[tuple[Entry, ...], Validity[Entry]]:
         """Entries and their index, read again if the file was replaced."""

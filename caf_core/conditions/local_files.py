@@ -1,9 +1,9 @@
 """The files of a local database: their names, and how they are read and written."""
 
 import errno
+import hashlib
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape
@@ -15,14 +15,16 @@ from attrs import evolve
 from caf_core.conditions.codecs import BytesCodec, revision_of
 from caf_core.conditions.files import read_if_there, replace_file, sync_directory
 from caf_core.conditions.payload import Entry, StoredPayload, check_name
-from caf_core.conditions.plain import dump
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
+from caf_core.iov import IoV
 
 _PROVENANCE = "provenance.json"
+"""What ends the name of the file in which caf 0.1.0 kept where one payload came from."""
+_ORIGINS = "provenance.jsonl"
 _OWN = re.compile(r"\.?(?P<stem>.+_rev_[0-9a-f]{16})\.(?P<kind>provenance\.json|[A-Za-z0-9]+)(?P<tmp>\.tmp)?")
-Origins = dict[str, dict[str, Any]]
-"""Origins by file stem and interval."""
+Origins = dict[Entry, Provenance]
+"""Where entries came from."""
 
 
 def index_path(directory: Path) -> Path:
@@ -32,12 +34,16 @@ def index_path(directory: Path) -> Path:
 
 def index_state(directory: Path) -> object:
     """What changes whenever ``database.txt`` is replaced."""
+    return _state(index_path(directory))
+
+
+def _state(path: Path) -> object:
     try:
-        state = index_path(directory).stat()
+        state = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _unreadable(index_path(directory), error) from error
+        raise _unreadable(path, error) from error
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
@@ -117,47 +123,100 @@ def read_item(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) -> St
     return StoredPayload(entry, path.suffix[1:], data)
 
 
-def read_provenance(directory: Path, entry: Entry) -> Provenance | None:
-    """The origin of an entry, if it was kept."""
-    known = _read_origins(directory / f"{_stem(entry)}.{_PROVENANCE}").get(str(entry.iov))
+def origins_state(directory: Path) -> object:
+    """What changes whenever the file of origins is replaced."""
+    return _state(directory / _ORIGINS)
+
+
+def read_origins(directory: Path) -> Origins:
+    """Where the entries of a directory came from, as far as that is kept in one file.
+
+    Raises:
+        PayloadError: If the file cannot be read.
+    """
+    path = directory / _ORIGINS
+    tasks: dict[str, Any] = {"": {}}
+    found: Origins = {}
+    try:
+        for line in (read_if_there(path) or b"").splitlines():
+            row = json.loads(line)
+            if "of" in row:
+                tasks[row["tasks"]] = row["of"]
+                continue
+            name, revision, iov = row["payload"]
+            origin = Provenance.from_json(row["origin"])
+            found[Entry(name, revision, IoV.parse(iov))] = evolve(origin, tasks=tasks[row["tasks"]])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise _bad_origins(path, error) from error
+    return found
+
+
+def read_old_origin(directory: Path, entry: Entry) -> Provenance | None:
+    """The origin of an entry that caf 0.1.0 wrote, if it was kept."""
+    known = _read_old_origins(directory / f"{_stem(entry)}.{_PROVENANCE}").get(str(entry.iov))
     return None if known is None else Provenance.from_json(known)
 
 
+def _write_origins(directory: Path, origins: Origins, *, durable: bool) -> None:
+    """Replace the file of origins: one line an entry, and one for each list of tasks, before those who refer
+    to it."""
+    lines: list[bytes] = []
+    digests: dict[int, str] = {id(None): ""}
+    known = {""}
+    for entry, origin in origins.items():
+        if id(origin.tasks) not in digests:
+            of = _line({"of": origin.tasks}) if origin.tasks else b""
+            digests[id(origin.tasks)] = hashlib.sha256(of).hexdigest()[:16] if of else ""
+        digest = digests[id(origin.tasks)]
+        if digest not in known:
+            known.add(digest)
+            lines.append(_line({"schema": 2, "tasks": digest, "of": origin.tasks}))
+        payload = [entry.name, entry.revision, str(entry.iov)]
+        lines.append(_line({"payload": payload, "tasks": digest, "origin": origin.record()}))
+    if lines or (directory / _ORIGINS).exists():
+        replace_file(directory / _ORIGINS, b"".join(lines), durable=durable)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, default=repr, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
 def write_items(
-    directory: Path, items: Iterable[StoredPayload], *, durable: bool = True
-) -> tuple[Entry, ...]:
-    """Write payload files and their origins; they do not count before ``write_index``."""
+    directory: Path, items: Iterable[StoredPayload], known: Origins, *, durable: bool = True
+) -> tuple[tuple[Entry, ...], Origins]:
+    """Write payload files and their origins; they do not count before ``write_index``.
+
+    Args:
+        directory: The database.
+        items: What is written.
+        known: The origins of what the database holds.
+        durable: Whether they have to survive a crash of the machine.
+    Returns:
+        The entries of the items, and the origins that are kept now.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     entries = []
-    origins: Origins = defaultdict(dict)
+    origins = {**known}
     for item in items:
         check_name(item.entry.name)
-        stem = _stem(item.entry)
-        replace_file(directory / f"{stem}.{item.suffix}", item.data, durable=durable)
-        origins[stem][str(item.entry.iov)] = item.provenance.to_json()
+        replace_file(directory / f"{_stem(item.entry)}.{item.suffix}", item.data, durable=durable)
+        origins[item.entry] = item.provenance
         entries.append(item.entry)
-    for stem, by_iov in origins.items():
-        path = directory / f"{stem}.{_PROVENANCE}"
-        replace_file(path, _origin_bytes(stem, {**_read_origins(path), **by_iov}), durable=durable)
-    return tuple(entries)
+    _write_origins(directory, origins, durable=durable)
+    return tuple(entries), origins
 
 
-def prune(directory: Path, entries: Iterable[Entry]) -> None:
+def prune(directory: Path, entries: Iterable[Entry], origins: Origins, *, durable: bool = True) -> None:
     """Remove the files and origins of payloads that are not among the entries, and what crashes left."""
-    kept: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        kept[_stem(entry)].add(str(entry.iov))
+    entries = set(entries)
+    stems = {_stem(entry) for entry in entries}
+    left = {entry: origin for entry, origin in origins.items() if entry in entries}
+    if left.keys() != origins.keys():
+        _write_origins(directory, left, durable=durable)
     for path in sorted(directory.iterdir()):
         match = _OWN.fullmatch(path.name)
-        if match is None:
-            continue
-        if match["tmp"] or match["stem"] not in kept:
+        if match is not None and (match["tmp"] or match["stem"] not in stems):
             path.unlink(missing_ok=True)
-        elif match["kind"] == _PROVENANCE:
-            origins = _read_origins(path)
-            left = {iov: origin for iov, origin in origins.items() if iov in kept[match["stem"]]}
-            if left != origins:
-                replace_file(path, _origin_bytes(match["stem"], left))
 
 
 @contextmanager
@@ -181,19 +240,17 @@ def _stem(entry: Entry) -> str:
     return f"{'dbstore_' * entry.of_basf2}{entry.name}_rev_{entry.revision}"
 
 
-def _origin_bytes(stem: str, origins: Mapping[str, Any]) -> bytes:
-    return dump({"schema": 1, "payload": stem, "by_iov": origins})
-
-
-def _read_origins(path: Path) -> Mapping[str, Any]:
-    """The origins in a file, by interval."""
+def _read_old_origins(path: Path) -> Mapping[str, Any]:
+    """The origins in a file of caf 0.1.0, by interval."""
     try:
         data = read_if_there(path)
         return {} if data is None else dict(json.loads(data)["by_iov"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PayloadError(
-            f"the origins in {path} cannot be read ({error}); restore the file, or remove it."
-        ) from error
+        raise _bad_origins(path, error) from error
+
+
+def _bad_origins(path: Path, error: Exception) -> PayloadError:
+    return PayloadError(f"the origins in {path} cannot be read ({error}); restore the file, or remove it.")
 
 
 def _unreadable(path: Path, error: OSError) -> PayloadError:

@@ -1,10 +1,12 @@
 """Where a payload came from."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, field, fields, frozen
+
+_SHOWN = 20
 
 
 @frozen(kw_only=True)
@@ -16,12 +18,18 @@ class Provenance:
         iteration: Its iteration, from 0; ``None`` if the payload does not come from one.
         algorithm: The algorithm's name.
         code_version: Version of the code that made it.
-        inputs: What it was made from: runs, files, fingerprints.
-        parameters: The parameters of algorithm and strategy.
+        inputs: What it was made from: ``runs``; ``entries``; ``tasks``, by collection the numbers of the
+            collectors' tasks that had data of these runs, as text (``"0-2,5"``); ``collectors``, by
+            collection the code version of the collector; ``databases``, where collectors and algorithm looked
+            for constants, each with a fingerprint of what it says; ``constants``, what the algorithm got from
+            them: [database, name, revision].
+        parameters: The parameters of algorithm and strategy, and by collection those of the collectors.
         convergence: How the iteration ended: ``converged``, ``max_iterations``, ``oscillating``,
             ``diverging``.
         missing: What should have been among the inputs and was not.
         notes: Anything else worth keeping.
+        tasks: By collection, what every task was: ``files``, its ``fingerprint``, and the ``constants`` that
+            it got. All payloads of an iteration share it, and a database keeps it once.
     """
 
     calibration: str = ""
@@ -33,10 +41,39 @@ class Provenance:
     convergence: str = ""
     missing: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(factory=dict)
+    tasks: Mapping[str, Sequence[Mapping[str, Any]]] = field(factory=dict, repr=False)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The input files of the tasks that it was made from."""
+        return tuple(str(file) for task in self._own_tasks() for file in task["files"])
+
+    @property
+    def collected_constants(self) -> tuple[tuple[str, str, str], ...]:
+        """What the collectors of these tasks got from databases: (database, name, revision)."""
+        found = {tuple(map(str, row)) for task in self._own_tasks() for row in task.get("constants", ())}
+        return tuple(sorted((row[0], row[1], row[2]) for row in found))
+
+    def _own_tasks(self) -> Iterator[Mapping[str, Any]]:
+        for collection, numbers in self.inputs.get("tasks", {}).items():
+            tasks = self.tasks.get(collection, ())
+            yield from (tasks[number] for number in parse_numbers(numbers) if number < len(tasks))
+
+    def record(self) -> dict[str, Any]:
+        """JSON values without ``tasks``; anything else is kept as its ``repr``, because a remark must never
+        stop a commit."""
+        values = asdict(self, recurse=False)
+        del values["tasks"]
+        return {name: _plain(value) for name, value in values.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; anything else is kept as its ``repr``, because a remark must never stop a commit."""
-        return {name: _plain(value) for name, value in asdict(self, recurse=False).items()}
+        """As ``record``, with ``files`` and ``collected_constants`` among the inputs in place of ``tasks``:
+        the first 20 of each, and how many there are."""
+        values = self.record()
+        if self.tasks:
+            for name, found in (("files", self.files), ("collected_constants", self.collected_constants)):
+                values["inputs"] |= {name: _plain(found[:_SHOWN]), f"{name}_in_all": len(found)}
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Provenance":
@@ -47,6 +84,24 @@ class Provenance:
         unknown = {name: value for name, value in values.items() if name not in known}
         facts["notes"] = {**facts.get("notes", {}), **unknown}
         return cls(**facts)
+
+
+def numbers_text(numbers: Iterable[int]) -> str:
+    """Whole numbers as a text such as ``0-2,5``."""
+    ranges: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def parse_numbers(text: str) -> Iterator[int]:
+    """The opposite of ``numbers_text``."""
+    for part in text.split(",") if text else ():
+        low, _, high = part.partition("-")
+        yield from range(int(low), int(high or low) + 1)
 
 
 def _plain(value: Any) -> Any:

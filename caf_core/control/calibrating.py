@@ -207,6 +207,10 @@ class AlgorithmsStep:
             self._constants[index] = urls, self._shop.chain(urls).fingerprint()
         return self._constants[index]
 
+    def chain(self, index: int) -> list[str]:
+        """The databases that an algorithm sees."""
+        return self._chain(index)[0]
+
     def _code_print(self, index: int) -> str:
         if index not in self._code:
             self._code[index] = prints.algorithm_print(self.one, self._algorithm(index))

@@ -2,11 +2,9 @@
 the calibration."""
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
 from itertools import pairwise
-from typing import Any
 
-from attrs import evolve, fields
+from attrs import evolve
 
 from caf_core.calibration.convergence import Convergence, Metric, MetricKey, classify
 from caf_core.calibration.files import write_json
@@ -14,9 +12,9 @@ from caf_core.calibration.plans import Commit, Result, Verdict
 from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Entry, StoredPayload
-from caf_core.conditions.provenance import Provenance
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.context import Workshop
+from caf_core.control.origins import Origins
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution
 from caf_core.errors import AlgorithmError
@@ -31,8 +29,9 @@ def commit(shop: Workshop, step: AlgorithmsStep, missing: Sequence[str]) -> None
     Raises:
         AlgorithmError: If two payloads of one name would overlap.
     """
+    origins = Origins(shop, step.one, step.iteration, step.outputs, missing)
     items = [
-        item for part in step.one.algorithms[: step.committed] for item in _payloads(step, part, missing)
+        item for part in step.one.algorithms[: step.committed] for item in _payloads(step, part, origins)
     ]
     _refuse_overlaps(items, step)
     shop.crash("commit.before")
@@ -44,12 +43,10 @@ def commit(shop: Workshop, step: AlgorithmsStep, missing: Sequence[str]) -> None
     shop.crash("commit.after")
 
 
-def _payloads(
-    step: AlgorithmsStep, part: ResolvedAlgorithm, missing: Sequence[str]
-) -> Iterable[StoredPayload]:
+def _payloads(step: AlgorithmsStep, part: ResolvedAlgorithm, origins: Origins) -> Iterable[StoredPayload]:
     for one in step.runner.commits_of(part.index):
         execution = step.recorded[one.key]
-        origin = _provenance(step, part, one, execution, missing)
+        origin = origins.origin(part, one, execution, step.chain(part.index))
         for name, revision, suffix, file, own in execution.answer["payloads"]:
             iov = IoV.parse(own) if own else one.iov
             yield StoredPayload(
@@ -65,41 +62,6 @@ def payload_rows(step: AlgorithmsStep) -> list[tuple[str, str, str, str]]:
         for one in step.runner.commits_of(part.index)
         for name, revision, _, _, own in step.recorded[one.key].answer["payloads"]
     ]
-
-
-def _provenance(
-    step: AlgorithmsStep,
-    part: ResolvedAlgorithm,
-    one: Commit,
-    execution: StoredExecution,
-    missing: Sequence[str],
-) -> Provenance:
-    return Provenance(
-        calibration=step.one.name,
-        iteration=step.iteration,
-        algorithm=part.name,
-        code_version=f"{execution.fingerprint} (caf-core {version('caf-core')})",
-        inputs={
-            "runs": [[run.exp, run.run] for run in one.runs],
-            "entries": execution.answer.get("entries", 0),
-        },
-        parameters={"algorithm": dict(part.params), "strategy": _strategy(part)},
-        missing=tuple(missing),
-        notes={
-            "metrics": execution.answer.get("metrics", {}),
-            "message": execution.message,
-            "result": execution.result,
-            **({"reason": one.reason} if one.reason else {}),
-        },
-    )
-
-
-def _strategy(part: ResolvedAlgorithm) -> dict[str, Any]:
-    kind = type(part.strategy)
-    return {
-        "name": kind.__name__,
-        **{field.name: getattr(part.strategy, field.name) for field in fields(kind)},
-    }
 
 
 def _refuse_overlaps(items: Sequence[StoredPayload], step: AlgorithmsStep) -> None:

@@ -1,44 +1,53 @@
 """What the collectors of an iteration left, read from their run lists and written into one index."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
-from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
+from caf_core.calibration.collected import RunsFile, TaskOutput, read_runs_file, write_index
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
 from caf_core.control import quarantine
+from caf_core.control.catalogue import Catalogue
 from caf_core.control.collecting import KIND
 from caf_core.control.context import Workshop
+from caf_core.control.origins import INPUTS_FILE, Notebook
 from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.store.store import StoredJob
 from caf_core.control.verifying import note_data
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
-from caf_core.jobs.files import read_splits, read_task
+from caf_core.jobs.files import read_splits, read_task, read_tasks
 from caf_core.jobs.ledger import TaskState
 
 MISSING_FILE = "missing.json"
 COLLECTOR_OUTPUT = "CollectorOutput.root"
 
 
-def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
-    """Read what the collectors of an iteration left, and write the index, and the list of what is missing.
+def gather(shop: Workshop, catalogue: Catalogue, one: Resolved, iteration: int) -> None:
+    """Read what the collectors of an iteration left, and write the index, what the tasks had, and the list
+    of what is missing.
 
     Raises:
         CafError: If a task left no run list, or no run has data.
     """
     outputs: list[TaskOutput] = []
+    notebook = Notebook(shop)
     lost: list[str] = []
     aside: dict[str, dict[str, str]] = {}
     for part in one.collections:
         job = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name == part.name][-1]
-        outputs += [
-            _task_output(shop, one, part, Path(directory), tuple(files))
-            for directory, files in _left(shop, job)
-        ]
+        notebook.collection(part, catalogue.collector_chain(one, part.chain, iteration))
+        for task, directory, files in _left(shop, job):
+            kept = tuple(files)
+            if part.collection.is_command and not part.collection.output_patterns:
+                kept = _undeclared(one, part, Path(directory), kept)
+            found = _runs_file(shop, one, part, Path(directory), kept)
+            notebook.task(part, task, found)
+            outputs.append(_task_output(part, Path(directory), kept, found))
         aside[part.name] = shop.service.quarantined(job.key)
         for file, reason in aside[part.name].items():
             shop.say(f"{one.name}: {file} of collection {part.name!r} is set aside ({reason})")
@@ -61,6 +70,7 @@ def gather(shop: Workshop, one: Resolved, iteration: int) -> None:
     quarantine.note(one, iteration, aside)
     write_json(one.collector_dir(iteration) / MISSING_FILE, lost)
     note_data(one, iteration, wanted)
+    write_json(one.collector_dir(iteration) / INPUTS_FILE, notebook.content())
     write_index(one.index_path(iteration), wanted)
 
 
@@ -90,15 +100,20 @@ def missing(one: Resolved, iteration: int) -> tuple[str, ...]:
     return tuple(json.loads((one.collector_dir(iteration) / MISSING_FILE).read_text(encoding="utf-8")))
 
 
-def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
-    """Directory and files of every task, in the canonical order."""
-    new = ((index, (str(directory), files)) for index, directory, files in shop.service.outputs(job.key))
+def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[Mapping[str, Any], str, list[str]]]:
+    """What every task had, its directory and its files, in the canonical order."""
+    outputs = list(shop.service.outputs(job.key))
+    lines = read_tasks(job.directory, [index for index, _, _ in outputs])
+    new = (
+        (index, (line, str(directory), files))
+        for (index, directory, files), line in zip(outputs, lines, strict=True)
+    )
     if job.layout is None:
         yield from (item for _, item in new)
         return
     # A task that was split is known by its halves, which stand in its place.
     whole = {half: split.parent for split in read_splits(job.directory) for half in split.children}
-    by_task: dict[int, list[tuple[str, list[str]]]] = {}
+    by_task: dict[int, list[tuple[Mapping[str, Any], str, list[str]]]] = {}
     for index, item in new:
         task = index
         while task in whole:
@@ -106,21 +121,27 @@ def _left(shop: Workshop, job: StoredJob) -> Iterable[tuple[str, list[str]]]:
         by_task.setdefault(task, []).append(item)
     tasks = iter(range(len(job.layout)))
     for row in job.layout:
-        yield from by_task.get(next(tasks), []) if row is None else [(str(row[0]), list(row[1]))]
+        if row is None:
+            yield from by_task.get(next(tasks), [])
+        else:
+            had = {"input_files": row[3] if len(row) > 3 else [], "fingerprint": row[2]}
+            yield had, str(row[0]), list(row[1])
+
+
+def _runs_file(
+    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
+) -> RunsFile:
+    path = directory / RUNS_FILE
+    return (
+        read_runs_file(path) if path.exists() else RunsFile(_runs_of_files(shop, one, part, directory, files))
+    )
 
 
 def _task_output(
-    shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
+    part: ResolvedCollection, directory: Path, files: Iterable[str], found: RunsFile
 ) -> TaskOutput:
-    if part.collection.is_command and not part.collection.output_patterns:
-        files = _undeclared(one, part, directory, files)
-    path = directory / RUNS_FILE
-    if path.exists():
-        runs, chunks = read_runs_file(path)
-    else:
-        runs, chunks = _runs_of_files(shop, one, part, directory, files), ()
     own = tuple(name for name in files if name not in (RUNS_FILE, DATA_FILE))
-    return TaskOutput(part.name, directory, own, runs, chunks)
+    return TaskOutput(part.name, directory, own, found.runs, found.chunks)
 
 
 def _undeclared(

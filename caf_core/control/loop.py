@@ -244,7 +244,7 @@ class Controller:
 
     def _gather(self, name: str) -> list[events.Event]:
         one, iteration = self._catalogue[name], self.system[name].iteration
-        gathering.gather(self._shop, one, iteration)
+        gathering.gather(self._shop, self._catalogue, one, iteration)
         for key, (owner, _) in list(self._jobs.items()):
             if owner == name:
                 del self._jobs[key]

@@ -95,6 +95,12 @@ def collect_print(one: Resolved, constants: str) -> str:
     return fingerprints.fingerprint(parts, constants)
 
 
+def code_print(part: ResolvedAlgorithm) -> str:
+    """What the code of an algorithm does, without its parameters."""
+    algorithm = part.algorithm
+    return fingerprints.fingerprint(algorithm.algorithm, algorithm.data_input, algorithm.pre_algorithm)
+
+
 def algorithm_print(one: Resolved, part: ResolvedAlgorithm) -> str:
     """What an algorithm's answers depend on, apart from its data and the constants."""
     key, algorithm = f"algorithm {part.name}", part.algorithm

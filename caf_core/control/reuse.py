@@ -185,7 +185,7 @@ def _still_wanted(one: Resolved, left: Left, selection: RunSelection) -> Iterato
         return
     if selection != one.selection:
         try:
-            runs, _ = read_runs_file(Path(left.directory) / RUNS_FILE)
+            runs = read_runs_file(Path(left.directory) / RUNS_FILE).runs
         except AlgorithmError:
             return
         if not all(map(one.selection.wants, runs)):

@@ -89,7 +89,8 @@ def collect(muon_scale, files, output, constants_so_far=(), ignored=()):
     )
     muon_scale.DimuonSpectra().collect(context)
     context.finish()
-    runs, chunks = read_runs_file(output / "runs.json")
+    found = read_runs_file(output / "runs.json")
+    runs, chunks = found.runs, found.chunks
     return TaskOutput("default", output, (), runs, chunks)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from caf_core.calibration.collected import (
     Collected,
+    RunsFile,
     TaskOutput,
     merge,
     read_index,
@@ -30,7 +31,8 @@ def task(folder: Path, puts, *, collection="default", files=(), selection=None) 
     for run, data, entries in puts:
         context.put(run, data, entries=entries)
     context.finish()
-    runs, chunks = read_runs_file(folder / RUNS_FILE)
+    found = read_runs_file(folder / RUNS_FILE)
+    runs, chunks = found.runs, found.chunks
     return TaskOutput(collection, folder, tuple(files), runs, chunks)
 
 
@@ -149,7 +151,7 @@ def test_a_bad_runs_file_is_named_with_its_form(tmp_path, text) -> None:
 def test_the_list_of_a_command_adds_up(tmp_path) -> None:
     path = tmp_path / RUNS_FILE
     path.write_text(json.dumps([[1, 1, 5], [1, 2, 1], [1, 1, 2]]))
-    assert read_runs_file(path) == ({ExpRun(1, 1): 7, ExpRun(1, 2): 1}, ())
+    assert read_runs_file(path) == RunsFile({ExpRun(1, 1): 7, ExpRun(1, 2): 1})
 
 
 def test_the_data_are_plain_pickles_behind_one_another(tmp_path) -> None:

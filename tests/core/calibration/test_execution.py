@@ -47,7 +47,7 @@ def collected(attempt, collector, *, files=None, selection=None, chain=(), param
     if files is not None:
         (attempt / "input_files.json").write_text(json.dumps(files))
     collect(str(kit), selection or {}, 3, chain, DOORS)
-    return read_runs_file(attempt / "runs.json")[0]
+    return read_runs_file(attempt / "runs.json").runs
 
 
 def test_a_collector_sees_its_task(attempt, tmp_path) -> None:

@@ -1,10 +1,11 @@
 """The database that is a directory: what it holds after each write, after a crash, and when it is damaged."""
 
+import itertools
 import json
 import os
 import pickle
 import stat
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from caf_core.conditions.codecs import BUILTIN_CODECS
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.opening import open_database
 from caf_core.conditions.payload import Entry, Payload
-from caf_core.conditions.provenance import Provenance
+from caf_core.conditions.provenance import Provenance, numbers_text, parse_numbers
 from caf_core.conditions.validity import appended, effect
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.iov import ExpRun, IoV
@@ -54,8 +55,8 @@ def test_the_lines_are_as_documented(database: LocalDatabase) -> None:
     assert (database.path / "database.txt").read_text() == f"scale {entry.revision} 1,2,1,-1\n"
     assert sorted(snapshot(database.path)) == [
         "database.txt",
+        "provenance.jsonl",
         f"scale_rev_{entry.revision}.json",
-        f"scale_rev_{entry.revision}.provenance.json",
     ]
     assert database.path_of(entry).read_text() == "1.5\n"
 
@@ -147,26 +148,24 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-def kills(monkeypatch: pytest.MonkeyPatch, action: Any) -> Iterator[int]:
-    """Carry an action out, killed at each of its renames and removals in turn, until it comes through."""
+def killed(monkeypatch: pytest.MonkeyPatch, action: Any, number: int) -> bool:
+    """Carry an action out until so many renames and removals are done; whether it was killed by then."""
     replace, unlink = Path.replace, Path.unlink
-    for number in range(1000):
-        steps = iter(range(number))
+    steps = iter(range(number))
 
-        def step(function: Any, *args: Any, steps: Any = steps, **kwargs: Any) -> Any:
-            if next(steps, None) is None:
-                raise Killed
-            return function(*args, **kwargs)
+    def step(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(steps, None) is None:
+            raise Killed
+        return function(*args, **kwargs)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", lambda *args, step=step: step(replace, *args))
-            patch.setattr(Path, "unlink", lambda *args, step=step, **kwargs: step(unlink, *args, **kwargs))
-            try:
-                action()
-            except Killed:
-                yield number
-            else:
-                return
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *args: step(replace, *args))
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: step(unlink, *args, **kwargs))
+        try:
+            action()
+        except Killed:
+            return True
+        return False
 
 
 @pytest.mark.parametrize("operation", ["store", "write"])
@@ -187,14 +186,18 @@ def test_a_crash_at_any_step_leaves_the_old_database_or_the_new_one(
     after = undisturbed.entries()
     assert before != after
 
-    crashed = database("crashed")
     seen = set()
-    for _ in kills(monkeypatch, lambda: getattr(crashed, operation)(new)):
+    for number in itertools.count():
+        crashed = database(f"crashed {number}")
+        if not killed(monkeypatch, partial(getattr(crashed, operation), new), number):
+            break
         survivor = LocalDatabase(crashed.path)
         assert survivor.entries() in (before, after)
         seen.add(survivor.entries())
         assert [p for p in survivor.validate() if p.kind != "overlap"] == []
         assert all(survivor.provenance(entry) == ORIGIN for entry in survivor.entries())
+        getattr(survivor, operation)(new)
+        assert snapshot(survivor.path) == snapshot(undisturbed.path)
     assert seen == ({before} if operation == "store" else {before, after})
     assert snapshot(crashed.path) == snapshot(undisturbed.path)
 
@@ -393,6 +396,51 @@ def test_the_origin_is_kept_by_interval(database: LocalDatabase) -> None:
         assert kept.notes == {"set": [1, 2]}
         assert Provenance.from_json(json.loads(json.dumps(kept.to_json()))) == kept
     assert database.provenance(Entry("scale", first.revision, IoV(1, 5, 1, 5))) is None
+
+
+def test_what_tasks_had_is_kept_once_and_told_for_each(database: LocalDatabase) -> None:
+    """Every payload comes from nearly all files: what is kept does not grow with the square of them."""
+    tasks = [{"files": [f"/data/f{n}.root"], "constants": [["old", "x", f"rev{n}"]]} for n in range(300)]
+    origins = [
+        Provenance(
+            inputs={"tasks": {"default": numbers_text(set(range(300)) - {run})}}, tasks={"default": tasks}
+        )
+        for run in range(300)
+    ]
+    entries = database.store(
+        (Payload("x", run, IoV(1, run, 1, run)), origin) for run, origin in enumerate(origins)
+    )
+    again = LocalDatabase(database.path)
+    assert again.provenance(entries[7]) == origins[7]
+    assert len(origins[7].files) == len(origins[7].collected_constants) == 299
+    assert "/data/f7.root" not in origins[7].files
+    assert (database.path / "provenance.jsonl").read_text().count(".root") == 300
+    told = origins[7].to_json()["inputs"]
+    assert (len(told["files"]), told["files_in_all"]) == (20, 299)
+    again.write(again_items := [(Payload("x", 1, IoV(1, 1, 1, 1)), origins[1])])
+    assert again.provenance(again.entries()[0]) == again_items[0][1]
+    assert len((database.path / "provenance.jsonl").read_text().splitlines()) == 2, (
+        "what is gone is forgotten"
+    )
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_numbers_survive_as_text(numbers: set[int]) -> None:
+    assert set(parse_numbers(numbers_text(numbers))) == numbers
+
+
+def test_origins_that_caf_0_1_0_wrote_are_read(database: LocalDatabase) -> None:
+    old, new = database.store([scale(1.0, 1, 1, 1, 1), scale(2.0, 1, 2, 1, 2)])
+    (database.path / "provenance.jsonl").unlink()
+    for entry, name in ((old, "old"), (new, "new")):
+        content = {"schema": 1, "by_iov": {str(entry.iov): {"calibration": name}}}
+        path = database.path / f"scale_rev_{entry.revision}.provenance.json"
+        path.write_text(json.dumps(content))
+    assert [database.provenance(entry).calibration for entry in (old, new)] == ["old", "new"]
+    database.store([(Payload("scale", 1.0, IoV(1, 3, 1, 3)), Provenance(calibration="later"))])
+    assert [database.provenance(entry).calibration for entry in database.entries()] == ["old", "new", "later"]
+    database.write([scale(3.0, 1, 1, 1, 1)])
+    assert not list(database.path.glob("*.provenance.json"))
 
 
 def test_facts_of_a_newer_version_stay_with_the_origin() -> None:

@@ -23,6 +23,7 @@ from caf_core.calibration.shipping import pack, unpack
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.codecs import Codecs
 from caf_core.conditions.database import ConditionsDatabase
+from caf_core.conditions.finite import not_finite
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import AlgorithmError
@@ -198,12 +199,15 @@ def _leave(outcome: Outcome, iov: IoV, codecs: Codecs, context: AlgorithmContext
     """Write payloads first and ``outcome.json`` last, so that an outcome is complete when it is there."""
     folder = Path("payloads")
     rows: list[list[str | None]] = []
+    bad: dict[str, list[tuple[str, bool]]] = {}
     for payload in outcome.payloads if outcome.result.success else ():
         stored = codecs.encode(_with_iov(payload, iov), Provenance())
         folder.mkdir(exist_ok=True)
         name = f"{len(rows)}.{stored.suffix}"
         (folder / name).write_bytes(stored.data)
         own = str(payload.iov) if payload.iov is not None else None
+        if found := not_finite(payload.content):
+            bad.setdefault(stored.entry.name, []).extend((one.text, one.channels) for one in found)
         rows.append([stored.entry.name, stored.entry.revision, stored.suffix, f"payloads/{name}", own])
     write_json(
         Path(OUTCOME_FILE),
@@ -212,6 +216,7 @@ def _leave(outcome: Outcome, iov: IoV, codecs: Codecs, context: AlgorithmContext
             "message": outcome.message[:_MESSAGE_LIMIT],
             "metrics": {name: [metric.value, metric.tolerance] for name, metric in outcome.metrics.items()},
             "payloads": rows,
+            "not_finite": bad,
             "entries": context_entries(context),
             "constants": context.conditions.read(),
         },

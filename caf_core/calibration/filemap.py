@@ -17,6 +17,7 @@ from typing import Any
 from caf_core.calibration.files import write_atomically
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV, as_iov
+from caf_core.json_text import json_text
 
 SCHEMA = 1
 PICKLES = (".pkl", ".pickle")
@@ -95,7 +96,7 @@ def save(path: str | Path, iovs: Mapping[str, IoV]) -> None:
     else:
         content = {"schema": SCHEMA, "iovs": {name: str(iov) for name, iov in iovs.items()}}
         # In ASCII, so that names with undecodable bytes survive.
-        data = json.dumps(content, indent=1).encode("ascii") + b"\n"
+        data = json_text(content, indent=1).encode("ascii") + b"\n"
     write_atomically(file, data)
 
 

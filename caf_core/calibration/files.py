@@ -1,8 +1,9 @@
 """Small files, written so that they are either there as a whole or not at all."""
 
-import json
 import os
 from pathlib import Path
+
+from caf_core.json_text import json_text
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -15,4 +16,4 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Replace a file by a JSON value."""
-    write_atomically(path, json.dumps(value).encode())
+    write_atomically(path, json_text(value).encode())

@@ -112,7 +112,7 @@ class AlgorithmsRunner(ABC):
         """
         if not self.finished and self._trees[self._done].waits_for(key):
             return self._follow(partial(self._trees[self._done].answer, key, answer))
-        if not any(tree.knows(key) for tree in self._trees):
+        if not self.asked(key):
             raise KeyError(f"the runner never asked {key!r}")
         return []
 
@@ -141,6 +141,10 @@ class AlgorithmsRunner(ABC):
             if algorithm.index == index:
                 return tree.commits
         raise KeyError(f"algorithm {index} has not ended")
+
+    def asked(self, key: str) -> bool:
+        """Whether this question was ever asked."""
+        return any(tree.knows(key) for tree in self._trees)
 
     @property
     def outstanding(self) -> tuple[Ask, ...]:

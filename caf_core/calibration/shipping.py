@@ -16,6 +16,7 @@ import cloudpickle
 
 from caf_core.calibration.own_code import used_globals
 from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.json_text import json_text
 
 _SCHEMA = 1
 
@@ -81,7 +82,7 @@ def pack(value: object, what: str) -> bytes:
             ) from error
     digest = sha256(body).hexdigest()
     header = {"schema": _SCHEMA, "python": _python(), "what": what, "digest": digest}
-    return json.dumps(header).encode() + b"\n" + body
+    return json_text(header).encode() + b"\n" + body
 
 
 def _culprit(value: object, depth: int = 8) -> tuple[list[str], object]:

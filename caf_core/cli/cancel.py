@@ -1,6 +1,5 @@
 """``caf cancel``: end what an interrupted controller has left."""
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import click
 from caf_core.cli.asking import backend_arg_option, make_backend
 from caf_core.cli.base import Command, Settings, json_option, path_option, shown
 from caf_core.cli.exits import Exit
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.control.cancelling import Ended, Outcome
@@ -43,7 +43,7 @@ def command(
     if settings.json:
         import attrs
 
-        print(json.dumps(attrs.asdict(outcome), indent=2))
+        print(json_text(attrs.asdict(outcome), indent=2))
     else:
         _print(outcome)
     return Exit.FAILED if outcome.kept else Exit.OK

@@ -1,6 +1,5 @@
 """What ``caf run --check`` found, for people and for machines."""
 
-import json
 from typing import TYPE_CHECKING
 
 import attrs
@@ -8,6 +7,7 @@ import attrs
 from caf_core.cli.base import shown
 from caf_core.cli.tables import print_table
 from caf_core.jobs.input_names import told
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.control.checking import Checked
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def print_checked(found: "Checked", *, as_json: bool) -> None:
     """Print what would be done."""
     if as_json:
-        print(json.dumps(attrs.asdict(found), indent=2, default=str))
+        print(json_text(attrs.asdict(found), indent=2))
         return
     print_table(
         ["calibration", "collection", "files", "left out", "missing", "tasks", "backend", "databases"],

@@ -1,6 +1,5 @@
 """``caf config``: which settings hold here, and which file says so."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from caf_core.cli.base import Command, Settings, json_option
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.jobs.config.listing import Row
@@ -35,7 +35,7 @@ def command(settings: Settings, backend: str | None) -> int:
     found = places(os.environ, Path.cwd())
     rows, notes = _one(config, backend) if backend else _all(config)
     if settings.json:
-        print(json.dumps(_as_json(found, config, rows, notes), indent=2))
+        print(json_text(_as_json(found, config, rows, notes), indent=2))
         return Exit.OK
     for path in found:
         print(f"{path}: {'read' if path in config.files else 'not there'}")

@@ -1,6 +1,5 @@
 """``caf doctor``: whether a backend works here, and what to set."""
 
-import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +18,7 @@ from caf_core.cli.asking import (
 )
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.control.doctor.facts import Examination
@@ -83,7 +83,7 @@ def command(
     )
     findings = judge(found)
     if settings.json:
-        print(json.dumps(_as_json(found, findings), indent=2, default=str))
+        print(json_text(_as_json(found, findings), indent=2))
     else:
         _print(found, findings, quiet=quiet)
     return Exit.FAILED if any(one.level == "problem" for one in findings) else Exit.OK

@@ -1,6 +1,5 @@
 """``caf payloads``: the constants of a database, where they came from, and how two databases differ."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,13 @@ import click
 
 from caf_core.cli.base import Command, Settings, json_option, path_option, shown
 from caf_core.cli.exits import Exit
-from caf_core.errors import ConfigurationError
+from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.conditions.database import ConditionsDatabase
     from caf_core.conditions.payload import Entry
+    from caf_core.control.account import Account, Gap
     from caf_core.iov import ExpRun
 
 
@@ -56,20 +57,26 @@ def command(
         return _print_difference(here, _open(other))
     wanted = _run(run) if run is not None else None
     entries = _chosen(here, names, wanted)
-    if names and not entries:
+    accounts = _accounts(here)
+    everything = {entry.name for entry in here.entries()}
+    if names and not entries and not everything.intersection(names):
         known = sorted({entry.name for entry in here.entries()})
         raise ConfigurationError(
-            f"there is no payload {' or '.join(map(repr, names))}{f' for run {run}' if run else ''} in "
-            f"{here.url}; there is: {', '.join(known) or 'none'}."
+            f"there is no payload {' or '.join(map(repr, names))} in {here.url}; there is: "
+            f"{', '.join(known) or 'none'}."
         )
     rows = [_described(here, entry) for entry in entries]
     if show:
         contents = _contents(here, entries)
         rows = [{**row, "content": content} for row, content in zip(rows, contents, strict=True)]
+    chosen = frozenset(names or everything)
+    gaps = _gaps(accounts, chosen, wanted, entries)
     if settings.json:
-        print(json.dumps(rows, indent=2, default=repr))
+        rows += [_described_gap(gap, show=show) for gap in gaps]
+        print(json_text(rows, indent=2))
     else:
         _print(rows, show=show)
+        _print_accounts(accounts, chosen, wanted, gaps)
     return Exit.OK
 
 
@@ -127,6 +134,55 @@ def _contents(database: "ConditionsDatabase", entries: Iterable["Entry"]) -> lis
 
     codecs = Codecs(Registry.load().codecs())
     return [codecs.decode(database.read(entry)) for entry in entries]
+
+
+def _accounts(database: "ConditionsDatabase") -> "dict[str, Account]":
+    """What the calibrations whose constants these are have come to, where that is known."""
+    from caf_core.conditions.local import LocalDatabase
+    from caf_core.control.reading.accounts import accounts_of
+
+    if not isinstance(database, LocalDatabase):
+        return {}
+    try:
+        return accounts_of(database.path)
+    except CheckpointError as error:
+        click.echo(f"caf: which runs have no constant is not known: {error}", err=True)
+        return {}
+
+
+def _gaps(
+    accounts: "dict[str, Account]", names: frozenset[str], run: "ExpRun | None", entries: list["Entry"]
+) -> "list[Gap]":
+    """The runs without a constant of these names; for a run, the names that it lacks."""
+    from caf_core.control.reading.accounts import gap_at, of_payloads
+
+    if run is None:
+        return [gap for account in accounts.values() for gap in of_payloads(account, names).gaps]
+    lacking = sorted(names.difference(entry.name for entry in entries)) if accounts else []
+    return [gap_at(accounts, name, run) for name in lacking]
+
+
+def _described_gap(gap: "Gap", *, show: bool) -> dict[str, Any]:
+    """A run without a constant, beside rows of constants."""
+    row = {"name": gap.payload, "revision": None, "iov": gap.iov, "provenance": None}
+    return {**row, **({"content": None} if show else {}), "gap": gap}
+
+
+def _print_accounts(
+    accounts: "dict[str, Account]", names: frozenset[str], run: "ExpRun | None", gaps: "list[Gap]"
+) -> None:
+    """What did not converge, and why there is no constant."""
+    from caf_core.control.account_words import account_texts
+    from caf_core.control.reading.accounts import of_payloads
+
+    if run is not None:
+        for gap in gaps:
+            name = gap.payload or f"of {gap.algorithm}"
+            print(f"run {run} has no constant {shown(name)}: {shown(gap.reason)}")
+        return
+    for name, account in accounts.items():
+        for text in account_texts(of_payloads(account, names)):
+            print(f"{shown(name)}: {shown(text)}")
 
 
 def _print(rows: list[dict[str, Any]], *, show: bool) -> None:

@@ -1,6 +1,5 @@
 """``caf run``: execute a script, and show how its calibrations get on."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from caf_core.cli.asking import backend_options, resource_options, resources_of
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.control.options import Options
@@ -56,7 +56,7 @@ def command(
     if not given["quiet"] and not options.check_only:
         _summary(options.reports)
     if settings.json and not options.check_only:
-        print(json.dumps([report_as_json(report) for report in options.reports], indent=2))
+        print(json_text([report_as_json(report) for report in options.reports], indent=2))
     return code
 
 
@@ -138,6 +138,8 @@ def _code_of(exit_: SystemExit) -> int:
 
 
 def _summary(reports: "list[Report]") -> None:
+    from caf_core.control.account_words import account_texts
+
     for report in reports:
         for name, one in report.calibrations.items():
             if one.convergence:
@@ -146,6 +148,8 @@ def _summary(reports: "list[Report]") -> None:
                     f"in {shown(one.database)}",
                     err=True,
                 )
+            for text in account_texts(one.account):
+                click.echo(f"{shown(name)}: {shown(text)}", err=True)
 
 
 def report_as_json(report: "Report") -> dict[str, object]:
@@ -162,6 +166,7 @@ def report_as_json(report: "Report") -> dict[str, object]:
                 "convergence": one.convergence,
                 "reason": one.reason,
                 "database": str(one.database),
+                **one.account.to_json(),
             }
             for name, one in report.calibrations.items()
         },

@@ -1,6 +1,5 @@
 """``caf status``: where calibrations are, and setting them back."""
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ import click
 from caf_core.cli.base import Command, Settings, debug_option, duration, json_option, path_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
-    from caf_core.control.reading.overview import Overview
+    from caf_core.control.reading.overview import CalibrationRow, Overview
 
 COLUMNS = ("name", "state", "checkpoint", "iteration", "tasks", "convergence", "since")
 
@@ -55,14 +55,14 @@ def show(settings: Settings) -> int:
 
     found = read_overview(settings.path)
     if settings.json:
-        print(json.dumps(as_json(found), indent=2))
+        print(json_text(as_json(found), indent=2))
         return Exit.OK
     now = time.time()
     if found.calibrations:
         print_table(COLUMNS, rows(found, now), right=("iteration",))
     for job in found.jobs:
         print(f"job {shown(job.name)}: {tasks_text(job.tasks)}")
-    print("".join(f"{line}\n" for line in waiting_lines(found)), end="")
+    print("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end="")
     print(controller_text(found, now))
     return Exit.OK
 
@@ -77,14 +77,16 @@ def show(settings: Settings) -> int:
 def update(settings: Settings, calibration: str, column: str, value: str, take_over: bool) -> int:
     """Set COLUMN (state, checkpoint or iteration) of CALIBRATION to VALUE.
 
-    The next `caf run` goes on from there. Refused while a controller drives the output directory.
+    The next `caf run` begins there, as with --from: what lies behind is done again. To set the iteration
+    begins with its algorithms, or with its collectors if their output was not kept. A calibration set to
+    failed begins at its checkpoint. Refused while a controller drives the output directory.
     """
     from caf_core.control.reading.overruling import overrule
 
-    before, after = overrule(settings.path, calibration, column, value, take_over=take_over)
+    done = overrule(settings.path, calibration, column, value, take_over=take_over)
     print(
-        f"{shown(calibration)}: {column} was {before} and is {after} now; the next caf run goes on from "
-        "there."
+        f"{shown(calibration)}: {column} was {done.before} and is {done.after} now; the next caf run begins "
+        f"at {done.start.state}, iteration {done.start.iteration}."
     )
     return Exit.OK
 
@@ -117,7 +119,7 @@ def watch(settings: Settings, interval: float) -> int:
         now_rows = rows(found, now)
         if live or [row[:-1] for row in now_rows] != before:
             print_table(COLUMNS, now_rows, right=("iteration",))
-            print("".join(f"{line}\n" for line in waiting_lines(found)), end="")
+            print("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end="")
             print(controller_text(found, now), flush=True)
         before = [row[:-1] for row in now_rows]
         if found.controller is None:
@@ -159,6 +161,17 @@ def waiting_lines(found: "Overview") -> list[str]:
     ]
 
 
+def account_lines(found: "Overview") -> list[str]:
+    """What did not converge, and which runs have no constant."""
+    from caf_core.control.account_words import account_texts
+
+    return [
+        f"{shown(one.name)}: {shown(text)}"
+        for one in found.calibrations
+        for text in account_texts(one.account)
+    ]
+
+
 def tasks_text(counts: Mapping[str, int]) -> str:
     """``12/40, 3 running, 1 failed``."""
     known = dict(counts)
@@ -191,10 +204,14 @@ def as_json(found: "Overview") -> dict[str, object]:
     """The overview for machines."""
     import attrs
 
+    def described(one: "CalibrationRow") -> dict[str, object]:
+        facts = attrs.asdict(one, filter=lambda field, _: field.name != "account")
+        return {**facts, **one.account.to_json()}
+
     return {
         "output_dir": str(found.directory.absolute()),
         "controller": found.controller,
         "last": {"how": found.how, "ended": found.ended},
-        "calibrations": [attrs.asdict(one) for one in found.calibrations],
+        "calibrations": [described(one) for one in found.calibrations],
         "jobs": [attrs.asdict(one) for one in found.jobs],
     }

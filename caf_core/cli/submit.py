@@ -1,6 +1,5 @@
 """``caf submit``: a command, executed many times, without a calibration."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from caf_core.cli.asking import (
 from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
     from caf_core.cli.submission import Result, Show
@@ -240,7 +240,7 @@ def _report(name: str, directory: Path, result: "Result", *, as_json: bool) -> i
 
     failed = [change for change in result.changes if change.state is TaskState.FAILED]
     if as_json:
-        print(json.dumps(_as_json(result), indent=2))
+        print(json_text(_as_json(result), indent=2))
     elif result.status.success:
         done = result.status.total - len(failed)
         click.echo(f"{done} tasks done; everything lies in {shown(directory)}", err=True)

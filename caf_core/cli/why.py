@@ -1,6 +1,5 @@
 """``caf why``: why something failed, and what was done about it."""
 
-import json
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +9,10 @@ import click
 
 from caf_core.cli.base import Command, Settings, duration, json_option, path_option, shown
 from caf_core.cli.exits import Exit
+from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
+    from caf_core.control.account import Account
     from caf_core.control.reading.causes import Attempt, Case
     from caf_core.control.reading.overview import Reader
 
@@ -22,6 +23,8 @@ _MEANINGS = {
     "running": "it has begun and not ended",
 }
 """What the state of an attempt that has not ended means."""
+_REASONS = 10
+"""How many runs without a constant are told with their reasons."""
 _FULL = 3
 """How many failures are told in full where no task is named; the others are alike more often than not."""
 
@@ -64,11 +67,13 @@ def command(
             number = iteration if iteration is not None else (row.iteration if row is not None else 0)
             cases = [read_case(store, work) for work in failed_work(store, calibration, number)]
         history = _history(store, calibration)
+        account = _account(store, row, iteration)
     if settings.json:
-        print(json.dumps(_as_json(row, cases, lines), indent=2, default=str))
+        print(json_text(_as_json(row, account, cases, lines), indent=2))
         return Exit.OK
     if task is None:
         _print_calibration(calibration, row, history, len(cases))
+        _print_account(account, everything=everything)
     shown_cases = cases if everything or task is not None else cases[:_FULL]
     for number, case in enumerate(shown_cases):
         if number or task is None:
@@ -105,6 +110,27 @@ def _print_calibration(
         told = reason
     if not failures:
         print("  no task or execution of this iteration has failed")
+
+
+def _account(store: "Reader", row: Any, iteration: int | None) -> "Account":
+    """What an iteration has come to, the last one if none is named."""
+    from caf_core.control.account import Account, read_account
+
+    if row is None or (iteration is None and row.state not in ("completed", "failed")):
+        return Account()
+    number = row.iteration if iteration is None else iteration
+    return read_account(store.directory, row.name, number)
+
+
+def _print_account(account: "Account", *, everything: bool) -> None:
+    from caf_core.control.account_words import account_texts, gap_reasons
+
+    print("".join(f"  {shown(text)}\n" for text in account_texts(account, everything=everything)), end="")
+    reasons = gap_reasons(account)
+    shown_reasons = reasons if everything else reasons[:_REASONS]
+    print("".join(f"    {shown(text)}\n" for text in shown_reasons), end="")
+    if len(reasons) > len(shown_reasons):
+        print(f"    and {len(reasons) - len(shown_reasons)} more (--all shows them)")
 
 
 def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
@@ -218,13 +244,14 @@ def _word(text: object) -> str:
     return shlex.quote(str(text))
 
 
-def _as_json(row: Any, cases: "list[Case]", lines: int) -> dict[str, object]:
+def _as_json(row: Any, account: "Account", cases: "list[Case]", lines: int) -> dict[str, object]:
     import attrs
 
     return {
         "state": row.state if row is not None else None,
         "iteration": row.iteration if row is not None else None,
         "reason": row.reason if row is not None else "",
+        **account.to_json(),
         "cases": [
             {
                 **attrs.asdict(case),

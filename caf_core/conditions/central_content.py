@@ -10,6 +10,7 @@ from caf_core.conditions.central_models import Tables
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.iov import IoV
+from caf_core.json_text import json_text
 
 _ROWS = 100
 """Rows an INSERT: SQLite limits the number of values."""
@@ -45,7 +46,7 @@ def replace_entries(
             "run_low": entry.iov.run_low,
             "exp_high": entry.iov.exp_high,
             "run_high": entry.iov.run_high,
-            "provenance": json.dumps(origin.to_json()),
+            "provenance": json_text(origin.to_json()),
         }
         for entry, origin in added.items()
     ]

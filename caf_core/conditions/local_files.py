@@ -18,6 +18,7 @@ from caf_core.conditions.payload import Entry, StoredPayload, check_name
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
 from caf_core.iov import IoV
+from caf_core.json_text import COMPACT, json_text
 
 _PROVENANCE = "provenance.json"
 """What ends the name of the file in which caf 0.1.0 kept where one payload came from."""
@@ -178,7 +179,7 @@ def _write_origins(directory: Path, origins: Origins, *, durable: bool) -> None:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, default=repr, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return json_text(value, sort_keys=True, separators=COMPACT).encode() + b"\n"
 
 
 def write_items(

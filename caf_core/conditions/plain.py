@@ -22,6 +22,8 @@ from typing import Any
 
 import attrs
 
+from caf_core.json_text import json_text
+
 Array = Callable[[Any, str], Any]
 
 
@@ -97,7 +99,7 @@ def _mapping(value: Mapping[Any, Any], where: str, array: Array | None) -> Any:
         [_plain_key(key, f"{where}, key {key!r}"), to_plain(item, where=f"{where}[{key!r}]", array=array)]
         for key, item in value.items()
     ]
-    return {"$map": sorted(pairs, key=lambda pair: json.dumps(pair[0], sort_keys=True))}
+    return {"$map": sorted(pairs, key=lambda pair: json_text(pair[0], sort_keys=True))}
 
 
 def _plain_key(key: Any, where: str) -> Any:
@@ -161,5 +163,7 @@ def _key(value: Any) -> Any:
 
 def dump(value: Any) -> bytes:
     """Canonical JSON: sorted keys, one value a line, floats by ``repr``, UTF-8, a newline at the end."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode()
+    text = json.dumps(  # noqa: TID251 - canonical bytes, which decide on the revision
+        value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
+    )
+    return f"{text}\n".encode()

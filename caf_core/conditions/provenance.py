@@ -1,10 +1,11 @@
 """Where a payload came from."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, field, fields, frozen
+
+from caf_core.json_text import json_values
 
 _SHOWN = 20
 
@@ -24,8 +25,8 @@ class Provenance:
             for constants, each with a fingerprint of what it says; ``constants``, what the algorithm got from
             them: [database, name, revision].
         parameters: The parameters of algorithm and strategy, and by collection those of the collectors.
-        convergence: How the iteration ended: ``converged``, ``max_iterations``, ``oscillating``,
-            ``diverging``.
+        convergence: How the iterations of its interval ended: ``converged``, ``max_iterations``,
+            ``oscillating``, ``diverging``, ``not_finite``.
         missing: What should have been among the inputs and was not.
         notes: Anything else worth keeping.
         tasks: By collection, what every task was: ``files``, its ``fingerprint``, and the ``constants`` that
@@ -60,11 +61,11 @@ class Provenance:
             yield from (tasks[number] for number in parse_numbers(numbers) if number < len(tasks))
 
     def record(self) -> dict[str, Any]:
-        """JSON values without ``tasks``; anything else is kept as its ``repr``, because a remark must never
-        stop a commit."""
+        """JSON values without ``tasks``, as near as they come (see ``json_values``): a remark must never stop
+        a commit."""
         values = asdict(self, recurse=False)
         del values["tasks"]
-        return {name: _plain(value) for name, value in values.items()}
+        return {name: json_values(value) for name, value in values.items()}
 
     def to_json(self) -> dict[str, Any]:
         """As ``record``, with ``files`` and ``collected_constants`` among the inputs in place of ``tasks``:
@@ -72,7 +73,7 @@ class Provenance:
         values = self.record()
         if self.tasks:
             for name, found in (("files", self.files), ("collected_constants", self.collected_constants)):
-                values["inputs"] |= {name: _plain(found[:_SHOWN]), f"{name}_in_all": len(found)}
+                values["inputs"] |= {name: json_values(found[:_SHOWN]), f"{name}_in_all": len(found)}
         return values
 
     @classmethod
@@ -102,17 +103,3 @@ def parse_numbers(text: str) -> Iterator[int]:
     for part in text.split(",") if text else ():
         low, _, high = part.partition("-")
         yield from range(int(low), int(high or low) + 1)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(item) for item in value), key=repr)
-    return repr(value)

@@ -15,6 +15,7 @@ from caf_core.conditions.validity import effect
 from caf_core.control import prints
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
 from caf_core.control.store.store import CheckpointStore
+from caf_core.json_text import json_text
 
 _KEY = "parts of {}"
 """The key among the settings of a checkpoint, of a calibration's name."""
@@ -95,7 +96,7 @@ def _of_algorithm(part: ResolvedAlgorithm) -> Parts:
 def keep(store: CheckpointStore, name: str, now: Depends) -> None:
     """Write down what a calibration depends on."""
     table, key = store.models.Setting, _KEY.format(name)
-    value = json.dumps([now.collect, now.algorithms])
+    value = json_text([now.collect, now.algorithms])
     row = table.get_or_none(table.key == key)
     if row is None or row.value != value:  # also if only the order of files is another one
         with store.batch():

@@ -1,22 +1,23 @@
 """Commits: what successful executions left becomes the constants of an iteration, and at the end those of
 the calibration."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from attrs import evolve
 
-from caf_core.calibration.convergence import Convergence, Metric, MetricKey, classify
+from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.files import write_json
-from caf_core.calibration.plans import Commit, Result, Verdict
+from caf_core.calibration.plans import Result, Verdict
 from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Entry, StoredPayload
+from caf_core.conditions.provenance import Provenance
+from caf_core.control.account import Account, Interval
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.context import Workshop
 from caf_core.control.origins import Origins
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm
-from caf_core.control.store.store import StoredExecution
 from caf_core.errors import AlgorithmError
 from caf_core.iov import IoV
 
@@ -126,41 +127,39 @@ def overall(step: AlgorithmsStep) -> Verdict:
     return Verdict(Result.ITERATE if iterate else Result.OK)
 
 
-def iteration_metrics(
-    executions: dict[str, StoredExecution], commits: dict[int, tuple[Commit, ...]]
-) -> dict[MetricKey, Metric]:
-    """The metrics of an iteration by algorithm, name and run."""
-    found: dict[MetricKey, Metric] = {}
-    for index, ones in commits.items():
-        for one in ones:
-            execution = executions.get(one.key)
-            for name, (value, tolerance) in (
-                execution.answer.get("metrics", {}) if execution else {}
-            ).items():
-                found.update({(index, name, run): Metric(value, tolerance) for run in one.runs})
-    return found
+def finish(
+    shop: Workshop,
+    one: Resolved,
+    iteration: int,
+    account: Account,
+    otherwise: Convergence = Convergence.CONVERGED,
+) -> None:
+    """Copy the constants of the last iteration to where dependents and users find them.
 
-
-def convergence_of(shop: Workshop, one: Resolved, iteration: int, *, iterate: bool) -> Convergence:
-    """How a calibration stands after an iteration, from the recorded metrics of the last ones, where these
-    decide: at the last iteration that is allowed."""
-    history = []
-    last = iterate and iteration >= one.settings["max_iterations"]
-    for number in range(max(0, iteration - 3), iteration + 1) if last else ():
-        executions = shop.store.executions(one.name, number)
-        history.append(iteration_metrics(executions, shop.store.commits(one.name, number)))
-    return classify(history, iterate=iterate)
-
-
-def finish(shop: Workshop, one: Resolved, iteration: int, convergence: Convergence) -> None:
-    """Copy the constants of the last iteration to where dependents and users find them."""
+    Args:
+        shop: The controller's tools.
+        one: The calibration.
+        iteration: Its last iteration.
+        account: What that has come to.
+        otherwise: How all stand if there is no account, as older versions left none.
+    """
     shop.crash("finish.before")
     source = LocalDatabase(one.iteration_database(iteration))
-    items = [
-        evolve(item, provenance=evolve(item.provenance, convergence=str(convergence)))
-        for item in items_of(source)
-    ]
+    unconverged = account.by_payload()
+    label = Convergence.CONVERGED if account.convergence else otherwise
+    items = [evolve(item, provenance=_labelled(item, unconverged, label)) for item in items_of(source)]
     if not items:
         shop.say(f"{one.name}: its algorithms gave no payloads")
     LocalDatabase(one.final_database).write_encoded(items)
     shop.crash("finish.copied")
+
+
+def _labelled(
+    item: StoredPayload, unconverged: Mapping[tuple[str, str], Interval], label: Convergence
+) -> Provenance:
+    """Where a payload came from, and how its interval stands."""
+    interval = unconverged.get((item.entry.name, str(item.entry.iov)))
+    if interval is None:
+        return evolve(item.provenance, convergence=str(label))
+    notes = {**item.provenance.notes, "metrics_by_iteration": interval.metrics}
+    return evolve(item.provenance, convergence=interval.convergence, notes=notes)

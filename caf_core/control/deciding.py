@@ -8,14 +8,17 @@ from pathlib import Path
 from attrs import evolve
 
 from caf_core.calibration.convergence import Convergence
+from caf_core.calibration.plans import Result
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.conditions.local import LocalDatabase
 from caf_core.control import committing, prints
+from caf_core.control.account import read_account
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.changes import depends, keep, kept, told
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
 from caf_core.control.resolved import Resolved
+from caf_core.control.store.starts import forget_start, kept_start, last_iteration, result_of
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.control.verifying import Start, can_restore, verified
 from caf_core.errors import CheckpointError, ConfigurationError, PayloadError
@@ -57,10 +60,19 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
     if override is not None and (override.iteration or 0) > stored.iteration:
         shop.say(f"{one.name}: it came to iteration {stored.iteration} only, and goes on from where it is")
         override = None
+    wanted = kept_start(shop.store, one.name)
+    if override is None and wanted is not None:
+        override = Override(wanted.state, wanted.iteration)
     start = (
-        _overruled(one, stored, override)
+        _overruled(one, override, stored.iteration, last_iteration(shop.store, one.name))
         if override is not None
-        else _compare(one, stored, collect, algorithms)
+        else _compare(
+            one,
+            stored,
+            collect,
+            algorithms,
+            result_of(shop.store, one.name, stored.iteration) == Result.ITERATE,
+        )
     )
     now, before = depends(one, chain), kept(shop.store, one.name)
     if before is not None:
@@ -75,14 +87,16 @@ def decide(shop: Workshop, catalogue: Catalogue, one: Resolved, override: Overri
         collect_changed=stored.collect_fingerprint != collect,
     )
     keep(shop.store, one.name, now)
-    shop.store.place(
-        one.name,
-        start.state,
-        start.iteration,
-        start.reason,
-        collect_fingerprint=collect,
-        algorithm_fingerprint=algorithms,
-    )
+    with shop.store.batch():
+        forget_start(shop.store, one.name)
+        shop.store.place(
+            one.name,
+            start.state,
+            start.iteration,
+            start.reason,
+            collect_fingerprint=collect,
+            algorithm_fingerprint=algorithms,
+        )
     if start.reason:
         shop.say(f"{one.name}: {start.reason}")
     return start
@@ -101,7 +115,9 @@ def _verified(shop: Workshop, one: Resolved, stored: StoredCalibration, start: S
     sound = verified(shop, one, start)
     if sound is start or start.state is not State.COMPLETED or not can_restore(shop, one, start.iteration):
         return sound
-    committing.finish(shop, one, start.iteration, Convergence(stored.convergence or Convergence.CONVERGED))
+    account = read_account(shop.output_dir, one.name, start.iteration)
+    convergence = Convergence(stored.convergence or Convergence.CONVERGED)
+    committing.finish(shop, one, start.iteration, account, otherwise=convergence)
     lost = sound.reason.partition("; it starts again")[0]
     return evolve(start, reason=f"{lost}; they are copied again from iteration {start.iteration}")
 
@@ -125,8 +141,13 @@ def own_constants(one: Resolved) -> str:
         return str(error)
 
 
-def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> Start:
-    iteration = stored.iteration if override.iteration is None else override.iteration
+def _overruled(one: Resolved, override: Override, now: int, last: int) -> Start:
+    """Where the user wants a calibration to start, whose row is at one iteration and which came to another.
+
+    Raises:
+        ConfigurationError: If what that state promises is not there.
+    """
+    iteration = now if override.iteration is None else override.iteration
     if override.state not in CHECKPOINTS:
         names = ", ".join(sorted(CHECKPOINTS))
         raise ConfigurationError(
@@ -137,12 +158,23 @@ def _overruled(one: Resolved, stored: StoredCalibration, override: Override) -> 
             f"the collector output of calibration {one.name!r}, iteration {iteration}, is not there; start "
             f"it from init instead."
         )
+    if override.state is State.COMPLETED and not one.own and not _has_constants(one, iteration, last):
+        raise ConfigurationError(
+            f"the constants of calibration {one.name!r}, iteration {iteration}, are not in "
+            f"{one.final_database}; start it from init instead."
+        )
     return Start(
         override.state, iteration, f"started from {override.state}, iteration {iteration}, as you asked"
     )
 
 
-def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms: str) -> Start:
+def _has_constants(one: Resolved, iteration: int, last: int) -> bool:
+    return iteration == last and (one.final_database / "database.txt").exists()
+
+
+def _compare(
+    one: Resolved, stored: StoredCalibration, collect: str, algorithms: str, asked_for_more: bool
+) -> Start:
     if not stored.collect_fingerprint:
         return Start(State.INIT, 0)
     if stored.collect_fingerprint != collect:
@@ -170,7 +202,7 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
             stored.iteration,
             f"it failed before: it goes on from {stored.checkpoint}, iteration {stored.iteration}",
         )
-    if stored.state is State.COMPLETED and _wants_more(one, stored):
+    if stored.state is State.COMPLETED and _wants_more(one, stored, asked_for_more):
         state = State.COLLECTOR_COMPLETED if one.index_path(stored.iteration).exists() else State.INIT
         return Start(state, stored.iteration, "it had not converged: it goes on with the settings of now")
     if stored.state is State.COMPLETED:
@@ -183,11 +215,11 @@ def _compare(one: Resolved, stored: StoredCalibration, collect: str, algorithms:
     )
 
 
-def _wants_more(one: Resolved, stored: StoredCalibration) -> bool:
+def _wants_more(one: Resolved, stored: StoredCalibration, asked_for_more: bool) -> bool:
     """Whether a calibration that ended without convergence would not end there with the settings of now."""
     if stored.convergence in ("", Convergence.CONVERGED):
         return False
-    more = bool(stored.iteration < one.settings["max_iterations"])
+    more = asked_for_more and stored.iteration < one.settings["max_iterations"]
     return more or bool(one.settings["require_convergence"])
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from attrs import evolve, frozen
 
 from caf_core.calibration.states import State
+from caf_core.control.account import Account, read_account
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.common import merge_all
 from caf_core.control.context import EXECUTIONS, Workshop, doors_of
@@ -157,5 +158,6 @@ def _report(wish: Wish, catalogue: Catalogue, controller: Controller) -> Report:
             str(controller.convergence.get(name, "")) if completed else "",
             controller.reasons.get(name, ""),
             one.final_database,
+            read_account(wish.output_dir, name, stage.iteration) if stage.over else Account(),
         )
     return Report(found, wish.output_dir, controller.interrupted)

@@ -49,12 +49,13 @@ class Gathered:
 
 @frozen
 class AlgorithmsEnded:
-    """The algorithms of an iteration ended."""
+    """The algorithms of an iteration ended; ``unconverged`` names the intervals that have not converged."""
 
     name: str
     result: Result
     reason: str = ""
     convergence: Convergence = Convergence.CONVERGED
+    unconverged: str = ""
 
 
 @frozen

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caf_core.errors import CheckpointError
+from caf_core.json_text import json_text
 from caf_core.processes.tree import start_time
 
 log = logging.getLogger("caf.control")
@@ -79,7 +80,7 @@ class Lease:
     def _write(self) -> None:
         # Not by a function that makes missing folders: a directory that was moved away stays away.
         temporary = self._path.with_name(f".{LEASE_FILE}.{os.getpid()}.part")
-        temporary.write_text(json.dumps({**self._me, "beat": self._clock()}), encoding="utf-8")
+        temporary.write_text(json_text({**self._me, "beat": self._clock()}), encoding="utf-8")
         temporary.replace(self._path)
 
     def _refusal(self, other: dict[str, Any] | None, remedy: str) -> str:

@@ -10,10 +10,11 @@ from attrs import frozen
 
 from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.convergence import Convergence
-from caf_core.calibration.plans import Result
 from caf_core.calibration.states import State
 from caf_core.clock import steady
-from caf_core.control import collecting, committing, effects, events, gathering, step
+from caf_core.control import accounting, collecting, committing, effects, events, gathering, step
+from caf_core.control.account import Account, write_account
+from caf_core.control.account_words import unconverged_texts
 from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.common import Owners
@@ -83,6 +84,7 @@ class Controller:
         self._missing: dict[str, tuple[str, ...]] = {}
         self._convergence: dict[str, Convergence] = {}
         self._told: set[str] = set()
+        self._accounts: dict[str, Account] = {}
         self._reasons: dict[str, str] = {}
         self._owners = Owners(catalogue.calibrations)
         self._stopped = False
@@ -288,13 +290,14 @@ class Controller:
             committing.payload_rows(algorithms),
         )
         self._shop.store.end_iteration(name, iteration, ended)
-        one = self._catalogue[name]
-        convergence = committing.convergence_of(
-            self._shop, one, iteration, iterate=verdict.result is Result.ITERATE
-        )
+        account = accounting.account_of(self._shop.store, algorithms)
+        write_account(accounting.path_of(self._catalogue[name], iteration), account)
+        self._accounts[name] = account
+        convergence = Convergence(account.convergence) if account.convergence else Convergence.CONVERGED
         self._convergence[name] = convergence
         self._observers.iteration_finished(name, iteration, verdict.result, algorithms.metrics)
-        return [events.AlgorithmsEnded(name, verdict.result, verdict.message, convergence)]
+        unconverged = "; ".join(unconverged_texts(account))
+        return [events.AlgorithmsEnded(name, verdict.result, verdict.message, convergence, unconverged)]
 
     def _give_up(self, name: str, reason: str) -> None:
         algorithms = self._steps.pop(name, None)
@@ -306,7 +309,7 @@ class Controller:
         one, iteration = self._catalogue[name], self.system[name].iteration
         if not one.own:
             convergence = self._convergence[name]
-            committing.finish(self._shop, one, iteration, convergence)
+            committing.finish(self._shop, one, iteration, self._accounts[name])
             self._shop.store.update(name, convergence=str(convergence))
         else:
             self._shop.store.note(f"constants of {name}", own_constants(one))

@@ -174,6 +174,7 @@ class Origins:
                 "result": execution.result,
                 "reason": commit.reason,
                 "software": software(),
+                "not_finite": answer.get("not_finite", {}),
             },
             tasks=self._inputs.tasks,
         )

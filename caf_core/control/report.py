@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from caf_core.calibration.states import State
+from caf_core.control.account import Account
 from caf_core.control.outstanding import left_text
 from caf_core.errors import CafError
 
@@ -98,10 +99,11 @@ class CalibrationReport:
     Args:
         state: Its state; ``init`` if it never started.
         iteration: Its last iteration, from 0.
-        convergence: ``converged``, ``diverging``, ``oscillating``, ``max_iterations``; empty if it did not
-            complete.
+        convergence: ``converged``, ``diverging``, ``oscillating``, ``max_iterations``, ``not_finite``; empty
+            if it did not complete.
         reason: Why it failed or did not start.
         database: Where its constants lie.
+        account: Which of its intervals have not converged, and which runs have no constant.
     """
 
     state: State
@@ -109,6 +111,7 @@ class CalibrationReport:
     convergence: str
     reason: str
     database: Path
+    account: Account = field(factory=Account)
 
 
 @frozen

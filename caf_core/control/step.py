@@ -201,14 +201,18 @@ def _algorithms_ended(work: _Step, event: AlgorithmsEnded) -> None:
         work.then(Tidy(name, stage.iteration, last=False))
         work.then(SubmitCollectors(name))
     elif event.convergence is not Convergence.CONVERGED and stage.require_convergence:
-        work.move(
-            name,
-            "refuse",
-            f"it did not converge in {stage.iteration + 1} iterations ({event.convergence}); raise "
-            f"max_iterations, or accept it with require_convergence=False",
-        )
+        work.move(name, "refuse", _not_converged(stage, event))
     else:
         work.then(Finish(name))
+
+
+def _not_converged(stage: Stage, event: AlgorithmsEnded) -> str:
+    which = f": {event.unconverged}" if event.unconverged else ""
+    remedy = "mend the algorithm" if event.convergence is Convergence.NOT_FINITE else "raise max_iterations"
+    return (
+        f"it did not converge in {stage.iteration + 1} iterations ({event.convergence}){which}; {remedy}, or "
+        "accept it with require_convergence=False"
+    )
 
 
 def _own_run_ended(work: _Step, event: OwnRunEnded) -> None:

@@ -15,6 +15,7 @@ import os
 from urllib.parse import quote
 
 from caf_core.jobs import node, workspace
+from caf_core.processes.lean import dump_json
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def settle(spec: dict[str, Any], here: str) -> dict[str, Any]:
             content = moved(json.load(stream), places)
         fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
         try:
-            workspace.write_all(fd, json.dumps(content).encode())
+            workspace.write_all(fd, dump_json(content).encode())
         finally:
             os.close(fd)
     return {key: moved(value, places) if key in _WITH_PATHS else value for key, value in spec.items()}

@@ -14,6 +14,7 @@ from caf_core.errors import ConfigurationError
 from caf_core.jobs.model import Job
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
+from caf_core.json_text import exact_json
 
 SCHEMA = 1
 
@@ -70,7 +71,7 @@ def write_job(job: Job, path: Path) -> None:
     ]
     document = JobDocument(**{name: getattr(job, name) for name in _FIELDS}, subjobs=subjobs)
     try:
-        text = json.dumps(_converter().unstructure(document), indent=2)
+        text = exact_json(_converter().unstructure(document), indent=2)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"the job {job.name!r} cannot be written as JSON: {error}; its backend_args must be plain values."

@@ -20,12 +20,15 @@ from attrs import frozen
 
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.jobs.task import Call, Resources, TaskSpec
+from caf_core.json_text import COMPACT, exact_json
 
 SCHEMA = 1
 _OFFSET = 21
 """Bytes of one line of an index: 20 digits and a newline."""
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+def _encode(value: object) -> str:
+    return exact_json(value, separators=COMPACT)
 
 
 @frozen

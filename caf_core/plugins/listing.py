@@ -1,11 +1,11 @@
 """What ``caf plugins`` shows."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
+from caf_core.json_text import json_text
 from caf_core.plugins.loading import describe_error
 from caf_core.plugins.plugin import DISABLE_VARIABLE, Plugin
 
@@ -48,7 +48,7 @@ def plugin_rows(registry: "Registry") -> tuple[PluginRow, ...]:
 
 def as_json(rows: Iterable[PluginRow]) -> str:
     """The listing for machines: a JSON list of objects with the fields of ``PluginRow``."""
-    return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False)
+    return json_text([asdict(row) for row in rows], indent=2, ensure_ascii=False)
 
 
 def as_table(rows: Sequence[PluginRow]) -> "Table":

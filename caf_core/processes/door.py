@@ -1,6 +1,5 @@
 """The door of the resident process: clients come in, ask, and listen to what happens."""
 
-import json
 import os
 import selectors
 import socket
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from caf_core.processes.agenda import Call
+from caf_core.processes.lean import dump_json
 from caf_core.processes.protocol import Frames, frame, peer_user
 
 BATCH_SECONDS = 0.02
@@ -67,8 +67,8 @@ class Door:
         """The state of a call as JSON; see ``caf_core.processes.calls.CallEvent``."""
         status = "null" if call.status is None else call.status
         return (
-            f'[{json.dumps(call.key)},"{call.state}",{call.pid},{status},{call.value},'
-            f"{call.error if call.error[:1] == chr(34) else json.dumps(call.error)}]"
+            f'[{dump_json(call.key)},"{call.state}",{call.pid},{status},{call.value},'
+            f"{call.error if call.error[:1] == chr(34) else dump_json(call.error)}]"
         )
 
     def next_deadline(self) -> float | None:

@@ -86,13 +86,17 @@ def load_json(text: str | bytes) -> Any:
 
 
 def dump_json(value: object) -> str:
-    """A value as JSON text, as from ``json.dumps``."""
+    """A value as JSON text, as from ``json.dumps``.
+
+    Raises:
+        ValueError: If a number in it is not finite, for which JSON has no form.
+    """
     if in_c is None:
         import json
 
-        return json.dumps(value)
+        return json.dumps(value, allow_nan=False)  # noqa: TID251 - standard library only
     escape = in_c.encode_basestring_ascii
-    encode = in_c.make_encoder(None, _refuse, escape, None, ": ", ", ", False, False, True)
+    encode = in_c.make_encoder(None, _refuse, escape, None, ": ", ", ", False, False, False)
     return "".join(encode(value, 0))
 
 

@@ -16,8 +16,8 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 def dumps(value: object) -> bytes:
-    """A value as compact JSON."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    """A value as compact JSON; numbers in it are finite."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")  # noqa: TID251 - standard library only
 
 
 def peer_user(connection: socket.socket) -> int:

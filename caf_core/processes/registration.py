@@ -19,6 +19,7 @@ import socket
 from collections.abc import Iterator
 
 from caf_core.processes import tree
+from caf_core.processes.lean import dump_json
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def write(runtime_dir: str, pid: int, door: str) -> None:
     }
     path = os.path.join(runtime_dir, _FILE)
     with open(f"{path}.new", "w", encoding="ascii") as stream:
-        json.dump(entry, stream)
+        stream.write(dump_json(entry))
     os.replace(f"{path}.new", path)
 
 

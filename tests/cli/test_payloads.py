@@ -35,7 +35,9 @@ def test_contents_and_look_up_of_a_run(good, caf):
     )
     assert row["content"] == 2.8
     assert row["provenance"]["calibration"] == "first"
-    assert caf("payloads", output / "first" / "outputdb", "--run", "7,1").out == "no payloads.\n"
+    assert caf("payloads", output / "first" / "outputdb", "--run", "7,1").out == (
+        "no payloads.\nrun 7,1 has no constant mean_first: no data of it was collected\n"
+    )
 
 
 def test_differences(good, tmp_path, caf):

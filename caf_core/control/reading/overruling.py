@@ -1,13 +1,15 @@
 """Setting a calibration's row by hand (``caf status update``): the one writer beside the controller."""
 
-import time
 from pathlib import Path
+
+from attrs import frozen
 
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.control.lease import Lease
 from caf_core.control.reading.overview import PRIVATE
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.opening import no_checkpoint, told_errors
+from caf_core.control.store.starts import WantedStart, forget_start, keep_start, last_iteration, note
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import ConfigurationError
 
@@ -16,10 +18,25 @@ STATES = (*sorted(CHECKPOINTS), str(State.FAILED))
 """What a state can be set to: a calibration can go on from these, and from no other."""
 
 
+@frozen
+class Overruled:
+    """What was changed.
+
+    Args:
+        before: The value of the column before.
+        after: Its value now.
+        start: Where the next start begins.
+    """
+
+    before: str
+    after: str
+    start: WantedStart
+
+
 def overrule(
     directory: Path, calibration: str, column: str, value: str, *, take_over: bool = False
-) -> tuple[str, str]:
-    """Change one column of a calibration's row, with a row of history.
+) -> Overruled:
+    """Change one column of a calibration's row, with a row of history, and let the next start begin there.
 
     Args:
         directory: The output directory.
@@ -27,11 +44,9 @@ def overrule(
         column: ``state``, ``checkpoint`` or ``iteration``.
         value: The new value.
         take_over: Whether a controller on another host is declared dead.
-    Returns:
-        The value before and after.
     Raises:
         CheckpointError: If a controller drives the directory, or there is no checkpoint.
-        ConfigurationError: If there is no such calibration or column, or the value cannot be.
+        ConfigurationError: If there is no such calibration or column, or nothing can begin there.
     """
     if not (directory / FILE_NAME).exists():
         raise no_checkpoint(directory)
@@ -43,71 +58,111 @@ def overrule(
         store = CheckpointStore(directory)
         try:
             with told_errors(directory):
-                return _change(store, directory, calibration, column, value)
+                change = _Change(store, directory, _stored(store, directory, calibration))
+                columns = dict(zip(COLUMNS, (change.state, change.checkpoint, change.iteration), strict=True))
+                with store.batch():
+                    return columns[column](value)
         finally:
             store.close()
     finally:
         lease.release()
 
 
-def _change(store: CheckpointStore, directory: Path, name: str, column: str, value: str) -> tuple[str, str]:
+def _stored(store: CheckpointStore, directory: Path, name: str) -> StoredCalibration:
     stored = store.calibration(name)
     if stored is None:
         names = [row.name for row in store.models.Calibration.select(store.models.Calibration.name)]
         raise ConfigurationError(
             f"there is no calibration {name!r} in {directory}; there is: {', '.join(names) or 'none'}."
         )
-    reason = f"{column} set to {value} by caf status update"
-    if column == "iteration":
-        _check_iteration(stored, value)
-        store.place(name, stored.state, int(value), reason)
-        return str(stored.iteration), value
-    state = _state(value, column)
-    _check_output(directory, stored, state)
-    if column == "state":
-        store.place(name, state, stored.iteration, reason)
-        return str(stored.state), value
-    store.update(name, checkpoint=str(state))
-    with store.batch():
-        store.models.Transition.insert(
-            calibration=name,
-            iteration=stored.iteration,
-            old=str(stored.state),
-            new=str(stored.state),
-            time=time.time(),
-            reason=reason,
-        ).execute()
-    return str(stored.checkpoint), value
+    return stored
 
 
-def _state(value: str, column: str) -> State:
-    allowed = STATES if column == "state" else tuple(sorted(CHECKPOINTS))
+class _Change:
+    """A change of one calibration's row.
+
+    Args:
+        store: The checkpoint.
+        directory: The output directory.
+        stored: The calibration.
+    """
+
+    def __init__(self, store: CheckpointStore, directory: Path, stored: StoredCalibration) -> None:
+        self._store = store
+        self._folder = directory / stored.name
+        self._stored = stored
+        self._reached = last_iteration(store, stored.name)
+
+    def state(self, value: str) -> Overruled:
+        """Set the state; the next start begins in it, or at the checkpoint if it is ``failed``."""
+        state, stored = _state(value, "state", STATES), self._stored
+        iteration = self._check_output(state)
+        self._store.place(stored.name, state, iteration, self._reason("state", value))
+        if state is State.FAILED:
+            forget_start(self._store, stored.name)
+            return Overruled(stored.state, value, WantedStart(stored.checkpoint, iteration))
+        return self._begin(stored.state, value, state, iteration)
+
+    def checkpoint(self, value: str) -> Overruled:
+        """Set the checkpoint; the next start begins there, whatever the state is."""
+        state, stored = _state(value, "checkpoint", tuple(sorted(CHECKPOINTS))), self._stored
+        iteration = self._check_output(state)
+        note(self._store, stored, self._reason("checkpoint", value))
+        self._store.update(stored.name, checkpoint=str(state), iteration=iteration)
+        return self._begin(stored.checkpoint, value, state, iteration)
+
+    def iteration(self, value: str) -> Overruled:
+        """Set the iteration; the next start begins with its algorithms, or with its collectors if their
+        output was not kept."""
+        stored = self._stored
+        if not value.isdecimal() or int(value) > self._reached:
+            raise ConfigurationError(
+                f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to "
+                f"{self._reached}, so it can be set to 0 to {self._reached}."
+            )
+        number = int(value)
+        state = State.COLLECTOR_COMPLETED if self._index(number).exists() else State.INIT
+        self._store.place(stored.name, state, number, self._reason("iteration", value))
+        return self._begin(str(stored.iteration), value, state, number)
+
+    def _begin(self, before: str, after: str, state: State, iteration: int) -> Overruled:
+        start = WantedStart(state, iteration)
+        keep_start(self._store, self._stored.name, start)
+        return Overruled(str(before), after, start)
+
+    def _check_output(self, state: State) -> int:
+        """What a state promises has to be there.
+
+        Returns:
+            The iteration for which it is.
+        """
+        stored = self._stored
+        if state is State.COLLECTOR_COMPLETED:
+            iteration, needed = stored.iteration, self._index(stored.iteration)
+            there = needed.exists()
+        elif state is State.COMPLETED:
+            # The constants are those of the last iteration, whatever it was set to since.
+            iteration, needed = self._reached, self._folder / "outputdb"
+            there = (needed / "database.txt").exists()
+        else:
+            return stored.iteration
+        if not there:
+            raise ConfigurationError(
+                f"{stored.name!r} cannot be {state} in iteration {iteration}, because {needed} is not "
+                "there; set it to init instead."
+            )
+        return iteration
+
+    def _index(self, iteration: int) -> Path:
+        return self._folder / str(iteration) / "collector_output" / "index.json"
+
+    def _reason(self, column: str, value: str) -> str:
+        return f"{column} set to {value} by caf status update"
+
+
+def _state(value: str, column: str, allowed: tuple[str, ...]) -> State:
     if value not in allowed:
         raise ConfigurationError(
             f"the {column} of a calibration cannot be set to {value!r}; it can to: {', '.join(allowed)}."
         )
     return State(value)
-
-
-def _check_iteration(stored: StoredCalibration, value: str) -> None:
-    if not value.isdecimal() or int(value) > stored.iteration:
-        raise ConfigurationError(
-            f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to "
-            f"{stored.iteration}, so it can be set to 0 to {stored.iteration}."
-        )
-
-
-def _check_output(directory: Path, stored: StoredCalibration, state: State) -> None:
-    """What a state promises has to be there."""
-    folder = directory / stored.name
-    if state is State.COLLECTOR_COMPLETED:
-        needed = folder / str(stored.iteration) / "collector_output" / "index.json"
-    elif state is State.COMPLETED:
-        needed = folder / "outputdb"
-    else:
-        return
-    if not needed.exists():
-        raise ConfigurationError(
-            f"{stored.name!r} cannot be {state} in iteration {stored.iteration}, because {needed} is not "
-            "there; set it to init instead."
-        )

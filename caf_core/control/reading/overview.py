@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
+from caf_core.calibration.states import END_STATES
+from caf_core.control.account import Account, read_account
 from caf_core.control.lease import controller_lives
 from caf_core.control.store.opening import open_for_reading, told_errors
 from caf_core.jobs.files import read_job
@@ -52,6 +54,7 @@ class CalibrationRow:
         since: When it entered its state [s since the epoch].
         reason: Why it is there, if that was written down.
         waiting: What the scheduler says of tasks that have not ended, the most frequent first.
+        account: What it has come to, once it has completed or failed.
     """
 
     name: str
@@ -66,6 +69,7 @@ class CalibrationRow:
     since: float | None
     reason: str
     waiting: tuple[Waiting, ...] = ()
+    account: Account = field(factory=Account)
 
 
 @frozen
@@ -191,6 +195,9 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         convergence=row.convergence,
         since=since.get(row.name),
         reason=row.reason,
+        account=read_account(store.directory, row.name, row.iteration)
+        if row.state in END_STATES
+        else Account(),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from caf_core.control.store.store import CheckpointStore
+from caf_core.json_text import exact_json
 
 _KEY = "arguments of {}"
 """The key among the settings of a checkpoint, of a backend's name."""
@@ -24,7 +25,7 @@ def keep_arguments(store: CheckpointStore, backend: str, chosen: Mapping[str, An
     plain = {name: value for name, value in lists.items() if _is_plain(value)}
     if plain != kept_arguments(store, backend):
         with store.batch():
-            store.models.Setting.replace(key=_KEY.format(backend), value=json.dumps(plain)).execute()
+            store.models.Setting.replace(key=_KEY.format(backend), value=exact_json(plain)).execute()
 
 
 def kept_arguments(store: CheckpointStore, backend: str) -> dict[str, Any]:
@@ -37,6 +38,6 @@ def kept_arguments(store: CheckpointStore, backend: str) -> dict[str, Any]:
 def _is_plain(value: Any) -> bool:
     """Whether JSON gives a value back as it was."""
     try:
-        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+        return bool(json.loads(exact_json(value)) == value)
     except (TypeError, ValueError, RecursionError):
         return False

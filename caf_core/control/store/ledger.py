@@ -9,6 +9,7 @@ from operator import attrgetter
 from caf_core.control.store.models import FACTS
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.ledger import FailureKind, Intent, IntentState, JobRecord, TaskChange, TaskState
+from caf_core.json_text import json_text
 
 _INSERT = "INSERT OR REPLACE INTO {table} (job, task, {columns}) VALUES ({marks})"
 _SELECT = f"SELECT task, {', '.join(FACTS)} FROM task WHERE job = ?"  # noqa: S608 - names of our own columns
@@ -40,8 +41,8 @@ class StoreLedger:
                 job=intent.job,
                 backend=intent.backend,
                 directory=self._store.relative(intent.directory),
-                tasks=json.dumps(intent.tasks),
-                attempts=json.dumps(intent.attempts),
+                tasks=json_text(intent.tasks),
+                attempts=json_text(intent.attempts),
                 memory_mb=intent.memory_mb,
                 state=str(IntentState.INTENDED),
                 time=self._clock(),
@@ -52,7 +53,7 @@ class StoreLedger:
         table = self._store.models.Intent
         values: dict[str, str] = {"state": str(state)}
         if ids:
-            values["ids"] = json.dumps(list(ids))
+            values["ids"] = json_text(list(ids))
         with self._store.batch():
             table.update(**values).where(table.token == token).execute()
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
+from caf_core.json_text import json_text
+
 Execute = Callable[..., Any]
 """Executes one SQL statement: ``execute(sql, values)``; the result is iterated."""
 
@@ -33,7 +35,7 @@ def _relative_directories(execute: Execute) -> None:
         rows = rows and [row and [_below(home, row[0]), *row[1:]] for row in rows]
         execute(
             "UPDATE job SET directory = ?, layout = ? WHERE key = ?",
-            (_below(home, directory), json.dumps(rows), key),
+            (_below(home, directory), json_text(rows), key),
         )
     for table in ("intent", "execution"):
         for row, directory in list(execute(f"SELECT rowid, directory FROM {table}")):  # noqa: S608 - our own names

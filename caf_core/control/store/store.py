@@ -20,6 +20,7 @@ from caf_core.control.store import FILE_NAME
 from caf_core.control.store.opening import open_for_writing
 from caf_core.errors import CheckpointError
 from caf_core.iov import ExpRun, IoV
+from caf_core.json_text import json_text
 
 
 @frozen
@@ -166,7 +167,7 @@ class CheckpointStore:
         settings = {
             "position": position,
             "max_iterations": max_iterations,
-            "depends_on": json.dumps(list(depends_on)),
+            "depends_on": json_text(list(depends_on)),
         }
         with self.batch():
             table.insert(name=name, state=State.INIT, checkpoint=State.INIT, **settings).on_conflict(
@@ -206,7 +207,7 @@ class CheckpointStore:
                 backend=backend,
                 directory=self.relative(job.directory),
                 fingerprint=job.fingerprint,
-                layout=json.dumps(_each_place(job.layout, self.relative)),
+                layout=json_text(_each_place(job.layout, self.relative)),
                 created=self._clock(),
             ).execute()
 
@@ -239,11 +240,11 @@ class CheckpointStore:
                 ask=execution.ask,
                 algorithm=execution.algorithm,
                 fingerprint=execution.fingerprint,
-                runs=json.dumps([[run.exp, run.run] for run in execution.runs]),
+                runs=json_text([[run.exp, run.run] for run in execution.runs]),
                 iov=execution.iov,
                 result=execution.result,
                 message=execution.message,
-                answer=json.dumps(execution.answer),
+                answer=json_text(execution.answer),
                 directory=self.relative(execution.directory),
                 time=self._clock(),
             ).execute()
@@ -297,8 +298,8 @@ class CheckpointStore:
                 number=iteration,
                 result=ended.result,
                 convergence=ended.convergence,
-                missing=json.dumps(list(ended.missing)),
-                commits=json.dumps(commits),
+                missing=json_text(list(ended.missing)),
+                commits=json_text(commits),
                 ended=self._clock(),
             ).execute()
             table.delete().where(

@@ -1,8 +1,9 @@
 """Lines for ``caf.toml``."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from caf_core.json_text import exact_json
 
 
 def table_text(name: str, values: Mapping[str, Any]) -> str:
@@ -13,4 +14,4 @@ def table_text(name: str, values: Mapping[str, Any]) -> str:
         values: Numbers, texts, truth values and lists of them.
     """
     # JSON and TOML agree about these, and about the escapes of a text.
-    return "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())])
+    return "\n".join([f"[{name}]", *(f"{key} = {exact_json(value)}" for key, value in values.items())])

@@ -23,6 +23,7 @@ from caf_core.jobs.backend import Report, SchedulerState, Submission
 from caf_core.jobs.detached import CHUNK, FILE, JSON, TREE
 from caf_core.jobs.node import read_spec
 from caf_core.jobs.pack import start
+from caf_core.json_text import exact_json
 from caf_htcondor.follow import LOG, Followed
 from caf_htcondor.submit_file import Shape
 
@@ -65,7 +66,7 @@ def shape_of_transfer(submission: Submission, initialdir: str | None) -> Shape:
                     spec = read_spec(str(directory), position)
                     items = luggage.of_task(spec)
                     lines.write(
-                        json.dumps({"position": position, **spec, "travel": items}, separators=(",", ":"))
+                        exact_json({"position": position, **spec, "travel": items}, separators=(",", ":"))
                     )
                     lines.write("\n")
                     names = [name, *(item[0] for item in items)]

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caf_core.calibration.convergence import Convergence, Metric, classify
+from caf_core.calibration.convergence import Convergence, Metric, classify, worst
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 
@@ -35,7 +36,11 @@ def history(*values: float, key=KEY):
         ((0.5, -0.5, 0.5, -0.5), Convergence.MAX_ITERATIONS),
         ((2, 2, -2, 2), Convergence.MAX_ITERATIONS),
         ((), Convergence.MAX_ITERATIONS),
-        ((1, 2, math.nan), Convergence.DIVERGING),
+        ((1, 2, math.nan), Convergence.NOT_FINITE),
+        ((1, 2, -math.inf), Convergence.NOT_FINITE),
+        ((math.nan, 2, 3), Convergence.MAX_ITERATIONS),
+        ((1, math.inf, 3), Convergence.MAX_ITERATIONS),
+        ((2, -2, math.nan, -2), Convergence.MAX_ITERATIONS),
     ],
 )
 def test_the_label_follows_the_last_iterations(values, expected) -> None:
@@ -44,6 +49,24 @@ def test_the_label_follows_the_last_iterations(values, expected) -> None:
 
 def test_without_a_wish_to_iterate_it_has_converged_whatever_the_metrics_say() -> None:
     assert classify(history(1, 2, 3), iterate=False) is Convergence.CONVERGED
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])
+def test_what_is_not_finite_has_not_converged_whatever_was_asked_for(value) -> None:
+    assert classify(history(1, value), iterate=False) is Convergence.NOT_FINITE
+    assert classify(history(1, 0.5), iterate=False, finite=False) is Convergence.NOT_FINITE
+
+
+def test_a_metric_is_made_of_numbers() -> None:
+    assert Metric(np.float64(2), np.int32(4)).ratio == 0.5
+    with pytest.raises(ConfigurationError, match="a metric has 'far' where a number has to be"):
+        Metric("far", 1)
+
+
+def test_the_worst_part_labels_the_whole() -> None:
+    assert worst([]) is Convergence.CONVERGED
+    assert worst(Convergence) is Convergence.NOT_FINITE
+    assert worst([Convergence.OSCILLATING, Convergence.CONVERGED]) is Convergence.OSCILLATING
 
 
 def test_diverging_comes_before_oscillating() -> None:
@@ -68,7 +91,7 @@ def test_the_unit_of_a_metric_does_not_matter(values, unit) -> None:
         assert classify(plain, iterate=True) is classify(scaled, iterate=True)
 
 
-@pytest.mark.parametrize("tolerance", [0, -1.0, math.nan])
+@pytest.mark.parametrize("tolerance", [0, -1.0, math.nan, math.inf])
 def test_a_tolerance_is_above_zero(tolerance) -> None:
     with pytest.raises(ConfigurationError, match="tolerance of a metric"):
         Metric(1.0, tolerance)

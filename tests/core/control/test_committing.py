@@ -11,7 +11,8 @@ from caf_core.calibration.convergence import Metric
 from caf_core.calibration.plans import Commit, Result, Verdict
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.control import collecting
-from caf_core.control.committing import _refuse_overlaps, iteration_metrics, tell_notes
+from caf_core.control.accounting import iteration_metrics
+from caf_core.control.committing import _refuse_overlaps, tell_notes
 from caf_core.control.store.store import StoredExecution
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, IoV

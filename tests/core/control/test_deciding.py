@@ -15,7 +15,7 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.deciding import Override, decide
 from caf_core.control.resolve import resolve
-from caf_core.control.store.store import CheckpointStore, StoredExecution
+from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredExecution
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 from caf_core.jobs.local import ResidentBackend
@@ -189,8 +189,16 @@ def test_changed_constants_start_again_too(bench, tmp_path) -> None:
 
 def test_more_iterations_are_used_if_it_had_not_converged(bench) -> None:
     bench.reached(State.COMPLETED, convergence="max_iterations")
+    bench.store.end_iteration("cal", 2, IterationEnd("iterate", "", (), {}, ()))
     assert bench.decide(max_iterations=2) == (State.COMPLETED, 2)
     assert bench.decide(max_iterations=3) == (State.COLLECTOR_COMPLETED, 2)
+
+
+def test_constants_that_are_not_finite_ask_for_no_further_iteration(bench) -> None:
+    bench.reached(State.COMPLETED, convergence="not_finite")
+    bench.store.end_iteration("cal", 2, IterationEnd("ok", "", (), {}, ()))
+    assert bench.decide() == (State.COMPLETED, 2)
+    assert bench.decide(require_convergence=True) == (State.COLLECTOR_COMPLETED, 2)
 
 
 def test_the_user_may_overrule(bench) -> None:

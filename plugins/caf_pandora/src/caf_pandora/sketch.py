@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import asdict, evolve, field, frozen
 
+from caf_core.conditions import plain
 from caf_pandora.errors import ResultFileError
 from caf_pandora.gaussian import GaussianFit
 from caf_pandora.histogram import Histogram
@@ -54,7 +55,7 @@ class Sketch:
         path = directory / f"{self.stem}.json"
         told = {name: {"kind": _kind(fit), **_plain(fit)} for name, fit in self.fits.items()}
         content = {"stage": self.stage, "phase": self.phase, "name": self.name, "step": self.step}
-        path.write_text(json.dumps({**content, "fits": told}), encoding="utf-8")
+        path.write_bytes(plain.dump(plain.to_plain({**content, "fits": told})))
         return path
 
     @classmethod
@@ -65,7 +66,7 @@ class Sketch:
             ResultFileError: If the file is something else.
         """
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            told = plain.from_plain(json.loads(path.read_bytes()))
             fits = {name: _fit(one) for name, one in told.pop("fits").items()}
             return cls(**told, fits=fits)
         except (ValueError, TypeError, KeyError, AttributeError) as problem:

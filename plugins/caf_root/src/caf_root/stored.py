@@ -13,6 +13,7 @@ import boost_histogram as bh
 import numpy as np
 from numpy.typing import NDArray
 
+from caf_core.json_text import json_text
 from caf_root import layout
 from caf_root.counts import Counts
 from caf_root.files import TREE_CLASSES
@@ -44,7 +45,7 @@ def encode(content: Any) -> bytes:
 
     def write(directory: Any) -> None:
         described = {name: _write(directory, name, part) for name, part in checked.items()}
-        directory[_LAYOUT] = json.dumps({"layout": kind, "parts": described}, sort_keys=True)
+        directory[_LAYOUT] = json_text({"layout": kind, "parts": described}, sort_keys=True)
 
     # ROOT's own sums over the bins may be more than a double holds.
     with np.errstate(all="ignore"):

@@ -1,10 +1,10 @@
 """Answers of the service, below any framework: JSON values, and errors that are one sentence."""
 
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from caf_core.errors import CafError
+from caf_core.json_text import json_text
 from caf_service.errors import ForbiddenError, NotFoundError, NotNowError
 from caf_service.results import DamagedError, TooLargeError
 from caf_service.store.thread import DatabaseAwayError
@@ -62,7 +62,7 @@ async def refuse(send: Send, refused: Refused) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if refused.close:
         headers.append((b"connection", b"close"))
-    await answer(send, refused.status, json.dumps({"error": str(refused)}).encode(), headers)
+    await answer(send, refused.status, json_text({"error": str(refused)}).encode(), headers)
 
 
 async def answer(send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]] | None = None) -> None:

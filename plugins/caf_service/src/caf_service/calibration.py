@@ -18,6 +18,7 @@ from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV
+from caf_core.json_text import json_text
 from caf_service.client import Client, Status, files_of, located
 from caf_service.own_service import UnfinishedError, own_service
 from caf_service.plan import Parameters, Plan
@@ -122,7 +123,7 @@ class ServiceCalibration(CalibrationBase):
         assert self.output_dir is not None  # noqa: S101 - run() has looked
         wish = self._wish()
         version = "" if self.url else self._load().version
-        everything = json.dumps([wish, version], sort_keys=True, default=str)
+        everything = json_text([wish, version], sort_keys=True)
         print_of = sha256(everything.encode()).hexdigest()[:24]
         file = self.output_dir / "calibration.json"
         attempt = 0

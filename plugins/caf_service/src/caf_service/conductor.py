@@ -2,7 +2,6 @@
 are carried out. What it does in the database happens in the database's thread.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from caf_core.json_text import json_text
 from caf_service import hub as topics
 from caf_service import logbook
 from caf_service.engine import advance
@@ -203,7 +203,7 @@ class Conductor:
         if step is None or facts is None:
             raise LookupError(f"calibration {calibration} has no step {snapshot.serial}")
         answer = work_answer(facts, snapshot, step.parameters)
-        return Live(snapshot, step.parameters, facts.setup, json.dumps(answer).encode(), next(self._versions))
+        return Live(snapshot, step.parameters, facts.setup, json_text(answer).encode(), next(self._versions))
 
 
 def work_answer(facts: Facts, snapshot: Snapshot, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from caf_core.errors import ConfigurationError
+from caf_core.json_text import json_text
 from caf_service.filing import private_folder, sync_folder
 from caf_service.store.store import Store
 
@@ -43,7 +44,7 @@ def claim_database(store: Store, data: Path, identity: str) -> None:
         ConfigurationError: If it is.
     """
     ours = {"identity": identity, "folder": str(data.absolute()), "host": socket.gethostname()}
-    said = json.dumps(ours)
+    said = json_text(ours)
     known = store.claim(said)
     owner = json.loads(known)
     if owner["identity"] != identity:

@@ -18,6 +18,7 @@ from caf_core.jobs.requests import JobRequest
 from caf_core.jobs.residence import Residence
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService
+from caf_core.json_text import json_text
 from caf_core.plugins.registry import Registry
 from caf_service.desk import AgentDesk, Crew
 from caf_service.quarters import Quarters, Terms
@@ -113,7 +114,7 @@ class Recruiting:
         known = self.store.jobs(name, 0, KIND)
         if not (known and note and self.service.resume(request)):
             self.quarters.remove(crew.calibration)
-            self.desk.note(crew.calibration, json.dumps({"backend": muster.backend}))
+            self.desk.note(crew.calibration, json_text({"backend": muster.backend}))
             tokens = self.desk.tokens(crew.calibration, range(crew.workers))
             self.quarters.write_tokens(crew.calibration, tokens)
             job = StoredJob(muster.key, name, 0, KIND, "workers", request.directory, "", None)
@@ -172,7 +173,7 @@ class Recruiting:
         """
         tasks = {one.index: one for one in self.service.tasks(muster.key)}
         done = self._done_before(crew, {worker: one.attempt for worker, one in tasks.items()}, ended)
-        usual = json.dumps({"backend": muster.backend})
+        usual = json_text({"backend": muster.backend})
         if done:
             self.desk.resubmitted(crew.calibration, done)
             self.desk.note(crew.calibration, usual)
@@ -184,7 +185,7 @@ class Recruiting:
             self._refuse_completed(crew, tasks)
             return bool(waiting)
         attempts = {str(worker): tasks[worker].attempt for worker in again}
-        self.desk.note(crew.calibration, json.dumps({"backend": muster.backend, "resubmitting": attempts}))
+        self.desk.note(crew.calibration, json_text({"backend": muster.backend, "resubmitting": attempts}))
         self.quarters.write_tokens(crew.calibration, self.desk.tokens(crew.calibration, again))
         self.service.retry_failed(muster.key)
         self.desk.resubmitted(crew.calibration, again)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caf_core.errors import CafError
+from caf_core.json_text import json_text
 from caf_service.plan import Work
 
 log = logging.getLogger("caf.worker")
@@ -55,7 +56,7 @@ def perform(function: str, command: str, work: Work, answer: Path) -> Sequence[s
         argv, path = _named(command)(work)
     else:
         path = _named(function)(work)
-    answer.write_text(json.dumps({"file": str(path)}), encoding="utf-8")
+    answer.write_text(json_text({"file": str(path)}), encoding="utf-8")
     return argv
 
 

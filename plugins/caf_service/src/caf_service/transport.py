@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import frozen
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.json_text import exact_json
 
 BLOCK = 1 << 20
 _SHOWN = 500
@@ -102,7 +103,7 @@ class Transport:
 
     def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
         """Send JSON; returns the answer."""
-        body = json.dumps(dict(content or {})).encode()
+        body = exact_json(dict(content or {})).encode()
         return _content(self._exchange("POST", path, body, {"Content-Type": "application/json"}))
 
     def put_file(self, path: str, file: Path, **query: object) -> Any:

@@ -3,7 +3,6 @@
 An update uses only what was fixed when the quorum was reached: an interrupted one is made again.
 """
 
-import json
 import logging
 import shutil
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.json_text import json_text
 from caf_service.conductor import Conductor
 from caf_service.config import ServiceConfig
 from caf_service.delivery import copy_result, made_folder
@@ -201,7 +201,7 @@ class Updates:
 
     def _write_own(self, path: Path, value: Any) -> None:
         if not path.exists():  # the plan's own files come first
-            path.write_text(json.dumps(value, indent=2) + "\n")
+            path.write_text(json_text(value, indent=2) + "\n")
 
     def _common(self, facts: Facts) -> dict[str, Any]:
         setup = facts.setup

@@ -18,6 +18,7 @@ from typing import Any
 from attrs import asdict
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.json_text import exact_json, json_text
 from caf_core.plugins.lookup import import_named
 from caf_core.processes.command import execute
 from caf_core.processes.subreaper import follow_parent
@@ -56,7 +57,7 @@ def run_plan(
         PlanError: If it did not; in one sentence.
     """
     asked = {"action": action, "service": os.getpid(), **request}
-    (folder / REQUEST).write_text(json.dumps(asked, allow_nan=False))
+    (folder / REQUEST).write_text(exact_json(asked))
     path = os.pathsep.join(one for one in sys.path if one)
     command = [sys.executable, "-m", "caf_service.updating", str(folder)]
     done = execute(
@@ -93,12 +94,12 @@ def main(arguments: list[str]) -> int:
         plan = load_plan(request["plan"], request["reference"])
         answer = _ACTIONS[request["action"]](plan, request)
         # As it is sent to people and workers: a half of a character is found out here.
-        text = json.dumps(answer, allow_nan=False, default=_plain, ensure_ascii=False).encode()
+        text = exact_json(answer, ensure_ascii=False, default=_plain).encode()
     except Exception as error:
         traceback.print_exc()
         said = " ".join(str(error).split())[:1000]
         kind = "" if isinstance(error, CafError) else type(error).__name__
-        text = json.dumps({"error": ": ".join(one for one in (kind, said) if one)}).encode()
+        text = json_text({"error": ": ".join(one for one in (kind, said) if one)}).encode()
     partial = folder / f".{ANSWER}"
     partial.write_bytes(text)
     partial.replace(folder / ANSWER)

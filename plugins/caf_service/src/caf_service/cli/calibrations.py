@@ -14,6 +14,7 @@ from caf_core.cli.base import Command, Settings, duration, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
+from caf_core.json_text import json_text
 from caf_service.cli.showing import COLUMNS, PLANS, plan_row, plan_text, row, step_line, text_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def list_(settings: Settings, state: str | None) -> int:
     with _client() as client:
         found = client.statuses(state)
     if settings.json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json_text(found, indent=2))
     else:
         print_table(COLUMNS, [row(one, time.time()) for one in found], right=("id",))
     return Exit.OK
@@ -78,7 +79,7 @@ def plans(settings: Settings, name: str | None) -> int:
         if not found:
             raise ConfigurationError(f"there is no plan called {name!r}; see: caf calibrations plans.")
     if settings.json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json_text(found, indent=2))
     elif name is not None:
         click.echo(plan_text(found[0]))
     else:
@@ -94,7 +95,7 @@ def show(settings: Settings, calibration: int) -> int:
     """Show where CALIBRATION is, with every step."""
     with _client() as client:
         status = client.status(calibration)
-    click.echo(json.dumps(status, indent=2) if settings.json else text_of(status, time.time()))
+    click.echo(json_text(status, indent=2) if settings.json else text_of(status, time.time()))
     return Exit.OK
 
 

@@ -1,6 +1,5 @@
 """``caf service``: set a service up, start it, look after its users."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from caf_core.cli.base import Command, Settings, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
+from caf_core.json_text import json_text
 from caf_service.cli.setup import (
     FILE,
     absent,
@@ -144,7 +144,7 @@ def list_(settings: Settings, data: Path) -> int:
         found = [(one.name, str(one.role), "yes" if one.active else "no") for one in accounts.users()]
     if settings.json:
         click.echo(
-            json.dumps([dict(zip(("name", "role", "active"), one, strict=True)) for one in found], indent=2)
+            json_text([dict(zip(("name", "role", "active"), one, strict=True)) for one in found], indent=2)
         )
     else:
         print_table(("name", "role", "active"), found)

@@ -11,6 +11,7 @@ import click
 from attrs import Attribute, fields
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.json_text import exact_json
 
 if TYPE_CHECKING:
     from caf_service.plans import Catalogue
@@ -112,7 +113,7 @@ def write_setup(data: Path, setup: Mapping[str, Any]) -> None:
     """Keep it."""
     file = data / FILE
     file.touch(mode=0o600)  # the URL of a database holds a password
-    file.write_text(json.dumps(dict(setup), indent=2) + "\n", encoding="utf-8")
+    file.write_text(exact_json(dict(setup), indent=2) + "\n", encoding="utf-8")
 
 
 def make_config(data: Path, setup: Mapping[str, Any]) -> Any:

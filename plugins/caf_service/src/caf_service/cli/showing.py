@@ -1,11 +1,11 @@
 """Calibrations of a service as text."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from caf_core.cli.base import duration, listed, shown
 from caf_core.cli.tables import aligned
+from caf_core.json_text import json_text
 
 COLUMNS = ("id", "name", "plan", "state", "phase", "step", "reported", "failures", "since")
 PLANS = ("name", "version", "stages", "samples", "quorum")
@@ -86,7 +86,7 @@ def plan_text(one: Mapping[str, Any]) -> str:
         for phase in stage["phases"]
     ]
     settings = [
-        [name, "required" if each["required"] else json.dumps(each["default"]), shown(each["meaning"])]
+        [name, "required" if each["required"] else json_text(each["default"]), shown(each["meaning"])]
         for name, each in one["settings"].items()
     ]
     lines = [

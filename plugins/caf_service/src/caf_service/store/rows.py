@@ -1,8 +1,9 @@
 """What the parts of the store have in common."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
+
+from caf_core.json_text import exact_json
 
 
 class Rows:
@@ -18,4 +19,4 @@ class Rows:
 
 def as_text(value: Any) -> str:
     """A value as the JSON that is kept of it."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return exact_json(value, separators=(",", ":"))

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from caf_core.calibration.states import Machine as Machine
     from caf_core.calibration.states import State as State
     from caf_core.calibration.strategy import AlgorithmStrategy as AlgorithmStrategy
-    from caf_core.conditions.central import CentralDatabase as CentralDatabase
     from caf_core.conditions.chain import Chain as Chain
-    from caf_core.conditions.local import LocalDatabase as LocalDatabase
     from caf_core.conditions.payload import Payload as Payload
     from caf_core.control.caf import CAF as CAF
     from caf_core.control.report import CalibrationFailedError as CalibrationFailedError
@@ -77,6 +75,8 @@ if TYPE_CHECKING:
     from caf_core.jobs.splitters import MaxSubjobsSplitter as MaxSubjobsSplitter
     from caf_core.jobs.splitters import SubjobSplitter as SubjobSplitter
     from caf_core.jobs.task import Resources as Resources
+    from caf_core.plugins.databases import CentralDatabase as CentralDatabase
+    from caf_core.plugins.databases import LocalDatabase as LocalDatabase
     from caf_core.plugins.markers import hookimpl as hookimpl
     from caf_core.plugins.markers import hookspec as hookspec
 
@@ -100,9 +100,7 @@ _MODULES = {
     "calibration.runner": ("AlgorithmsRunner", "ParallelRunner", "SequentialRunner"),
     "calibration.states": ("Machine", "State"),
     "calibration.strategy": ("AlgorithmStrategy",),
-    "conditions.central": ("CentralDatabase",),
     "conditions.chain": ("Chain",),
-    "conditions.local": ("LocalDatabase",),
     "conditions.payload": ("Payload",),
     "control.caf": ("CAF",),
     "control.report": ("CalibrationFailedError", "InterruptedRunError", "Report"),
@@ -132,6 +130,7 @@ _MODULES = {
     "jobs.retry": ("Remedy", "RetryPolicy", "Rule"),
     "jobs.splitters": ("ArgumentsSplitter", "MaxFilesSplitter", "MaxSubjobsSplitter", "SubjobSplitter"),
     "jobs.task": ("Resources",),
+    "plugins.databases": ("CentralDatabase", "LocalDatabase"),
     "plugins.markers": ("hookimpl", "hookspec"),
 }
 """Module below ``caf_core`` -> what it gives to users; the block above tells type checkers the same."""

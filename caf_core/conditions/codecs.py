@@ -160,7 +160,8 @@ class Codecs:
         if codec is None:
             raise PayloadError(
                 f"{what} is in the format .{stored.suffix}, and the codecs here are {self}; "
-                "install the plugin that brings its codec."
+                "install the plugin that brings its codec, or, if it is, open the database with "
+                "codecs=installed_codecs() of caf_core.plugins.databases."
             )
         if revision_of(codec.name, stored.data) != entry.revision:
             raise PayloadError(

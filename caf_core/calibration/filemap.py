@@ -112,27 +112,28 @@ def _iov(value: Any, name: object, what: str) -> IoV:
         ) from error
 
 
-def by_path(name: str, pattern: str = DEFAULT_PATTERN) -> IoV:
+def by_path(name: str, pattern: str = DEFAULT_PATTERN, experiment: int | None = None) -> IoV:
     """The run of a file, as its path tells it.
 
     Args:
         name: The path.
         pattern: Regular expression with the groups ``exp`` and ``run``.
+        experiment: The experiment; the group ``exp`` is not needed then.
     Raises:
         ConfigurationError: If the path does not match.
     """
     match = re.search(pattern, name)
     if match is None:
         raise ConfigurationError("its path does not match the pattern")
-    numbers = (match["exp"] or "", match["run"] or "")
+    numbers = (str(experiment) if experiment is not None else match["exp"] or "", match["run"] or "")
     if not all(number.isdecimal() for number in numbers):
         raise ConfigurationError(f"the groups exp and run of the pattern are {numbers}, and not two numbers")
     exp, run = map(int, numbers)
     return IoV(exp, run, exp, run)
 
 
-def check_pattern(pattern: str) -> None:
-    """Refuse a regular expression that cannot serve ``by_path``.
+def check_pattern(pattern: str, experiment: int | None = None) -> None:
+    """Refuse a regular expression that cannot serve ``by_path`` with the same arguments.
 
     Raises:
         ConfigurationError: If it is none, or lacks one of the groups.
@@ -141,7 +142,7 @@ def check_pattern(pattern: str) -> None:
         groups = re.compile(pattern).groupindex
     except re.error as error:
         raise ConfigurationError(f"{pattern!r} is no regular expression: {error}; correct it.") from error
-    missing = {"exp", "run"} - set(groups)
+    missing = ({"exp", "run"} if experiment is None else {"run"}) - set(groups)
     if missing:
         raise ConfigurationError(
             f"{pattern!r} has no group {' and '.join(sorted(missing))}; write (?P<exp>\\d+) and "
@@ -156,15 +157,23 @@ def _registry() -> Any:
     return Registry.load()
 
 
-def by_metadata(names: Iterable[str]) -> list[Found]:
+def by_metadata(names: Iterable[str], experiment: int | None = None) -> list[Found]:
     """Ask the plugins for the runs of files; one that cannot be read gets a complaint in place of an
-    interval."""
+    interval.
+
+    Args:
+        names: The files.
+        experiment: The experiment of files that do not tell it.
+    """
+    unknown = "no plugin can tell its runs"
+    if experiment is None:
+        unknown += " (for files that tell runs but no experiment, such as NanoAOD: --experiment N)"
     found: list[Found] = []
     for name in names:
         try:
-            iov = _registry().iov_of_file(name)
+            iov = _registry().iov_of_file(name, experiment)
         except CafError as error:
             found.append(["", str(error)])
         else:
-            found.append([str(iov), ""] if iov is not None else ["", "no plugin knows this kind of file"])
+            found.append([str(iov), ""] if iov is not None else ["", unknown])
     return found

@@ -29,6 +29,12 @@ from caf_core.errors import ConfigurationError
 )
 @click.option("-re", "--filter-regex", metavar="REGEX", help="Leave out the files whose path matches.")
 @click.option(
+    "--experiment",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The experiment of files that tell their runs alone, such as NanoAOD.",
+)
+@click.option(
     "-f",
     "-o",
     "--output-file",
@@ -50,6 +56,7 @@ from caf_core.errors import ConfigurationError
 def command(
     method: str,
     path_regex: str | None,
+    experiment: int | None,
     filter_regex: str | None,
     output_file: Path,
     print_map: bool,
@@ -71,19 +78,19 @@ def command(
     names = find_names(patterns, filter_regex)
     if method == "raw":
         pattern = path_regex or filemap.DEFAULT_PATTERN
-        filemap.check_pattern(pattern)
-        found = [_by_path(name, pattern) for name in names]
+        filemap.check_pattern(pattern, experiment)
+        found = [_by_path(name, pattern, experiment) for name in names]
     else:
         with _bar(len(names)) as advance:
             if processes == 1:
                 found = []
                 for name in names:
-                    found += filemap.by_metadata([name])
+                    found += filemap.by_metadata([name], experiment)
                     advance(1)
             else:
                 from caf_core.cli.mapping import map_parallel
 
-                found = map_parallel(names, processes, advance)
+                found = map_parallel(names, processes, advance, experiment)
     return _report(names, found, output_file, print_map=print_map)
 
 
@@ -112,11 +119,11 @@ def find_names(patterns: Sequence[str], filter_regex: str | None) -> list[str]:
     return [name for name in found if unwanted is None or not unwanted.search(name)]
 
 
-def _by_path(name: str, pattern: str) -> list[str]:
+def _by_path(name: str, pattern: str, experiment: int | None) -> list[str]:
     from caf_core.calibration.filemap import by_path
 
     try:
-        return [str(by_path(name, pattern)), ""]
+        return [str(by_path(name, pattern, experiment)), ""]
     except ConfigurationError as error:
         return ["", str(error)]
 

@@ -14,7 +14,9 @@ _LARGEST = 20
 """Files a call: enough that the call itself costs nothing, few enough for a bar that moves."""
 
 
-def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], None]) -> list[list[str]]:
+def map_parallel(
+    names: Sequence[str], processes: int, advance: Callable[[int], None], experiment: int | None
+) -> list[list[str]]:
     """As ``caf_core.calibration.filemap.by_metadata``, in several processes.
 
     A file that kills its reader costs only itself: the others of its call are read again one by one.
@@ -23,6 +25,7 @@ def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], 
         names: The files.
         processes: How many processes.
         advance: Told how many files are done.
+        experiment: The experiment of files that do not tell it.
     Returns:
         IoV and complaint of each file; one of them is empty.
     """
@@ -34,7 +37,9 @@ def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], 
         try:
             client.listen(events.put, lambda: events.put([]))
             numbers = count()
-            calls = _submit(client, numbers, [names[i : i + size] for i in range(0, len(names), size)])
+            calls = _submit(
+                client, numbers, [names[i : i + size] for i in range(0, len(names), size)], experiment
+            )
             while calls:
                 batch = events.get()
                 if not batch:
@@ -48,7 +53,7 @@ def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], 
                     if event.kind is CallKind.ENDED and event.value is not None:
                         found.update(zip(part, event.value, strict=True))
                     elif len(part) > 1:
-                        calls |= _submit(client, numbers, [[name] for name in part])
+                        calls |= _submit(client, numbers, [[name] for name in part], experiment)
                         continue
                     else:
                         found[part[0]] = ["", event.error or "the process that read it died"]
@@ -60,12 +65,20 @@ def map_parallel(names: Sequence[str], processes: int, advance: Callable[[int], 
 
 
 def _submit(
-    client: ResidentClient, numbers: "count[int]", parts: Sequence[Sequence[str]]
+    client: ResidentClient,
+    numbers: "count[int]",
+    parts: Sequence[Sequence[str]],
+    experiment: int | None,
 ) -> dict[str, Sequence[str]]:
     calls = {str(number): part for number, part in zip(numbers, parts, strict=False)}
     client.submit(
         [
-            CallRequest(key=key, group="files", function=_WORKER, arguments={"names": list(part)})
+            CallRequest(
+                key=key,
+                group="files",
+                function=_WORKER,
+                arguments={"names": list(part), "experiment": experiment},
+            )
             for key, part in calls.items()
         ]
     )

@@ -139,7 +139,7 @@ def caf_register_commands(cli: "click.Group") -> None:
 
 
 @hookspec(firstresult=True)
-def caf_iov_of_file(path: str) -> "IoV | None":
+def caf_iov_of_file(path: str, experiment: int | None) -> "IoV | None":
     """Tell which runs an input file holds.
 
     Called for a file that neither the user's map nor a ``runs.json`` tells about; the first answer counts. An
@@ -147,6 +147,7 @@ def caf_iov_of_file(path: str) -> "IoV | None":
 
     Args:
         path: A local path or a URI, such as ``root://...``.
+        experiment: The experiment of files that tell their runs but no experiment, if the user named it.
     Returns:
         The closed interval from the first to the last run of the file, or ``None`` for a file that is not
         yours to read.

@@ -139,8 +139,12 @@ class Registry:
     def _open(self, scheme: str, url: str) -> "ConditionsDatabase":
         return cast("ConditionsDatabase", self.get(Kind.CONDITIONS, scheme)(url))
 
-    def iov_of_file(self, path: str) -> "IoV | None":
+    def iov_of_file(self, path: str, experiment: int | None = None) -> "IoV | None":
         """Ask the plugins which runs a file holds; ``None`` if none of them knows.
+
+        Args:
+            path: A local path or a URI.
+            experiment: The experiment of files that do not tell it.
 
         Raises:
             PluginError: If none knows and one of them failed, such as on a truncated file.
@@ -148,7 +152,7 @@ class Registry:
         failed: list[tuple[Plugin, BaseException]] = []
         for plugin in self._loader.implementing("caf_iov_of_file"):
             try:
-                iov = self._loader.call(plugin, "caf_iov_of_file", path=path)
+                iov = self._loader.call(plugin, "caf_iov_of_file", path=path, experiment=experiment)
             except BREAKS as problem:
                 failed.append((plugin, problem))
                 continue

@@ -45,6 +45,22 @@ def test_the_map_is_printed_a_line_a_file(tree, caf):
     assert lines[0].startswith("3,42,3,42\t")
 
 
+def test_paths_may_tell_the_run_alone(tree, caf):
+    words = (
+        "filemap",
+        "-m",
+        "raw",
+        "-o",
+        tree / "m.json",
+        "--path-regex",
+        r"/r(?P<run>\d+)/",
+        tree / "**" / "*.root",
+    )
+    assert "has no group exp" in caf(*words).err
+    assert caf(*words, "--experiment", "7").code == 0
+    assert {iov.exp_low for iov in filemap.load(tree / "m.json").values()} == {7}
+
+
 def test_the_default_is_the_file_that_scripts_for_basf2_read(tree, caf, monkeypatch):
     monkeypatch.chdir(tree)
     assert caf("filemap", "-m", "raw", "e0003/../e0003/**/a*.root").out == ""
@@ -88,7 +104,7 @@ def test_metadata_come_from_plugins(tree, run_caf, processes):
         (tree / f"{number}.unknown").touch()
     done = run_caf("filemap", "-j", processes, "-o", tree / "map.json", tree / "*.unknown")
     assert done.returncode == 1
-    assert done.stderr.count("no plugin knows this kind of file") == 9
+    assert done.stderr.count("no plugin can tell its runs") == 9
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from caf_core.calibration import filemap
+from caf_core.cli.app import execute
 from caf_core.errors import ConfigurationError
 from caf_core.iov import IoV
 from caf_root import IoVReader, RootFileError, caf_iov_of_file
@@ -41,6 +43,22 @@ def test_all_trees_with_both_branches_count(write_root):
     assert IoVReader(tree="b")(str(path)) == IoV(1, 9, 1, 9)
     with pytest.raises(RootFileError, match="no tree 'c'; it has"):
         IoVReader(tree="c")(str(path))
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_files_without_an_experiment_are_mapped_with_the_one_that_is_named(
+    write_root, tmp_path, capsys, processes
+):
+    """As NanoAOD is: runs in the trees Runs, LuminosityBlocks and Events, and no experiment."""
+    nano = {"Runs": {"run": [273158]}, "Events": {"run": [273158, 273302], "event": [1, 2]}}
+    names = [str(write_root(f"{number}.root", **nano)) for number in (1, 2)]
+    words = ["filemap", "-j", processes, "-o", str(tmp_path / "map.json"), *names]
+    assert execute(words) == 1
+    assert "such as NanoAOD: --experiment N)" in capsys.readouterr().err
+    assert execute([*words, "--experiment", "2016"]) == 0
+    assert filemap.load(tmp_path / "map.json") == dict.fromkeys(names, IoV(2016, 273158, 2016, 273302))
+    told = str(write_root("told.root", t={"exp": [1], "run": [5]}))
+    assert caf_iov_of_file(told, 2016) == IoV(1, 5, 1, 5)  # what the file tells counts
 
 
 def test_a_tree_without_entries_holds_no_run(write_root):

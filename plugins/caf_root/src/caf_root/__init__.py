@@ -76,8 +76,8 @@ def caf_register_payload_codecs(register: "Register[Any]") -> None:
 
 
 @hookimpl
-def caf_iov_of_file(path: str) -> "IoV | None":
-    """The runs of a ROOT file whose trees have branches for experiment and run."""
+def caf_iov_of_file(path: str, experiment: int | None = None) -> "IoV | None":
+    """The runs of a ROOT file whose trees have branches for experiment and run, or for the run alone."""
     from caf_root.iovs import iov_of_file
 
-    return iov_of_file(path)
+    return iov_of_file(path, experiment)

@@ -139,9 +139,17 @@ def _numbers(values: NDArray[Any], branch: str, tree: Any, path: str) -> NDArray
     return values
 
 
-def iov_of_file(path: str) -> IoV | None:
-    """The interval of a file with the usual branch names; see ``IoVReader``."""
-    return IoVReader()(path)
+def iov_of_file(path: str, experiment: int | None = None) -> IoV | None:
+    """The interval of a file with the usual branch names; see ``IoVReader``.
+
+    Args:
+        path: A local path or a URI.
+        experiment: The experiment, for files without a branch that tells it.
+    """
+    told = IoVReader()(path)
+    if told is None and experiment is not None:
+        return IoVReader(experiment=experiment)(path)
+    return told
 
 
 __all__ = ["IoVReader", "RootFileError", "iov_of_file"]

@@ -95,7 +95,7 @@ def write_index(path: Path, outputs: Sequence[TaskOutput]) -> None:
     rows = [
         [
             out.collection,
-            str(out.directory),
+            _below(out.directory, path.absolute().parent),
             out.files,
             [[r.exp, r.run, n] for r, n in sorted(out.runs.items())],
             out.chunks,
@@ -110,13 +110,23 @@ def read_index(path: Path) -> tuple[TaskOutput, ...]:
     return tuple(
         TaskOutput(
             collection,
-            Path(directory),
+            _place(directory, path.absolute().parent),
             tuple(files),
             {ExpRun(e, r): n for e, r, n in runs},
             tuple(tuple(c) for c in chunks),
         )
         for collection, directory, files, runs, chunks in json.loads(path.read_text(encoding="utf-8"))
     )
+
+
+def _below(directory: Path, folder: Path) -> str:
+    return str(directory.relative_to(folder) if directory.is_relative_to(folder) else directory)
+
+
+def _place(directory: str, folder: Path) -> Path:
+    """Where a task's output lies; caf 0.1.0 wrote absolute paths, and the folder may have moved since."""
+    begin, _, rest = directory.rpartition(f"/{folder.name}/")
+    return folder / (rest if begin else directory)
 
 
 @frozen

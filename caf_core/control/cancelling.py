@@ -17,6 +17,7 @@ from caf_core.control.lease import Lease
 from caf_core.control.outstanding import Left, read_left
 from caf_core.control.reading.naming import meant
 from caf_core.control.reading.overview import PRIVATE, Reader
+from caf_core.control.relocating import is_copy, take_up
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.arguments import kept_arguments
 from caf_core.control.store.ledger import StoreLedger
@@ -105,6 +106,8 @@ def cancel(
     lease = Lease(private, take_over=take_over)
     try:
         store = CheckpointStore(directory)
+        if is_copy(store):
+            take_up(store, private)
         try:
             with told_errors(directory):
                 return _cancel(store, private / "resident", make, calibration)

@@ -17,8 +17,9 @@ from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Interrupt
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
+from caf_core.control.relocating import take_up
 from caf_core.control.report import CalibrationReport, Report
-from caf_core.control.session import Setup, Wish
+from caf_core.control.session import PRIVATE, Setup, Wish
 from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger
@@ -111,6 +112,7 @@ def _assemble(setup: Setup, store: CheckpointStore) -> _Parts:
 def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
     """Make the backends and the calibrations known."""
     options, calibrations = setup.options, setup.catalogue.calibrations
+    take_up(store, setup.wish.output_dir / PRIVATE)
     service.add_backend(EXECUTIONS, setup.executions)
     for name, backend in setup.backends.instances.items():
         service.add_backend(name, backend)

@@ -556,3 +556,23 @@ def test_output_that_caf_removed_on_purpose_is_not_missed(site) -> None:
     executed, said = site.run()
     assert not executed
     assert "first: it has completed before, and nothing has changed" in said
+
+
+@pytest.mark.parametrize("original", ["gone", "changed"])
+def test_a_stopped_process_goes_on_where_it_was_moved_or_copied_to(site, original) -> None:
+    site.change(*STOPPED)
+    (site.folder / "stop").touch()
+    site.run(code=1)
+    (site.folder / "stop").unlink()
+    shutil.copytree(site.folder / "out", site.folder / "elsewhere" / "moved")
+    if original == "gone":
+        shutil.rmtree(site.folder / "out")
+    else:
+        for path in site.folder.glob("out/first/*/collector_output/default/*/*/collected.caf"):
+            path.write_bytes(b"")
+    site.change('CAF(HERE / "out")', 'CAF(HERE / "elsewhere" / "moved")')
+    executed, _ = site.run()
+    assert executed == Counter(["first fit 1", *SECOND])
+    place = site.folder / "elsewhere" / "moved"
+    assert (place / "outputdb" / "database.txt").read_text().startswith("first ")
+    assert not site.run()[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from caf_core.conditions.local import LocalDatabase
 from caf_core.control.store.migrations import SCHEMA_VERSION
 from caf_core.control.store.opening import open_for_reading, open_for_writing
 
@@ -51,3 +52,17 @@ def test_the_checkpoint_is_migrated_for_writers_and_for_readers(tmp_path, case) 
     with closing(sqlite3.connect(out / "caf_state.db")) as database:
         (schema,) = database.execute("SELECT value FROM setting WHERE key = 'schema'").fetchone()
         assert int(schema) == SCHEMA_VERSION > 1
+
+
+EXPECTED = {"collecting": [12.0], "finished": [12.0], "algorithms": [2.0, 4.0, 6.0]}
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_the_process_is_continued_elsewhere_with_the_right_payloads(tmp_path, caf, case) -> None:
+    out = unpacked(case, tmp_path)
+    if case == "algorithms":
+        (tmp_path / "by-run").touch()
+    done = caf("run", tmp_path / "calibration.py")
+    assert done.code == 0, done.err
+    database = LocalDatabase(out / "outputdb")
+    assert [database.load(entry) for entry in database.entries()] == EXPECTED[case]

@@ -145,6 +145,10 @@ class Backend(ABC):
     """
 
     default_backend_args: ClassVar[Mapping[str, Any]] = {}
+    user_args: ClassVar[frozenset[str]] = frozenset()
+    """The arguments that may be chosen by people for whom another account submits, such as users of a
+    service: those that can neither have anything executed nor any file read. Their values are short plain
+    text or numbers. Resources are asked for in other ways and need not be among them."""
     session: "Session | None" = None
     """What a program has submitted here without a calibration (see ``caf_core.jobs.submit``)."""
 

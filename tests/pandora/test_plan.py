@@ -505,7 +505,7 @@ def test_a_command_that_fails_is_named(tmp_path, attached, calibrated, monkeypat
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     """A user of a service that has no workers."""
-    server = Server(ServiceConfig(data=tmp_path / "service"))
+    server = Server(ServiceConfig(data=tmp_path / "service", input_roots=("/",)))
     with server, Client(server.url, server.service.accounts.ensure("ada", "user")) as client:
         yield client
 

@@ -14,7 +14,9 @@ from service.scale_plan import measured
 T = TypeVar("T", bound="Client")
 PATIENCE = 120.0
 """An answer comes within this time [s]."""
-INPUTS = {"muon": ["m0", "m1", "m2", "m3"], "kaon": ["k0", "k1", "k2", "k3"]}
+ROOT = "/inputs/of/the/users"
+"""Where users may have input files."""
+INPUTS = {sample: [f"{ROOT}/{sample}{number}" for number in range(4)] for sample in ("muon", "kaon")}
 
 
 class Client:

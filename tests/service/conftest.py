@@ -9,7 +9,7 @@ import pytest
 
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
-from service.bench import Bench
+from service.bench import ROOT, Bench
 from service.databases import database
 
 __all__ = ["database"]
@@ -21,7 +21,10 @@ def start(tmp_path: Path, database: str) -> Iterator[Callable[..., Bench]]:
     with ExitStack() as stack:
 
         def started(**more: Any) -> Bench:
-            settings = {"plans": {"toy": "service.scale_plan:PLAN"}, "database": database, **more}
+            settings = {"plans": {"toy": "service.scale_plan:PLAN"}, "database": database} | {
+                "input_roots": (ROOT,),
+                **more,
+            }
             server = stack.enter_context(Server(ServiceConfig(data=tmp_path / "service", **settings)))
             return stack.enter_context(Bench(server))
 

@@ -116,7 +116,7 @@ def rigged(
 ) -> Iterator[Rig]:
     """A service and its agent in this process."""
     with ExitStack() as stack:
-        settings = {"plans": PLANS, "heartbeat": 1.0, "max_wait": 1.0, **config}
+        settings = {"plans": PLANS, "heartbeat": 1.0, "max_wait": 1.0, "input_roots": ("/",), **config}
         server = stack.enter_context(Server(ServiceConfig(data=home / "service", **settings)))
         token = server.service.accounts.ensure("ada", "user")
         place = Place(home / "agent", server.url)
@@ -169,6 +169,7 @@ class ServiceProcess:
         options += [
             f"--port={port}",
             "--max-wait=1",
+            "--input-root=/",
             *(f"--{name.replace('_', '-')}={v}" for name, v in setup.items()),
         ]
         said = caf("service", "init", data, *options)

@@ -7,11 +7,14 @@ from pathlib import Path
 from caf_core.control.stopping import stop_signals
 from caf_service.config import ServiceConfig
 from caf_service.server import Server
+from service.bench import ROOT
 
 if __name__ == "__main__":
     data, port, database = sys.argv[1:]
     plans = {"toy": "service.scale_plan:PLAN"}
-    config = ServiceConfig(data=Path(data), port=int(port), database=database, plans=plans)
+    config = ServiceConfig(
+        data=Path(data), port=int(port), database=database, plans=plans, input_roots=(ROOT,)
+    )
     stopped = threading.Event()
     with stop_signals(stopped.set), Server(config):
         stopped.wait()

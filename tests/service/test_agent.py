@@ -21,7 +21,7 @@ from caf_service.config import ServiceConfig
 from caf_service.desk import AgentDesk
 from caf_service.remote_desk import RemoteDesk
 from caf_service.server import Server
-from caf_service.transport import Address
+from caf_service.transport import Address, RefusedError
 from service.rig import LAST, LIMIT, LONG, PLANS, QUICK, Rig, rig, rigged, use_plans
 
 __all__ = ["rig"]
@@ -189,11 +189,9 @@ def test_workers_that_waited_in_vain_are_submitted_again_and_have_not_failed(
         rig.dismissed()
 
 
-def test_an_unknown_backend_fails_the_calibration_with_a_sentence(rig: Rig) -> None:
-    number = rig.create(workers=2, backend="nothing-of-this-name")
-    status = rig.client.wait(number, LIMIT)
-    assert status["state"] == "failed"
-    assert "nothing-of-this-name" in status["message"]
+def test_an_unknown_backend_is_refused(rig: Rig) -> None:
+    with pytest.raises(RefusedError, match=r"no backend 'nothing-of-this-name'; there are: .*local"):
+        rig.create(workers=2, backend="nothing-of-this-name")
 
 
 def test_an_agent_that_is_started_again_finds_its_workers(

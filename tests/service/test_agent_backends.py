@@ -75,7 +75,8 @@ def test_a_backend_that_is_not_there_ends_the_calibration_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
 ) -> None:
     use_plans(monkeypatch)
-    with rigged(tmp_path, registry=REGISTRY) as rig:
+    names = ("local", "elsewhere", "nameless", "unmade", "unheard-of")
+    with rigged(tmp_path, registry=REGISTRY, backends=names) as rig:
         message = failed(rig, backend=name)
         assert message.startswith("its workers cannot be submitted: ")
         assert said in message
@@ -122,7 +123,7 @@ def test_a_calibration_that_has_ended_does_not_wait_for_a_backend_that_is_gone(
 ) -> None:
     use_plans(monkeypatch)
     before = Registry([Backends(other=Local)])
-    with rigged(tmp_path, registry=before) as rig:
+    with rigged(tmp_path, registry=before, backends=("other",)) as rig:
         number = rig.create(workers=1, backend="other", settings={"seconds": LONG})
         rig.executes(number, 1)
         pid = rig.pids(number)[0]

@@ -78,7 +78,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsew
     """A service; an agent is started by the test, and ended with it."""
     use_plans(monkeypatch)
     config = ServiceConfig(
-        data=tmp_path / "service", port=free_port(), plans=PLANS, heartbeat=1.0, max_wait=1.0
+        data=tmp_path / "service",
+        port=free_port(),
+        plans=PLANS,
+        heartbeat=1.0,
+        max_wait=1.0,
+        input_roots=("/",),
     )
     server = Server(config).__enter__()
     one = Elsewhere(config, server, Client(server.url, server.service.accounts.ensure("ada")), tmp_path)

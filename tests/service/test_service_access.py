@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -253,3 +254,131 @@ def test_the_api_describes_itself(bench: Bench) -> None:
     described = bench.with_token("").get("/openapi.json")
     assert "/worker/results/{serial}" in described["paths"]
     assert described["components"]["securitySchemes"]
+
+
+HARMFUL = [
+    {"extra_lines": ["touch /tmp/mine"]},
+    {"extra_args": ["--wrap=id"]},
+    {"universe": "local"},
+    {"getenv": True},
+    {"requirements": "true"},
+    {"resource_list": {"a": "b"}},
+    {"path_prefix": "/tmp/mine"},
+    {"command_timeout": 0.5},
+    {"no such argument": 1},
+]
+
+
+def test_users_choose_no_argument_that_could_execute_anything(bench: Bench) -> None:
+    for backend in ("slurm", "htcondor", "pbs", "lsf", "local", ""):
+        for args in HARMFUL:
+            said = bench.ada.post("/calibrations", wish(backend=backend, backend_args=args), 422)["error"]
+            assert f"does not take the backend arguments {next(iter(args))}" in said
+            assert "cpus, memory, walltime, disk" in said
+    assert bench.ada.get("/calibrations") == []
+
+
+USEFUL: dict[str, dict[str, Any]] = {
+    "slurm": {"partition": "long,short", "account": "atlas", "qos": "high", "nice": 5, "gres": "gpu:1"},
+    "htcondor": {"accounting_group": "group_calib.ada", "priority": -3},
+    "pbs": {"queue": "workq", "account": "calib", "project": "p 1", "priority": 3},
+    "lsf": {"queue": "short long", "project": "calib", "user_group": "g"},
+    "local": {"cpus": 2, "memory": "2 GB", "walltime": "1h 30min", "disk": 500},
+}
+
+
+def test_users_choose_what_backends_declare(bench: Bench) -> None:
+    for backend, args in USEFUL.items():
+        assert bench.create(backend=backend, backend_args=args)
+
+
+MORE_THAN_VALUES: list[Any] = [
+    *("long\n#SBATCH --wrap=id", "-p", "--uid=0", "$(id)", "`id`", "a;b", "", " ", "a\\", "a\u2028b", "a'b"),
+    *("x" * 300, "queue@elsewhere", "../a", "a\x1b[2J", 1e300, ["long"], {"a": "b"}),
+]
+
+
+def test_the_value_of_an_argument_is_a_value(bench: Bench) -> None:
+    for value in MORE_THAN_VALUES:
+        asked = wish(backend="slurm", backend_args={"partition": value})
+        said = bench.ada.post("/calibrations", asked, 422)["error"]
+        assert "the backend argument 'partition' is not a value" in said
+        assert "\n" not in said
+
+
+BOUNDS = [
+    ({"cpus": 10**6}, "cpus is more than this service allows, which is 256"),
+    ({"cpus": True}, "cpus is True"),
+    ({"memory": "9000 TB"}, "memory is more"),
+    ({"memory": "9" * 400}, "too large"),
+    ({"disk": "900000 GB"}, "disk is more"),
+    ({"walltime": "9" * 30 + "d"}, "too large"),
+    ({"walltime": "400d"}, "walltime is more"),
+    ({"walltime": [1]}, "no time span"),
+]
+
+
+def test_resources_are_bounded(bench: Bench) -> None:
+    for args, said in BOUNDS:
+        assert said in bench.ada.post("/calibrations", wish(backend_args=args), 422)["error"]
+
+
+def test_an_administrator_may_allow_more(start: Callable[..., Bench]) -> None:
+    allowed = ("slurm.extra_args", "slurm.mail_user", "max_running")
+    bench = start(user_backend_args=allowed, backends=("slurm", "lsf"))
+    more = {"extra_args": ["--hint=nomultithread"], "mail_user": "ada@example.org"}
+    assert bench.create(backend="slurm", backend_args=more)
+    assert bench.create(backend="lsf", backend_args={"max_running": 3})
+    bench.ada.post("/calibrations", wish(backend="lsf", backend_args=more), 422)
+    bench.ada.post("/calibrations", wish(backend="slurm", backend_args={"extra_args": ["a\nb"]}), 422)
+    said = bench.ada.post("/calibrations", wish(backend="pbs"), 422)["error"]
+    assert said == "this service has no backend 'pbs'; there are: slurm, lsf."
+
+
+def test_input_files_lie_below_the_roots(start: Callable[..., Bench], tmp_path: Path) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder in (root, other):
+        folder.mkdir()
+        (folder / "a").write_text("1")
+    (root / "out").symlink_to(other)
+    (root / "link").symlink_to(other / "a")
+    (root / "dangling").symlink_to(other / "nothing")
+    (root / "in").symlink_to(root / "a")
+    bench = start(input_roots=(root, "root://eos.example.org//store"))
+    fine = [root / "a", root / "in", root / "not there yet", root / "new" / "a", f"file://{root}/a"]
+    for file in [*fine, "root://eos.example.org//store/a.root"]:
+        assert bench.create(inputs={"muon": [str(file)], "kaon": [str(root / "a")]})
+    wrong = [
+        "a",
+        "./a",
+        "~/a",
+        "",
+        "/etc/passwd",
+        "/etc/no such file",
+        f"{root}/../other/a",
+        f"{root}x/a",
+        root,
+    ]
+    wrong += [root / "out" / "a", root / "link", root / "dangling", root / "out" / "nothing", other / "a"]
+    wrong += [
+        "file:///etc/passwd",
+        "FILE:/etc/passwd",
+        f"//{root}/../other/a",
+        f"{root}/a\n",
+        "http://host/a",
+    ]
+    wrong += [f"root://eos.example.org//store/{one}" for one in ("../a", "%2e%2e/a", "a?authz=x")]
+    wrong += ["root://eos.example.org//storex/a", "root://eos.example.org.evil.org//store/a", "ROOT:a"]
+    said = set()
+    for file in map(str, wrong):
+        asked = wish(inputs={"muon": [str(root / "a")], "kaon": [file]})
+        error = bench.ada.post("/calibrations", asked, 422)["error"]
+        said.add(error.replace(repr(file), "FILE"))
+    # Nobody learns from it what there is.
+    assert len(said) == 1, said
+    assert "the input file FILE is not allowed" in said.pop()
+
+
+def test_without_input_roots_there_is_no_input(start: Callable[..., Bench], tmp_path: Path) -> None:
+    bench = start(input_roots=())
+    assert "--input-root" in bench.ada.post("/calibrations", wish(), 422)["error"]

@@ -9,7 +9,7 @@ import pytest
 
 from caf_service import hub
 from caf_service.limits import Limits
-from service.bench import PATIENCE, Bench, until
+from service.bench import INPUTS, PATIENCE, Bench, until
 
 AGES = 900.0
 """Who is answered only when the waiting is over is answered after its own patience [s]."""
@@ -94,7 +94,7 @@ def test_signs_of_life_are_told(bench: Bench) -> None:
 
 
 def test_dead_workers_are_submitted_again_when_the_quorum_needs_them(bench: Bench) -> None:
-    calibration = bench.create(workers=4, quorum=0.75, inputs={"muon": list("abcd"), "kaon": list("abcd")})
+    calibration = bench.create(workers=4, quorum=0.75, inputs=INPUTS)
     bench.desk.wait(0)
     workers = bench.workers(calibration, range(4))
     workers[0].post("/worker/failure", {"serial": 1, "message": "no disk", "log": "the last line"})

@@ -21,7 +21,7 @@ from caf_service.config import ServiceConfig
 from caf_service.creating import Wish
 from caf_service.service import Service, open_accounts
 from ports import free_port
-from service.bench import Worker, until, wish
+from service.bench import INPUTS, ROOT, Worker, until, wish
 from service.rig import LIMIT
 
 HERE = Path(__file__).parent
@@ -258,14 +258,14 @@ def test_results_are_removed_when_their_time_is_over(tmp_path: Path, database: s
         data=tmp_path / "service",
         database=database,
         plans={"toy": "service.scale_plan:PLAN"},
+        input_roots=(ROOT,),
     )
     seven_days = 7 * 86400.0
     assert config.retention == seven_days
     service = Service(config, clock=lambda: now[0])
     try:
         who = _identity(service)
-        inputs = {"muon": ["a"], "kaon": ["b"]}
-        asked = Wish(plan="toy", workers=1, settings={"start": 1.0}, inputs=inputs)
+        asked = Wish(plan="toy", workers=1, settings={"start": 1.0}, inputs=INPUTS)
         going, ended = (service.create(who, asked)[0] for _ in range(2))
         service.thread.do(lambda store: service.kill(store, who, ended))
         now[0] += seven_days - 1.0

@@ -38,7 +38,7 @@ class Lone:
 
     def up(self) -> Server:
         """Start the service, at the same address each time."""
-        settings = {"plans": PLANS, "heartbeat": 0.5, **self.config}
+        settings = {"plans": PLANS, "heartbeat": 0.5, "input_roots": ("/",), **self.config}
         self.server = Server(ServiceConfig(data=self.home / "service", port=self.port, **settings))
         return self.server.__enter__()
 

@@ -79,6 +79,7 @@ class HTCondor(Batch):
         "schedd": Setting((str,), "the name of the schedd, if not the one of this machine"),
         "pool": Setting((str,), "the central manager of another pool"),
     }
+    user_args: ClassVar[frozenset[str]] = frozenset({"accounting_group", "priority"})
     default_backend_args: ClassVar[Mapping[str, Any]] = {
         **Batch.default_backend_args,
         "universe": "vanilla",

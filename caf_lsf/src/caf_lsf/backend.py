@@ -28,6 +28,7 @@ class LSF(Asking):
     """Executes tasks on LSF; what a version of it lacks is found out once and remembered."""
 
     scheduler = "LSF"
+    user_args: ClassVar[frozenset[str]] = frozenset({"queue", "project", "user_group"})
     default_backend_args: ClassVar[Mapping[str, Any]] = {
         "command_timeout": 60.0,
         "poll_interval": 60.0,

@@ -75,6 +75,7 @@ class PBS(Batch):
         "extra_args": Setting((list, tuple), "further arguments of qsub"),
         "extra_lines": Setting((str, list, tuple), "lines for the head of the job's script"),
     }
+    user_args: ClassVar[frozenset[str]] = frozenset({"queue", "account", "project", "priority"})
     default_backend_args: ClassVar[Mapping[str, Any]] = {"global_job_limit": JOB_LIMIT}
 
     def __init__(self, *, backend_args: Mapping[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ from attrs import evolve, field, fields_dict, frozen
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.delivery import allowed_folder
+from caf_service.permitted import check_backend, check_inputs
 from caf_service.plan import Plan, Request
 from caf_service.plans import Catalogue, Place, route_of
 from caf_service.results import Areas
@@ -94,7 +95,8 @@ def prepare(wish: Wish, config: ServiceConfig, catalogue: Catalogue, areas: Area
     samples = _samples(plan, route, wish.inputs)
     quorum = plan.quorum if wish.quorum is None else wish.quorum
     _check_numbers(wish, config, quorum)
-    _check_backend(wish, config)
+    check_backend(wish.backend, wish.backend_args, wish.workers, config, catalogue.registry)
+    check_inputs((file for files in samples.values() for file in files), config)
     output = str(output_folder(wish.output_dir, config, areas, user)) if wish.output_dir else ""
     folder = areas.staging()
     try:
@@ -172,19 +174,6 @@ def _check_numbers(wish: Wish, config: ServiceConfig, quorum: float) -> None:
     if not 0.0 < quorum <= 1.0:
         raise ConfigurationError(
             f"the quorum is the fraction of workers that must report, above 0 and up to 1, not {quorum}."
-        )
-
-
-def _check_backend(wish: Wish, config: ServiceConfig) -> None:
-    # path_prefix would let a user choose the program that the agent executes as the submit command.
-    allowed = config.user_backend_args
-    refused = [
-        one for one in wish.backend_args if (one == "path_prefix" if allowed is None else one not in allowed)
-    ]
-    if refused:
-        known = "any other" if allowed is None else ", ".join(allowed) or "none"
-        raise ConfigurationError(
-            f"this service does not take the backend arguments {', '.join(refused)}; it takes: {known}."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.errors import ConfigurationError
+from caf_service.input_roots import Roots
 from caf_service.patience import Patience
 from caf_service.plan import Plan, Position, Slice, Work
 from caf_service.plans import load_plan
@@ -26,6 +27,7 @@ class Errand:
         share: Sample -> parts of files.
         inputs: Files that the calibration brought: name -> path here.
         heartbeat: How often a sign of life is wanted [s].
+        roots: Where input files of users lie.
     """
 
     plan: Plan
@@ -35,6 +37,7 @@ class Errand:
     share: Mapping[str, Sequence[Slice]]
     inputs: Mapping[str, Path]
     heartbeat: float
+    roots: Sequence[str] = ()
 
     @classmethod
     def fetch(cls, transport: Transport, patience: Patience, directory: Path) -> "Errand":
@@ -71,10 +74,21 @@ class Errand:
             share,
             inputs,
             float(told.get("heartbeat") or 30.0),
+            told.get("roots", ()),
         )
 
     def work(self, told: Mapping[str, Any], directory: Path) -> Work:
-        """What is to be done in the step that the service tells of."""
+        """What is to be done in the step that the service tells of.
+
+        Raises:
+            ConfigurationError: If an input file leads elsewhere by now.
+        """
+        slices = self.share.get(told["sample"], ())
+        roots = Roots(self.roots)
+        if betrayed := [one.file for one in slices if roots.betrayed(one.file)]:
+            raise ConfigurationError(
+                f"the input file {betrayed[0]!r} leads elsewhere by now, which is not allowed."
+            )
         position = Position(told["stage_index"], told["phase_index"], told["step"], told["serial"])
         return Work(
             position=position,
@@ -82,7 +96,7 @@ class Errand:
             phase=told["phase"],
             parameters=told["parameters"],
             settings=self.settings,
-            slices=self.share.get(told["sample"], ()),
+            slices=slices,
             worker=self.worker,
             workers=self.workers,
             directory=directory,

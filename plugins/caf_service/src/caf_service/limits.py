@@ -41,8 +41,16 @@ class Limits:
         failures: Wrong tokens per second from one address, in the long run; ten times as many at once.
         wait: Longest time that a request may wait for news [s].
         idle: A body of which nothing came for so long is given up [s].
+        slowest: A body that comes more slowly than this is given up [bytes/s].
+        values: So many values, names included, may there be in a body that is JSON.
         calibrations: So many calibrations of one user may go on at a time.
         workers: So many workers may a calibration have.
+        user_workers: So many workers may all calibrations of one user have that go on.
+        local_workers: So many workers may the machine itself execute (``local``); 0: what it has room for.
+        cpus: So many processors may a user ask for a worker.
+        memory: So much memory [MB].
+        disk: So much disk [MB].
+        walltime: So much time [s].
         connections: So many connections are served at a time, if the process may open so many files.
     """
 
@@ -53,8 +61,16 @@ class Limits:
     failures: float = field(default=5.0, validator=above(0.001))
     wait: float = field(default=60.0, validator=above(0))
     idle: float = field(default=60.0, validator=above(0.001))
+    slowest: float = field(default=10_000.0, validator=above(0.001))
+    values: int = field(default=200_000, validator=above(1, whole=True))
     calibrations: int = field(default=100, validator=above(1, whole=True))
     workers: int = field(default=10_000, validator=above(1, whole=True))
+    user_workers: int = field(default=20_000, validator=above(1, whole=True))
+    local_workers: int = field(default=0, validator=above(0, whole=True))
+    cpus: int = field(default=256, validator=above(1, whole=True))
+    memory: int = field(default=1 << 20, validator=above(1, whole=True))
+    disk: int = field(default=10 << 20, validator=above(1, whole=True))
+    walltime: float = field(default=30 * 86400.0, validator=above(1))
     connections: int = field(default=65_536, validator=above(1, whole=True))
 
 

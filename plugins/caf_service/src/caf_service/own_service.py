@@ -42,7 +42,7 @@ def own_service(home: Path, plans: Mapping[str, str], backend: Any) -> Iterator[
     from caf_service.server import Server
 
     with ExitStack() as stack:
-        server = stack.enter_context(Server(ServiceConfig(data=home, plans=plans)))
+        server = stack.enter_context(Server(ServiceConfig(data=home, plans=plans, trusting=True)))
         token = server.service.accounts.ensure(USER, "user")
         place = Place(home / "agent", server.url)
         terms = Terms(interval=2.0, patience=PATIENCE)

@@ -47,11 +47,11 @@ class Catalogue:
 
     def __init__(self, references: Mapping[str, str]) -> None:
         self._references = dict(references)
-        self._registry = Registry.load()
+        self.registry = Registry.load()
 
     def names(self) -> list[str]:
         """The names, sorted."""
-        return sorted({*self._references, *self._registry.names(Kind.PLAN)})
+        return sorted({*self._references, *self.registry.names(Kind.PLAN)})
 
     def find(self, name: str) -> tuple[Plan, str]:
         """A plan, and its reference.
@@ -63,7 +63,7 @@ class Catalogue:
         if name not in self.names():
             raise UnknownPluginError("plan", name, self.names())
         reference = self._references.get(name, "")
-        return load_plan(name, reference, self._registry), reference
+        return load_plan(name, reference, self.registry), reference
 
 
 Place = Mapping[str, Any] | None

@@ -5,16 +5,12 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from caf_core.calibration.own_code import own_folders
-from caf_core.errors import ConfigurationError
 from caf_core.jobs.task import Resources, TaskSpec
-from caf_core.jobs.units import size_mb, time_span
 from caf_service.desk import Crew
 
 
@@ -60,10 +56,6 @@ class Place:
     directory: Path = field(converter=_absolute)  # tasks are executed elsewhere
     url: str
     certificate: Path | None = None
-
-
-RESOURCES = ("cpus", "memory", "walltime", "disk")
-"""What ``backend_args`` of a calibration may hold beside the backend's own arguments."""
 
 
 @frozen
@@ -117,30 +109,6 @@ class Quarters:
             # Time to say good-bye, before the scheduler ends it without a word.
             argv += ["--time-limit", f"{max(0.9 * seconds, seconds - 120.0):g}"]
         return argv
-
-    def resources(self, crew: Crew) -> tuple[Resources, dict[str, Any]]:
-        """What a worker of a calibration needs, and the arguments that are the backend's own.
-
-        Raises:
-            ConfigurationError: If a size or time cannot be read.
-        """
-        args = dict(crew.backend_args)
-        asked = {name: args.pop(name) for name in RESOURCES if name in args}
-        found = self.terms.resources
-        if "cpus" in asked:
-            if type(asked["cpus"]) is not int or asked["cpus"] < 1:
-                raise ConfigurationError(f"cpus is {asked['cpus']!r}; it is a whole number from 1 on.")
-            found = evolve(found, cpus=asked["cpus"])
-        if "memory" in asked:
-            found = evolve(found, memory_mb=size_mb(str(asked["memory"])))
-        if "disk" in asked:
-            found = evolve(found, disk_mb=size_mb(str(asked["disk"])))
-        if "walltime" in asked:
-            span = time_span(str(asked["walltime"]))
-            if span <= timedelta(0):
-                raise ConfigurationError(f"walltime is {asked['walltime']!r}; it is longer than that.")
-            found = evolve(found, walltime=span)
-        return found, args
 
     def remove(self, calibration: int) -> None:
         """Remove everything of a calibration."""

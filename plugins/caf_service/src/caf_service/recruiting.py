@@ -20,6 +20,7 @@ from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService
 from caf_core.json_text import json_text
 from caf_core.plugins.registry import Registry
+from caf_service import resources
 from caf_service.desk import AgentDesk, Crew
 from caf_service.quarters import Quarters, Terms
 
@@ -99,7 +100,7 @@ class Recruiting:
             CheckpointError: If what an earlier process left cannot be read.
         """
         note = note_of(crew)
-        resources, args = self.quarters.resources(crew)
+        needed, args = resources.split(crew.backend_args, self.terms.resources)
         muster = self._muster(crew, note)
         home, name = self.quarters.home(crew.calibration), _name(crew.calibration)
         request = JobRequest(
@@ -107,7 +108,7 @@ class Recruiting:
             name=name,
             directory=home / "job",
             backend=muster.backend,
-            resources=resources,
+            resources=needed,
             backend_args={} if muster.resident else args,
             retry=_policy(),
         )
@@ -119,7 +120,7 @@ class Recruiting:
             self.quarters.write_tokens(crew.calibration, tokens)
             job = StoredJob(muster.key, name, 0, KIND, "workers", request.directory, "", None)
             self.store.begin_job(job, muster.backend)
-            self.service.submit(request, self.quarters.tasks(crew, resources))
+            self.service.submit(request, self.quarters.tasks(crew, needed))
             log.info("calibration %s: %d workers submitted", crew.calibration, crew.workers)
         return muster
 

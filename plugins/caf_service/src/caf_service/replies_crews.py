@@ -24,7 +24,7 @@ class Brought(Reply):
 
 
 class Inputs(Reply):
-    """What a worker needs to know once; the heartbeat in seconds."""
+    """What a worker needs to know once; heartbeat in seconds; below the roots, users have input files."""
 
     calibration: int
     worker: int
@@ -37,6 +37,7 @@ class Inputs(Reply):
     files: list[Brought]
     suffix: str
     heartbeat: float
+    roots: list[str]
 
 
 class WorkTold(Reply):

@@ -1,6 +1,6 @@
 """What workers ask for and bring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ def work(live: Live, worker: int, after: int) -> bytes | None:
     return live.work if now.serial > after or worker not in now.reported else None
 
 
-def inputs(store: Store, who: Identity, snapshot: Snapshot, heartbeat: float) -> Mapping[str, Any]:
+def inputs(
+    store: Store, who: Identity, snapshot: Snapshot, heartbeat: float, roots: Sequence[str]
+) -> Mapping[str, Any]:
     """What a worker needs to know once."""
     facts = facts_of(store, who)
     setup = facts.setup
@@ -49,6 +51,7 @@ def inputs(store: Store, who: Identity, snapshot: Snapshot, heartbeat: float) ->
         ],
         "suffix": setup.suffix,
         "heartbeat": heartbeat,
+        "roots": list(roots),
     }
 
 

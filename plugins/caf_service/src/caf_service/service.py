@@ -191,7 +191,11 @@ class Service:
     def worker_inputs(self, store: Store, who: Identity) -> Mapping[str, Any]:
         """What a worker needs to know once."""
         return reporting.inputs(
-            store, who, self.conductor.snapshot(store, who.calibration), self.config.heartbeat
+            store,
+            who,
+            self.conductor.snapshot(store, who.calibration),
+            self.config.heartbeat,
+            () if self.config.trusting else self.config.input_roots,
         )
 
     async def next_work(self, who: Identity, after: int, wait: float) -> bytes | None:

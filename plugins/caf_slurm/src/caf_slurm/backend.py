@@ -33,6 +33,7 @@ class Slurm(Batch):
 
     settings: ClassVar[Mapping[str, Setting]] = request.SETTINGS
     default_backend_args: ClassVar[Mapping[str, Any]] = request.DEFAULTS
+    user_args: ClassVar[frozenset[str]] = request.FOR_USERS
     scheduler: ClassVar[str] = "Slurm"
 
     def __init__(

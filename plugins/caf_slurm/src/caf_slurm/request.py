@@ -45,6 +45,11 @@ SETTINGS: Mapping[str, Setting] = {
 }
 """The arguments of the backend, with what they mean."""
 
+FOR_USERS = frozenset(
+    {"partition", "queue", "account", "qos", "constraint", "reservation", "nice", "gres", "licenses"}
+)
+"""Those that neither have anything executed nor any file read; see ``Backend.user_args``."""
+
 ALIASES = {"queue": "partition", "walltime": "time", "request_memory": "memory"}
 DEFAULTS: Mapping[str, Any] = {"requeue": True, "export": "ALL"}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FILE = "service.json"
-BESIDE = ("url", "backend")
+BESIDE = ("url",)
 """What is kept there beside the fields of ``ServiceConfig``."""
 
 _PATHS = ("certificate", "key")
@@ -55,6 +55,13 @@ def setup_options(function: Function) -> Function:
             help="Users may have results copied below it; may be given several times.",
         ),
         click.option(
+            "--input-root",
+            "input_roots",
+            multiple=True,
+            metavar="DIR|URL",
+            help="Users may have input files below it; may be given several times.",
+        ),
+        click.option(
             "--plan",
             "plans",
             multiple=True,
@@ -84,6 +91,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
         said["plans"] = pairs(said["plans"], "--plan")
     if "output_roots" in said:
         said["output_roots"] = [str(root.absolute()) for root in said["output_roots"]]
+    if "input_roots" in said:
+        said["input_roots"] = [
+            one if "://" in one else str(Path(one).absolute()) for one in said["input_roots"]
+        ]
     return {name: str(value.absolute()) if name in _PATHS else value for name, value in said.items()}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import asdict, evolve, field, frozen
 
 from caf_core.conditions import plain
+from caf_core.json_text import exact_json
 from caf_pandora.errors import ResultFileError
 from caf_pandora.gaussian import GaussianFit
 from caf_pandora.histogram import Histogram
@@ -55,7 +56,8 @@ class Sketch:
         path = directory / f"{self.stem}.json"
         told = {name: {"kind": _kind(fit), **_plain(fit)} for name, fit in self.fits.items()}
         content = {"stage": self.stage, "phase": self.phase, "name": self.name, "step": self.step}
-        path.write_bytes(plain.dump(plain.to_plain({**content, "fits": told})))
+        # In the order of the fits, which is that of their pictures.
+        path.write_text(exact_json(plain.to_plain({**content, "fits": told})), encoding="utf-8")
         return path
 
     @classmethod

@@ -4,7 +4,6 @@ The lines of jobs name absolute paths, because tasks are told them; they are bro
 anything is done with them. What still executes belongs to the old place.
 """
 
-import json
 import logging
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from caf_core.control.store import FILE_NAME
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
+from caf_core.json_text import exact_json
 
 log = logging.getLogger("caf.control")
 
@@ -80,7 +80,7 @@ def _leave_submissions(store: CheckpointStore) -> None:
 
 def _rewrite(job: Path, before: str, now: str) -> None:
     """Put the new place into the lines of a job. Doing it again changes nothing, so a crash does no harm."""
-    old, new = (json.dumps(f"{place}/")[:-1].encode() for place in (before, now))
+    old, new = (exact_json(f"{place}/")[:-1].encode() for place in (before, now))
     lines = job / "tasks.jsonl"
     if lines.exists():
         content = lines.read_bytes().replace(old, new).splitlines(keepends=True)

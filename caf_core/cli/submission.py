@@ -113,9 +113,10 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         store = CheckpointStore(wish.directory)
         stack.callback(store.close)
         process = store.begin_process(socket.gethostname(), os.getpid(), version("caf-core"))
-        residence = Residence(private / "resident")
+        residence = Residence(private / "resident", take_over=take_over)
         if isinstance(wish.backend, ResidentBackend):
             wish.backend.residence = residence
+            residence.claim()
         service = JobService(StoreLedger(store), inbox.put)
         stack.callback(service.close)
         service.add_backend(wish.line, wish.backend)

@@ -110,14 +110,16 @@ def cancel(
             take_up(store, private)
         try:
             with told_errors(directory):
-                return _cancel(store, private / "resident", make, calibration)
+                return _cancel(store, private / "resident", make, calibration, take_over=take_over)
         finally:
             store.close()
     finally:
         lease.release()
 
 
-def _cancel(store: CheckpointStore, resident: Path, make: MakeBackend, calibration: str | None) -> Outcome:
+def _cancel(
+    store: CheckpointStore, resident: Path, make: MakeBackend, calibration: str | None, *, take_over: bool
+) -> Outcome:
     if calibration is not None:
         execute: Any = store.database.execute_sql  # peewee is untyped
         calibration, _ = meant(
@@ -141,7 +143,7 @@ def _cancel(store: CheckpointStore, resident: Path, make: MakeBackend, calibrati
         for left in submissions:
             _take_in(_end(store, backend, left), ended, kept)
         backend.close()
-    for one in _end_here(store, resident, here, everything=calibration is None):
+    for one in _end_here(store, resident, here, everything=calibration is None, take_over=take_over):
         _take_in(one, ended, kept)
     return Outcome(tuple(ended), tuple(kept))
 
@@ -199,12 +201,17 @@ def _unknown(backend: Backend) -> str:
 
 
 def _end_here(
-    store: CheckpointStore, directory: Path, submissions: Iterable[Left], *, everything: bool
+    store: CheckpointStore,
+    directory: Path,
+    submissions: Iterable[Left],
+    *,
+    everything: bool,
+    take_over: bool,
 ) -> list[Ended | Kept]:
     """End what the resident process of this machine executes, and the process itself if that is all."""
     submissions = list(submissions)
     try:
-        client = ResidentClient.attach(directory) if directory.exists() else None
+        client = ResidentClient.attach(directory, take_over=take_over)
         if client is None:
             # What it had when it died is lost, and the next start finds that out.
             return []

@@ -4,7 +4,6 @@ import fcntl
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from caf_core.errors import CheckpointError
 from caf_core.json_text import json_text
+from caf_core.processes import kernel
 from caf_core.processes.tree import start_time
 
 log = logging.getLogger("caf.control")
@@ -29,9 +29,9 @@ _WATCH = 2.5 * HEARTBEAT
 class Lease:
     """The right to drive the calibrations of an output directory, held until ``release``.
 
-    On one host the kernel's lock decides, and dies with its holder. Between hosts, where a lock may not
-    reach, the heartbeat decides: one that is older than it may be is watched for some seconds, because its
-    time and ours are of two clocks.
+    On one machine, whatever its name is now, the kernel's lock decides, and dies with its holder. Between
+    machines, where a lock may not reach, the heartbeat decides: one that is older than it may be is watched
+    for some seconds, because its time and ours are of two clocks.
 
     Args:
         directory: The output directory's private folder; it exists.
@@ -53,7 +53,7 @@ class Lease:
         self._path = directory / LEASE_FILE
         self._clock, self._pause = clock, pause
         me = os.getpid()
-        self._me = {"host": socket.gethostname(), "pid": me, "started": clock(), "ticks": start_time(me)}
+        self._me = {**kernel.here(), "pid": me, "started": clock(), "ticks": start_time(me)}
         self._lock = _open_lock(directory / _LOCK)
         try:
             self._acquire(take_over=take_over)
@@ -94,9 +94,11 @@ class Lease:
         )
 
     def _dead(self, other: dict[str, Any], *, locked: bool) -> bool:
-        if other["host"] == self._me["host"]:
-            # With the lock in our hands, no living controller of this host holds it.
-            return locked or not _process_lives(other)
+        if kernel.is_here(other):
+            # With the lock in our hands, no living controller of this machine holds it.
+            alive = False if locked else _is_alive(other)
+            if alive is not None:
+                return not alive
         return not _is_fresh(other, self._clock()) and self._is_silent(other)
 
     def _is_silent(self, other: dict[str, Any]) -> bool:
@@ -172,10 +174,9 @@ def _is_fresh(lease: dict[str, Any], now: float) -> bool:
     return bool(abs(now - lease["beat"]) <= _SILENCE)
 
 
-def _process_lives(other: dict[str, Any]) -> bool:
-    """Whether the process of a lease of this host lives; one that began later only has the same number."""
-    begun = start_time(int(other["pid"]))
-    return begun is not None and begun == other.get("ticks", begun)
+def _is_alive(other: dict[str, Any]) -> bool | None:
+    """Whether the process of a lease of this machine lives; ``None`` if that cannot be seen from here."""
+    return kernel.is_alive(other, int(other["pid"]), other.get("ticks"))
 
 
 def read_lease(directory: Path) -> dict[str, Any] | None:
@@ -201,6 +202,7 @@ def controller_lives(directory: Path) -> dict[str, Any] | None:
     content = read_lease(directory)
     if content is None:
         return None
-    if content["host"] == socket.gethostname():
-        return content if _process_lives(content) else None
-    return content if _is_fresh(content, time.time()) else None
+    alive = _is_alive(content) if kernel.is_here(content) else None
+    if alive is None:
+        alive = _is_fresh(content, time.time())
+    return content if alive else None

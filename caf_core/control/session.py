@@ -134,9 +134,10 @@ def run(wish: Wish, options: Options) -> Report:
     private = make_private(wish.output_dir)
     lease = Lease(private, take_over=options.take_over)
     try:
-        residence = Residence(private / "resident")
+        residence = Residence(private / "resident", take_over=options.take_over)
         residence.enter(wish)
         try:
+            residence.claim()
             executions = _lodge(backends, residence, options.processes)
             setup = Setup(wish, options, registry, catalogue, backends, lease, residence, executions)
             if not (wish.output_dir / FILE_NAME).exists():

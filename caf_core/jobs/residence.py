@@ -1,5 +1,6 @@
 """The resident process of one output directory, and who waits for which of its calls."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -8,10 +9,13 @@ from threading import RLock
 
 from attrs import define
 
+from caf_core.errors import CheckpointError
 from caf_core.jobs.backend import Notify, Report, SchedulerState
 from caf_core.jobs.ledger import FailureKind
 from caf_core.processes.calls import CallEvent, CallKind, CallRequest, ResidentError
 from caf_core.processes.client import ResidentClient
+
+log = logging.getLogger("caf.jobs")
 
 IDLE_TIMEOUT = 60.0
 """How long a resident process without a controller and without work stays [s]."""
@@ -35,15 +39,22 @@ class Residence:
             if ``None``.
         slots: How many calls are executed at the same time.
         idle_timeout: How long the process stays when it has neither work nor a controller [s].
+        take_over: Whether one that is registered on another host is declared dead: what it executed is lost.
     """
 
     def __init__(
-        self, runtime_dir: Path | None = None, *, slots: int = 1, idle_timeout: float = IDLE_TIMEOUT
+        self,
+        runtime_dir: Path | None = None,
+        *,
+        slots: int = 1,
+        idle_timeout: float = IDLE_TIMEOUT,
+        take_over: bool = False,
     ) -> None:
         self._directory = runtime_dir
         self._temporary = runtime_dir is None
         self._slots = slots
         self._idle_timeout = idle_timeout
+        self._take_over = take_over
         self._client: ResidentClient | None = None
         self._watched: dict[str, _Watch] = {}
         self._guests: set[int] = set()
@@ -72,7 +83,10 @@ class Residence:
                 if self._directory is None:
                     self._directory = Path(tempfile.mkdtemp(prefix="caf-resident-"))
                 self._client = ResidentClient.start(
-                    self._directory, slots=self._slots, idle_timeout=self._idle_timeout
+                    self._directory,
+                    slots=self._slots,
+                    idle_timeout=self._idle_timeout,
+                    take_over=self._take_over,
                 )
                 self._client.listen(self._hear, self._lost)
             return self._client
@@ -85,11 +99,22 @@ class Residence:
         """
         with self._lock:
             if self._client is None and self._directory is not None and self._directory.exists():
-                self._client = ResidentClient.attach(self._directory)
+                self._client = ResidentClient.attach(self._directory, take_over=self._take_over)
                 if self._client is not None:
                     self._client.listen(self._hear, self._lost)
                     self._client.set_slots(self._slots)
             return self._client
+
+    def claim(self) -> None:
+        """Find out whether the process may be used, before anything else happens.
+
+        Raises:
+            CheckpointError: If another host has it.
+        """
+        try:
+            self.attach()
+        except ResidentError as error:
+            raise CheckpointError(str(error)) from error
 
     def submit(self, token: str, calls: Iterable[CallRequest], size: int, notify: Notify) -> None:
         """Hand the calls of a submission over.
@@ -199,7 +224,19 @@ class Residence:
             reason="the resident process on this machine died",
         )
         for token, watch in watched.items():
-            watch.notify(token, {position: lost for position, is_open in enumerate(watch.open) if is_open})
+            # This waits for the supervisors that it leaves. One that lives has shown us out because it had
+            # more to tell than we read; it is listened to again.
+            try:
+                known = self.find(token, watch.notify)
+            except (ResidentError, OSError) as error:
+                known = {}
+                log.warning("%s", error)
+            reports = {
+                position: report_of(known[position]) if position in known else lost
+                for position, is_open in enumerate(watch.open)
+                if is_open
+            }
+            watch.notify(token, reports)
 
 
 def key_of(token: str, position: int) -> str:

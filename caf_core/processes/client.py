@@ -56,32 +56,59 @@ class ResidentClient:
             raise ResidentError(f"caf executes tasks under Linux only, and this is {sys.platform}.")
         try:
             runtime_dir.mkdir(parents=True, exist_ok=True)
-            directory = str(runtime_dir.resolve())
-            with registration.lock(directory):
-                found = launch.find(directory, take_over=take_over)
-                if found is None:
-                    return cls(launch.launch(directory, slots, idle_timeout))
+            client = cls._find(
+                runtime_dir, take_over, lambda directory: launch.launch(directory, slots, idle_timeout)
+            )
         except OSError as error:
             raise ResidentError(
                 f"the resident process of {runtime_dir} cannot be started: {error}."
             ) from error
-        client = cls(found)
-        client._ask({"op": "renew"})
-        client.set_slots(slots)
+        assert client is not None  # noqa: S101 - there is one now
+        if not client._child:
+            client.set_slots(slots)
         return client
 
     @classmethod
-    def attach(cls, runtime_dir: Path) -> Self | None:
+    def attach(cls, runtime_dir: Path, *, take_over: bool = False) -> Self | None:
         """Attach to the resident process of a directory; ``None`` if none lives.
 
+        Args:
+            runtime_dir: Where it is registered.
+            take_over: Whether one of another host is known to be dead; what is left of it is cleared away.
         Raises:
-            ResidentError: If one of another host is registered.
+            ResidentError: If one of another host is registered, or what a dead one left cannot be ended.
         """
-        directory = str(runtime_dir.resolve())
-        if registration.read(directory) is None:
+        try:
+            return cls._find(runtime_dir, take_over, lambda _: None)
+        except FileNotFoundError:
             return None
-        with registration.lock(directory):
-            found = launch.find(directory)
+        except OSError as error:
+            raise ResidentError(
+                f"it cannot be told whether a resident process of {runtime_dir} lives: {error}."
+            ) from error
+
+    @classmethod
+    def _find(
+        cls, runtime_dir: Path, take_over: bool, begin: Callable[[str], launch.Found | None]
+    ) -> Self | None:
+        """Attach to the one that lives, or to what ``begin`` makes in its place."""
+        directory = str(runtime_dir.resolve(strict=True))
+        for last in (False, False, True):
+            with registration.lock(directory):
+                found = launch.find(directory, take_over=take_over)
+                if found is None:
+                    found = begin(directory)
+            if found is None or found.started_here:
+                break
+            client = cls(found)
+            try:
+                client._ask({"op": "renew"})  # calls from now on find modules as they are on disk now
+            except ResidentError:
+                client.close()  # it ended just now
+                if last:
+                    raise
+            else:
+                return client
         return cls(found) if found else None
 
     def listen(

@@ -8,18 +8,22 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EPERM
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
-from caf_core.processes import registration
+from caf_core.processes import kernel, registration, survivors, tree
 from caf_core.processes.calls import ResidentError
 from caf_core.processes.protocol import Channel, peer_user
 
 _PROGRAM = str(Path(__file__).with_name("__main__.py"))
+_DYING = 2.0
+"""How long a process that is being killed may be seen after its socket was closed [s]."""
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
@@ -71,32 +75,58 @@ def _address(door: str) -> Iterator[str]:
 def find(directory: str, *, take_over: bool = False) -> Found | None:
     """Find the resident process of a directory; clear away what a dead one left. Needs the directory's lock.
 
+    If it is dead, the supervisors that it leaves are waited for: then all records are there.
+
     Args:
         directory: Its runtime directory.
         take_over: Whether one of another host is known to be dead.
     Raises:
         ResidentError: If there is one that cannot be used.
+        OSError: If what a dead one left cannot be waited for.
     """
     entry = registration.read(directory)
-    if entry is None:
-        return None
-    who = f"the resident process {entry['pid']} of {directory}"
-    if not registration.is_local(entry) and not take_over:
-        raise ResidentError(
-            f"{who} is on host {entry['host']}; continue there, or take over if it is dead.",
-            host=str(entry["host"]),
-        )
-    if not registration.is_alive(entry):
+    if entry is not None:
+        if not kernel.is_here(entry):
+            if not take_over:
+                raise ResidentError(
+                    f"{_name(entry, directory)} is registered on host {entry['host']}; continue there, or, "
+                    "if you know that it is dead, start with --take-over: what it executed counts as lost, "
+                    "and is executed again.",
+                    host=str(entry["host"]),
+                )
+            survivors.disown(directory)
+        elif (found := _living(entry, directory)) is not None:
+            return found
         registration.remove(directory, int(entry["pid"]))
-        return None
-    if entry.get("protocol") != registration.PROTOCOL:
-        raise ResidentError(f"{who} belongs to another version of caf; let it finish, or end it.")
-    try:
-        return Found(connect(entry["socket"]), entry["socket"], int(entry["pid"]), started_here=False)
-    except OSError as error:
-        raise ResidentError(
-            f"{who} lives, but its socket {entry['socket']} does not answer ({error}); end the process."
-        ) from error
+    survivors.outlive(directory)
+    return None
+
+
+def _name(entry: Mapping[str, Any], directory: str) -> str:
+    return f"the resident process {entry['pid']} of {directory}"
+
+
+def _living(entry: dict[str, Any], directory: str) -> Found | None:
+    """A connection to a registered process of this machine; ``None`` if it is dead."""
+    end = time.monotonic() + _DYING
+    while (alive := registration.is_alive(entry)) is not False:
+        if alive and entry.get("protocol") != registration.PROTOCOL:
+            raise ResidentError(
+                f"{_name(entry, directory)} belongs to another version of caf; let it finish, or end it."
+            )
+        try:
+            return Found(connect(entry["socket"]), entry["socket"], int(entry["pid"]), started_here=False)
+        except OSError as error:
+            if alive is None and not survivors.any_left(directory):
+                return None
+            if time.monotonic() > end:
+                where = "" if alive else f", in another container (host {entry['host']})"
+                raise ResidentError(
+                    f"{_name(entry, directory)} lives{where}, but its socket {entry['socket']} does not "
+                    f"answer ({error}); end the process there."
+                ) from error
+        time.sleep(tree.POLL_SECONDS)
+    return None
 
 
 def launch(directory: str, slots: int, idle_timeout: float) -> Found:
@@ -109,7 +139,7 @@ def launch(directory: str, slots: int, idle_timeout: float) -> Found:
     """
     folder = tempfile.mkdtemp(prefix="caf-")  # nobody else may enter it
     door = os.path.join(folder, "door")
-    log = os.open(os.path.join(directory, "resident.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = survivors.take(directory)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             with _address(door) as address:

@@ -1,8 +1,8 @@
 """Where a resident process is registered, so that clients find it, and one that is dead is recognised.
 
-``resident.json`` in the runtime directory holds the socket's path, and the host, process id and start time of
-the process. The socket lies in a private directory of its own, because a socket's path may not be longer than
-some hundred bytes. That directory is under the directory for temporary files and not under
+``resident.json`` in the runtime directory holds the socket's path, and the machine, process id and start
+time of the process. The socket lies in a private directory of its own, because a socket's path may not be
+longer than some hundred bytes. That directory is under the directory for temporary files and not under
 ``$XDG_RUNTIME_DIR``, which is emptied when its user logs out, and the resident stays.
 """
 
@@ -15,10 +15,9 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
 
-from caf_core.processes import tree
+from caf_core.processes import kernel, tree
 from caf_core.processes.lean import dump_json
 
 TYPE_CHECKING = False  # the real one would import typing, which is slow
@@ -45,7 +44,7 @@ def write(runtime_dir: str, pid: int, door: str) -> None:
     """Register a process."""
     entry = {
         "protocol": PROTOCOL,
-        "host": socket.gethostname(),
+        **kernel.here(),
         "pid": pid,
         "started": tree.start_time(pid),
         "socket": door,
@@ -66,15 +65,9 @@ def read(runtime_dir: str) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) and {"host", "pid", "started", "socket"} <= entry.keys() else None
 
 
-def is_local(entry: dict[str, Any]) -> bool:
-    """Whether the registered process is, or was, on this machine."""
-    return bool(entry["host"] == socket.gethostname())
-
-
-def is_alive(entry: dict[str, Any]) -> bool:
-    """Whether the registered process lives on this machine; another one with its number does not count."""
-    started = tree.start_time(int(entry["pid"]))
-    return is_local(entry) and started is not None and started == entry["started"]
+def is_alive(entry: dict[str, Any]) -> bool | None:
+    """Whether the registered process, of this machine, lives; ``None`` if that cannot be seen from here."""
+    return kernel.is_alive(entry, int(entry["pid"]), entry["started"])
 
 
 def remove(runtime_dir: str, pid: int) -> None:
@@ -84,7 +77,7 @@ def remove(runtime_dir: str, pid: int) -> None:
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(runtime_dir, _FILE))
-    if is_local(entry):
+    if kernel.is_here(entry):
         with contextlib.suppress(OSError):  # what lies there besides is not ours to remove
             os.unlink(entry["socket"])
             os.rmdir(os.path.dirname(entry["socket"]))

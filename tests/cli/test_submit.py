@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from caf_core.testing.bench import wait_until
 
 # Fails in task 2 until the file in its second argument exists, and counts its executions in the file `count`.
 COUNTING = 'echo x >> "$1/count.$2"; [ "$2" != 2 ] || [ -e "$1/mended" ]'
@@ -113,6 +116,41 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(job, tmp_path, run_caf):
     (tmp_path / "go on").touch()
     done = run_caf(*words)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_another_host_executed_is_taken_over_when_that_is_asked_for(job, tmp_path, run_caf):
+    body = 'echo x >> "$0/count"; [ -e "$0/go on" ] || { echo here > "$0/door"; sleep 1000; }'
+    words = ["submit", "-o", job, "--", "sh", "-c", body, tmp_path]
+    os.mkfifo(tmp_path / "door")
+    process = subprocess.Popen([sys.executable, "-m", "caf_core.cli", *words], stderr=subprocess.DEVNULL)
+    (tmp_path / "door").read_text()
+    process.kill()
+    process.wait()
+    registered = job / ".caf" / "resident" / "resident.json"
+    entry = json.loads(registered.read_text())
+    registered.write_text(json.dumps({**entry, "host": "far", "boot": "another"}))
+    (tmp_path / "go on").touch()
+    try:
+        refused = run_caf(*words)
+        assert refused.returncode == 3
+        assert f"the resident process {entry['pid']} of " in refused.stderr
+        assert "is registered on host far; continue there, or" in refused.stderr
+        assert "--take-over" in refused.stderr
+        kept = run_caf("cancel", "-p", job)
+        assert kept.returncode == 1
+        assert "is registered on host far" in kept.stdout + kept.stderr
+        done = run_caf(*words[:1], "--take-over", *words[1:])
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "count").read_text() == "x\nx\n"
+        # The other one lives after all: what it leaves late counts for nothing.
+        os.kill(entry["pid"], signal.SIGTERM)
+        wait_until(lambda: not Path(f"/proc/{entry['pid']}").exists(), 60.0, "the first one is gone")
+        again = run_caf(*words)
+        assert again.returncode == 0, again.stderr
+        assert (tmp_path / "count").read_text() == "x\nx\n"
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(entry["pid"], signal.SIGTERM)
 
 
 def test_debug_repeats_a_command(job, tmp_path, run_caf):

@@ -11,6 +11,7 @@ import pytest
 
 from caf_core.control.lease import LEASE_FILE, Lease, controller_lives, read_lease
 from caf_core.errors import CheckpointError
+from caf_core.processes import kernel
 
 HOLDER = """
 import sys, time
@@ -102,6 +103,14 @@ def test_on_another_host_the_heartbeat_decides(private) -> None:
     assert sum(waited) >= 20.0
     assert read_lease(private)["host"] == socket.gethostname()
     lease.release()
+
+
+def test_on_one_kernel_the_lock_decides_under_another_name_too(private) -> None:
+    mine = kernel.here()
+    elsewhere(private, beat=1059.0, boot=mine["boot"], space="pid:[1]")
+    Lease(private, clock=lambda: 1060.0, pause=lambda _: None).release()
+    elsewhere(private, beat=1059.0, boot=mine["boot"], space=mine["space"], pid=2**22 + 1)
+    assert controller_lives(private) is None
 
 
 def test_another_host_can_be_declared_dead(private) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from caf_core.processes import launch, registration, tree
+from caf_core.processes import kernel, launch, registration, survivors, tree
 from caf_core.processes.calls import CallRequest, ResidentError
 from caf_core.processes.client import ResidentClient
 from caf_core.processes.protocol import dumps, frame
-from caf_core.testing.bench import wait_until
 
 HERE = str(Path(__file__).parent)
 PATIENCE = 120.0
@@ -343,10 +342,69 @@ def test_a_killed_resident_takes_its_tasks_along_and_is_replaced(house, fifo, di
     assert house.client.pid != old
     assert house.client.states() == {}
     assert house.execute(argv=["true"])[0]["exit_code"] == 0
-    written = house.folder / "submission1" / "records" / "0.json"
-    wait_until(written.exists, PATIENCE, "the warden that it left wrote the record")
-    record = json.loads(written.read_text())
+    record = json.loads((house.folder / "submission1" / "records" / "0.json").read_text())
     assert (record["failure"], record["leftovers"]) == ("node_lost", 0)
+
+
+def test_a_dead_one_is_told_when_its_supervisors_have_written_all_records(house, fifo) -> None:
+    line = fifo("line")
+    ending = "trap 'sleep 0.3; exit 0' TERM; echo $$ > \"$1\"; while :; do sleep 0.01; done"
+    house.submit(*[{"argv": ["sh", "-c", ending, "sh", str(line.path)]}] * 2)
+    line.words(2)
+    os.kill(house.client.pid, signal.SIGKILL)
+    assert ResidentClient.attach(house.folder / "resident") is None
+    records = house.folder / "submission1" / "records"
+    assert {path.name for path in records.iterdir()} == {"0.json", "1.json"}
+
+
+def test_a_supervisor_that_is_stopped_does_not_keep_the_next_one_away(house, fifo, dies, monkeypatch) -> None:
+    line, go = fifo("line"), fifo("go")
+    (key,) = house.submit(held(line, go))
+    task = int(line.read())
+    (event,) = house.wait(key, kinds=("executing",))
+    os.kill(event.pid, signal.SIGSTOP)
+    os.kill(house.client.pid, signal.SIGKILL)
+    monkeypatch.setattr(survivors, "PATIENCE", 0.1)
+    assert ResidentClient.attach(house.folder / "resident") is None
+    assert dies(event.pid, 0)
+    assert dies(task)
+
+
+@pytest.mark.parametrize("other", [{}, {"space": "pid:[1]", "pid": 1}], ids=["name", "container"])
+def test_on_the_same_kernel_it_is_known_under_another_name(house, dies, other) -> None:
+    folder = house.folder / "resident"
+    house.client.states()
+    pid = house.client.pid
+    entry = json.loads((folder / "resident.json").read_text())
+    (folder / "resident.json").write_text(json.dumps({**entry, "host": "first-name", **other}))
+    client = ResidentClient.attach(folder)
+    assert client is not None
+    assert client.states() == {}
+    client.close()
+    os.kill(pid, signal.SIGKILL)
+    assert dies(pid)
+    assert ResidentClient.attach(folder) is None
+    assert not (folder / "resident.json").exists()
+
+
+def test_one_that_lives_where_its_socket_cannot_be_reached_is_left_alone(house) -> None:
+    folder = house.folder / "resident"
+    house.client.states()
+    entry = json.loads((folder / "resident.json").read_text())
+    there = {"host": "first-name", "space": "pid:[1]", "socket": "/nowhere/door"}
+    (folder / "resident.json").write_text(json.dumps({**entry, **there}))
+    with pytest.raises(ResidentError, match=r"lives, in another container \(host first-name\)"):
+        ResidentClient.attach(folder, take_over=True)
+    assert house.client.states() == {}
+
+
+def test_a_machine_that_was_started_again_has_no_resident_process(house) -> None:
+    folder = house.folder / "resident"
+    house.client.shutdown(kill=True)
+    entry = {"protocol": 1, **kernel.here(), "pid": os.getpid(), "started": tree.start_time(os.getpid())}
+    entry |= {"socket": "/nowhere/door", "boot": "an earlier one"}
+    (folder / "resident.json").write_text(json.dumps(entry))
+    assert ResidentClient.attach(folder) is None
 
 
 def test_shutdown_may_cancel_everything(house, fifo) -> None:

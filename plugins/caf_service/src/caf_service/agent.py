@@ -156,6 +156,7 @@ class Agent:
                 config=self._config,
                 default=self._backend,
                 clock=self._clock,
+                take_over=self._take_over,
             )
             crews = Crews(recruiting=recruiting)
             threading.Thread(target=self._watch, name="caf agent desk", daemon=True).start()

@@ -77,6 +77,7 @@ class Recruiting:
     config: Config
     default: Any
     clock: Callable[[], float]
+    take_over: bool = False
     _backends: Backends = field(init=False)
     _added: set[str] = field(factory=set, init=False)
     _places: dict[int, tuple[str, int]] = field(factory=dict, init=False)
@@ -84,7 +85,8 @@ class Recruiting:
 
     def __attrs_post_init__(self) -> None:
         self._backends = Backends(self.registry, self.default, self.config)
-        self._residence = Residence(self.quarters.place.directory / ".caf" / "resident")
+        folder = self.quarters.place.directory / ".caf" / "resident"
+        self._residence = Residence(folder, take_over=self.take_over)
 
     def known(self, crew: Crew) -> bool:
         """Whether an earlier process has left a job of these workers, as a whole."""

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from caf_core.errors import ConfigurationError
-from caf_service import access, wire
+from caf_service import access, content, wire
 from caf_service.config import ServiceConfig
 from caf_service.limits import Limits
 from caf_service.server import Server
 from caf_service.service import Service, open_accounts
-from service.bench import Bench, Worker, until, wish
+from service.bench import Bench, Client, Worker, until, wish
 
 
 def raw(bench: Bench, request: bytes, more: Iterable[bytes] = (), limit: float = 60.0) -> bytes:
@@ -187,6 +187,113 @@ def test_an_upload_that_is_too_long_is_not_kept(start: Callable[..., Bench]) -> 
     user = bench.ada.http.headers["Authorization"]
     assert status_of(raw(bench, asked("POST", "/calibrations", user, f"Content-Length: {10**12}"))) == 413
     assert bench.ada.get("/calibrations")[0]["reported"] == 0
+
+
+def test_only_what_needs_a_body_may_have_one(bench: Bench) -> None:
+    calibration = bench.create()
+    user = bench.ada.http.headers["Authorization"]
+    agent = bench.client("robot", "agent").http.headers["Authorization"]
+    (worker,) = bench.workers(calibration, [0])
+    token = worker.http.headers["Authorization"]
+    requests = [
+        ("GET", "/me", user, 1),
+        ("GET", "/health", "", 1),
+        ("GET", f"/calibrations/{calibration}", user, 1),
+        ("POST", f"/calibrations/{calibration}/kill", user, content.SMALL + 1),
+        ("POST", "/worker/heartbeat", token, content.SMALL + 1),
+        ("POST", "/worker/failure", token, content.FAILURE + 1),
+        ("POST", "/users", bench.client("root", "admin").http.headers["Authorization"], content.SMALL + 1),
+        ("POST", f"/agent/{calibration}/died", agent, content.AGENT + 1),
+        ("POST", "/calibrations", user, bench.service.config.limits.body + 1),
+    ]
+    for method, path, whose, size in requests:
+        # Whoever announces too much is answered before any of it has come.
+        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {whose}\r\n"
+        answer = raw(bench, f"{head}Content-Length: {size}\r\n\r\n".encode())
+        assert status_of(answer) == 413, (head, answer)
+        chunk = b"10000\r\n" + b"[],," * (1 << 14) + b"\r\n"
+        chunks = (chunk for _ in range(size // (1 << 16) + 2))
+        answer = raw(bench, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode(), chunks)
+        assert status_of(answer) == 413, (head, answer)
+    assert bench.show(calibration)["state"] == "running"
+
+
+def test_a_body_of_too_many_values_is_not_made_into_them(start: Callable[..., Bench]) -> None:
+    bench = start(limits=Limits(values=1000))
+    user = {"Content-Type": "application/json"}
+    too_many = [b"[" + b"[]," * 5_000_000 + b"[]]", b"{" + b'"a":1,' * 2000 + b'"a":1}', b"," * (1 << 20)]
+    for body in too_many:
+        answer = bench.ada.http.post("/calibrations", content=body, headers=user)
+        assert answer.status_code == 413
+        assert "more than 1000 values" in answer.json()["error"]
+    for body in (b"[" * 65 + b"]" * 65, b'{"a":' * 100_000):
+        answer = bench.ada.http.post("/calibrations", content=body, headers=user)
+        assert "nested more than 64 times" in answer.json()["error"]
+    # Nothing of a text is a value, and one that does not end is read once.
+    text = wish(files={"offset": {"text": '0.1 "[{,:' * 10_000}}, plan="toy")
+    assert "cannot begin" in bench.ada.post("/calibrations", text, 422)["error"]
+    answer = bench.ada.http.post("/calibrations", content=b'"' + b'\\"' * (1 << 22), headers=user)
+    assert answer.status_code == 422
+
+
+DRIPS = 9_999_999
+"""So many single bytes take longer to send than anybody waits for them."""
+
+
+def test_a_drip_of_bytes_ends(start: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "LINGER", 0.2)
+    bench = start(limits=Limits(idle=0.5, slowest=1e12))
+    (worker,) = bench.workers(bench.create(), [0])
+    user, token = (one.http.headers["Authorization"] for one in (bench.ada, worker))
+    heads = {
+        408: asked("POST", "/calibrations", user, f"Content-Length: {DRIPS}"),
+        400: asked("PUT", f"/worker/results/1?sha256={'0' * 64}", token, f"Content-Length: {DRIPS}"),
+        # Nobody reads what comes behind a refusal.
+        401: asked("POST", "/calibrations", "nobody", f"Content-Length: {DRIPS}"),
+    }
+    for status, head in heads.items():
+        sent = 0
+
+        def drip() -> Iterable[bytes]:
+            nonlocal sent
+            while sent < DRIPS:
+                sent += 1
+                yield b" "
+
+        assert status_of(raw(bench, head, drip())) == status
+        assert sent < DRIPS
+    until(lambda: not list(bench.service.areas.data.glob("incoming/*")))
+
+
+def locked_out(bench: Bench, address: str) -> Client:
+    """Somebody who tries wrong tokens until nobody listens any more."""
+    guesser = bench.with_token("caf-1-" + "A" * 43)
+    guesser.http.headers["X-Forwarded-For"] = address
+    until(lambda: guesser.http.get("/me").status_code == 429)
+    return guesser
+
+
+def test_a_valid_token_is_not_refused_for_the_mistakes_of_others(start: Callable[..., Bench]) -> None:
+    bench = start(limits=Limits(failures=0.01))
+    eve = bench.client("eve")
+    assert bench.ada.get("/me")["name"] == "ada"
+    guesser = locked_out(bench, "10.0.0.1")
+    # Neither of one that was heard of before, nor of one that was not.
+    assert bench.ada.get("/me")["name"] == "ada"
+    assert eve.get("/me")["name"] == "eve"
+    # From the machine itself anything can be said of where a request comes from; it makes no difference.
+    guesser.http.headers["X-Forwarded-For"] = "10.0.0.2"
+    assert guesser.http.get("/me").status_code == 429
+    assert bench.with_token("x").http.get("/me").status_code == 429
+
+
+def test_a_proxy_is_believed_that_an_administrator_names(start: Callable[..., Bench]) -> None:
+    bench = start(limits=Limits(failures=0.01), proxies=("127.0.0.1",))
+    guesser = locked_out(bench, "10.0.0.1")
+    guesser.http.headers["X-Forwarded-For"] = "10.0.0.2"
+    assert guesser.http.get("/me").status_code == 401
+    guesser.http.headers["X-Forwarded-For"] = "10.0.0.2, 10.0.0.1"
+    assert guesser.http.get("/me").status_code == 429
 
 
 def test_a_length_that_is_none(bench: Bench) -> None:

@@ -4,17 +4,18 @@ Nothing of its body is read before that is known.
 """
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from caf_core.errors import CafError
 from caf_service import hot
 from caf_service.access import Identity, Role
 from caf_service.answers import FAULT, App, Message, Receive, Refused, Scope, Send, refusal, refuse
+from caf_service.content import AT_ONCE, Pace, check_json, most_of
 from caf_service.limits import Rates
 from caf_service.service import Service
+from caf_service.tokens import parse
 
 log = logging.getLogger("caf.service")
 
@@ -60,6 +61,8 @@ class Gate:
         self._limits = limits
         self._rates = Rates(limits.rate, limits.burst, clock)
         self._failures = Rates(limits.failures, max(1, round(10 * limits.failures)), clock)
+        self._doubtful = asyncio.Semaphore(1)
+        self._heavy = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -97,16 +100,10 @@ class Gate:
 
     async def _identify(self, scope: Scope) -> Identity:
         address = str((scope.get("client") or ("",))[0])
-        if self._failures.empty(address):
-            raise Refused(429, "too many wrong tokens came from your address; wait a moment.", 1.0)
-        token = _token(scope)
-        accounts = self._service.accounts
-        who = accounts.remembered(token)
-        if who is None and token:
-            future = self._service.thread.submit(lambda store: accounts.look_up(store, token))
-            who = await asyncio.wrap_future(future)
+        who = await self._known(_token(scope), address)
         if who is None:
-            self._failures.delay(address)
+            if self._failures.delay(address) > 0:
+                raise Refused(429, "too many wrong tokens came from your address; wait a moment.", 1.0)
             raise Refused(
                 401,
                 "this needs a valid token: in CAF_SERVICE_TOKEN for commands, in a header "
@@ -125,29 +122,51 @@ class Gate:
             self._service.desk.see(who.calibration, who.worker)
         return who
 
+    async def _known(self, token: str, address: str) -> Identity | None:
+        """Who has a token; a valid one is never refused for what others do at the same address."""
+        accounts = self._service.accounts
+        who = accounts.remembered(token)
+        if who is not None or parse(token) is None:
+            return who
+
+        def looked_up() -> Awaitable[Identity | None]:
+            return asyncio.wrap_future(
+                self._service.thread.submit(lambda store: accounts.look_up(store, token))
+            )
+
+        if not self._failures.empty(address):
+            return await looked_up()
+        # Those who guess come one after the other, so that the database has time for everybody else.
+        async with self._doubtful:
+            return await looked_up()
+
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
-        """Read the body, which is small, and check that it is JSON that any database can keep."""
+        """Read the body, and check that it is JSON that is fit for any database."""
+        most = most_of(scope["method"], scope["path"], self._limits.body)
         announced = _header(scope, b"content-length")
-        if announced.isdecimal() and int(announced) > self._limits.body:
-            raise Refused(413, f"the request is larger than {self._limits.body} bytes.")
-        parts: list[bytes] = []
-        size, more = 0, True
+        if announced.isdecimal() and int(announced) > most:
+            raise Refused(413, _too_large(most))
+        body = bytearray()
+        pace = Pace(self._limits.idle, self._limits.slowest)
+        more = True
         while more:
             try:
-                message = await asyncio.wait_for(receive(), self._limits.idle)
+                message = await pace.wait(receive())
             except TimeoutError as error:
-                raise Refused(408, "the request did not come to an end.") from error
+                raise Refused(408, "the request did not come to an end in time.") from error
             if message["type"] == "http.disconnect":
                 break
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._limits.body:
-                raise Refused(413, f"the request is larger than {self._limits.body} bytes.")
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise Refused(413, _too_large(most))
+            pace.came(len(message.get("body", b"")))
             more = message.get("more_body", False)
-        body = b"".join(parts)
-        if body:
-            _check(body)
-        return _replayed(body, receive)
+        if len(body) > AT_ONCE:
+            async with self._heavy:
+                await asyncio.to_thread(check_json, bytes(body), self._limits.values)
+        elif body:
+            check_json(bytes(body), self._limits.values)
+        return _replayed(bytes(body), receive)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -163,20 +182,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _check(body: bytes) -> None:
-    try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_number)
-        # Half a surrogate pair, which JSON can say, is no text; huge numbers become infinite.
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)  # noqa: TID251 - what it refuses is told below
-        text.encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise Refused(422, "the request is no JSON of ordinary text and finite numbers.") from error
-    if "\\u0000" in text:
-        raise Refused(422, "the request has a text with a NUL character, which no database keeps.")
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _too_large(most: int) -> str:
+    return f"the request is larger than {most} bytes." if most else "this takes no body."
 
 
 def _token(scope: Scope) -> str:

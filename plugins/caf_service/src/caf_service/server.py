@@ -97,6 +97,9 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # Whoever else says where a request comes from is not believed.
+            proxy_headers=bool(self.config.proxies),
+            forwarded_allow_ips=list(self.config.proxies),
             timeout_graceful_shutdown=GRACE,
             # Longer than the longest wait between two requests of a waiting worker.
             timeout_keep_alive=75,

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 from caf_service.access import Identity
 from caf_service.answers import Receive
+from caf_service.content import Pace
 from caf_service.results import DamagedError, Upload
 from caf_service.service import Service
 
@@ -37,23 +38,22 @@ async def take_in(service: Service, who: Identity, serial: int, sha256: str, rec
 
 async def _written(service: Service, upload: Upload, receive: Receive) -> bytes:
     """Write all but the last part, which is small; returns that."""
-    loop, idle = asyncio.get_running_loop(), service.config.limits.idle
+    limits = service.config.limits
     collected = bytearray()
+    pace = Pace(limits.idle, limits.slowest)
     more = True
-    try:
-        async with asyncio.timeout(idle) as limit:
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise DamagedError("the file did not come to its end; send it again.")
-                collected += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(collected) >= _CHUNK:
-                    data = bytes(collected)
-                    collected.clear()
-                    limit.reschedule(None)  # a slow disk is not the worker's fault
-                    await asyncio.to_thread(upload.write, data)
-                limit.reschedule(loop.time() + idle)
-    except TimeoutError as error:
-        raise DamagedError("the file did not come to its end; send it again.") from error
+    while more:
+        try:
+            message = await pace.wait(receive())
+        except TimeoutError as error:
+            raise DamagedError("the file did not come to its end in time; send it again.") from error
+        if message["type"] == "http.disconnect":
+            raise DamagedError("the file did not come to its end; send it again.")
+        pace.came(len(message.get("body", b"")))
+        collected += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(collected) >= _CHUNK:
+            data = bytes(collected)
+            collected.clear()
+            await asyncio.to_thread(upload.write, data)  # a slow disk is not the worker's fault
     return bytes(collected)

@@ -55,6 +55,13 @@ def setup_options(function: Function) -> Function:
             help="Users may have results copied below it; may be given several times.",
         ),
         click.option(
+            "--proxy",
+            "proxies",
+            multiple=True,
+            metavar="ADDRESS",
+            help="A proxy that is believed where requests come from; may be given several times.",
+        ),
+        click.option(
             "--input-root",
             "input_roots",
             multiple=True,

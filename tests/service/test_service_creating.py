@@ -1,9 +1,16 @@
 """What may be asked for, and what is said to what may not."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from caf_service import service
+from caf_service.creating import prepare
+from caf_service.limits import Limits
+from caf_service.service import CREATIONS
 from service.bench import INPUTS, Bench, wish
 
 
@@ -132,3 +139,46 @@ def test_a_phase_that_does_not_converge_fails(bench: Bench) -> None:
     told = bench.finish(calibration, bench.workers(calibration))
     assert told["state"] == "failed"
     assert "not converged after 20 steps" in told["message"]
+
+
+def test_a_user_has_so_many_workers_and_calibrations(start: Callable[..., Bench]) -> None:
+    bench = start(limits=Limits(user_workers=5, calibrations=3), backends=("slurm",), backend="slurm")
+    first = bench.create(workers=3)
+    said = bench.ada.post("/calibrations", wish(workers=3), 422)["error"]
+    assert said.startswith("your calibrations have 3 workers, and may have 5 in all")
+    bench.create(bench.client("bob"), workers=5)
+    bench.create(workers=1)
+    bench.create(workers=1)
+    assert "no more may" in bench.ada.post("/calibrations", wish(workers=1), 422)["error"]
+    bench.ada.post(f"/calibrations/{first}/kill")
+    bench.create(workers=3)
+
+
+def test_a_machine_has_room_for_some_workers_only(bench: Bench) -> None:
+    for backend in ("", "local"):
+        said = bench.ada.post("/calibrations", wish(workers=10_000, backend=backend), 422)["error"]
+        assert "workers on this machine, and not for 10000" in said
+    assert bench.create(workers=10_000, backend="slurm")
+
+
+def test_one_user_has_few_plans_executed_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, go = threading.Semaphore(0), threading.Event()
+
+    def slow(*args: Any, **more: Any) -> Any:
+        ready.release()
+        assert go.wait(60)
+        return prepare(*args, **more)
+
+    monkeypatch.setattr(service, "prepare", slow)
+    users = [bench.service.accounts.ensure("ada") for _ in range(CREATIONS)]
+    with ThreadPoolExecutor(CREATIONS) as pool:
+        try:
+            made = [pool.submit(bench.with_token(one).post, "/calibrations", wish(), 201) for one in users]
+            for _ in users:
+                assert ready.acquire(timeout=60)
+            answer = bench.ada.http.post("/calibrations", json=wish())
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+        finally:
+            go.set()
+        assert len({one.result()["id"] for one in made}) == CREATIONS
+    bench.create()

@@ -5,7 +5,7 @@ from typing import Any
 
 from caf_core.errors import CafError
 from caf_core.json_text import json_text
-from caf_service.errors import ForbiddenError, NotFoundError, NotNowError
+from caf_service.errors import BusyError, ForbiddenError, NotFoundError, NotNowError
 from caf_service.results import DamagedError, TooLargeError
 from caf_service.store.thread import DatabaseAwayError
 
@@ -24,6 +24,7 @@ _STATUS: dict[type[CafError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     NotNowError: 409,
+    BusyError: 429,
     TooLargeError: 413,
     DatabaseAwayError: 503,
 }
@@ -50,7 +51,7 @@ class Refused(Exception):
 def refusal(error: CafError) -> Refused:
     """What an error means for who asked."""
     status = next((number for kind, number in _STATUS.items() if isinstance(error, kind)), 422)
-    return Refused(status, str(error), AWAY if status == 503 else 0.0)
+    return Refused(status, str(error), AWAY if status in (429, 503) else 0.0)
 
 
 async def refuse(send: Send, refused: Refused) -> None:

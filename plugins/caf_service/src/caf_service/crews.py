@@ -14,7 +14,8 @@ from caf_service.desk import AgentDesk, Crew
 from caf_service.endings import EXCUSED, Ending
 from caf_service.errors import NotFoundError
 from caf_service.quarters import Quarters, Terms
-from caf_service.recruiting import Muster, Recruiting
+from caf_service.recruiting import Muster, NoRoomError, Recruiting
+from caf_service.snapshot import State
 from caf_service.store.thread import DatabaseAwayError
 from caf_service.transport import ServiceError
 
@@ -68,6 +69,7 @@ class Crews:
         """
         self.pause = self.terms.interval
         crews = self.desk.crews()
+        self.recruiting.keep_waiting([crew.calibration for crew in crews if not crew.state.ended])
         problem: CafError | None = None
         for crew in crews:
             try:
@@ -108,7 +110,10 @@ class Crews:
 
     def _begin(self, crew: Crew) -> Muster | None:
         """Submit the workers of a calibration, or go on with those of an earlier process."""
-        problem = self._submit(crew)
+        try:
+            problem = self._submit(crew)
+        except NoRoomError:
+            return None
         if problem is None:
             return self._known[crew.calibration]
         log.error("the workers of calibration %s cannot be submitted: %s", crew.calibration, problem)
@@ -120,7 +125,7 @@ class Crews:
         number = crew.calibration
         try:
             self._known[number] = self.recruiting.submit(crew)
-        except AWAY:
+        except (*AWAY, NoRoomError):
             raise
         except Exception as error:
             if not isinstance(error, FOR_GOOD) and self._hopes(number):
@@ -159,7 +164,9 @@ class Crews:
         if crew.calibration not in self._known and not self._resume(crew):
             self.desk.dismissed(crew.calibration)
             return
-        if self._farewell(crew.calibration, self.terms.farewell, keep=crew.state != "finished"):
+        # Of one that was killed nothing begins any more: what waits at a scheduler would.
+        patience = 0.0 if crew.state is State.KILLED else self.terms.farewell
+        if self._farewell(crew.calibration, patience, keep=crew.state is not State.FINISHED):
             self.desk.dismissed(crew.calibration)
 
     def _resume(self, crew: Crew) -> bool:
@@ -194,6 +201,7 @@ class Crews:
     def _forget(self, calibration: int, *, keep: bool) -> bool:
         del self._known[calibration]
         self.recruiting.release(calibration)
+        self.pause = 0.0  # others may wait for the room
         if keep:
             self.quarters.strip(calibration)
         else:

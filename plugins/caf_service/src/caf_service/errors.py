@@ -11,5 +11,9 @@ class NotNowError(CafError):
     """What is asked for cannot be done in the present state."""
 
 
+class BusyError(CafError):
+    """Who asks has too much under way; the same may be asked again in a moment."""
+
+
 class ForbiddenError(CafError):
     """The role of who asks does not allow it."""

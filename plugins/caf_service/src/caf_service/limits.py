@@ -34,7 +34,7 @@ class Limits:
     """The limits of a service.
 
     Args:
-        body: Largest body of a request, results excepted [bytes].
+        body: Largest body of a request that brings files along [bytes]; that of others is smaller.
         result: Largest file that a worker may report [bytes].
         rate: Requests per second of one token, in the long run.
         burst: So many at once.

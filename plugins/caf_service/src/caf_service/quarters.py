@@ -26,6 +26,7 @@ class Terms:
         retention: How long the logs of workers whose calibration failed are kept [s].
         patience: How long workers wait for a service that is away [s].
         trouble: For how long it is tried to submit workers where something fails that may pass [s].
+        places: So many workers may this machine execute; ``None`` for what it has room for.
         resources: What a worker needs, where the calibration says nothing.
     """
 
@@ -36,6 +37,7 @@ class Terms:
     retention: float = 7 * 86400.0
     patience: float = 2700.0
     trouble: float = 300.0
+    places: int | None = None
     resources: Resources = field(factory=Resources)
 
 

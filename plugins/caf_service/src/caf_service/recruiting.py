@@ -9,7 +9,7 @@ from attrs import define, field
 
 from caf_core.control.backends import Backends
 from caf_core.control.store.store import CheckpointStore, StoredJob
-from caf_core.errors import CafError
+from caf_core.errors import CafError, ConfigurationError
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.config.reading import Config
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
@@ -22,6 +22,7 @@ from caf_core.json_text import json_text
 from caf_core.plugins.registry import Registry
 from caf_service import resources
 from caf_service.desk import AgentDesk, Crew
+from caf_service.places import local_places
 from caf_service.quarters import Quarters, Terms
 
 log = logging.getLogger("caf.agent")
@@ -29,6 +30,10 @@ log = logging.getLogger("caf.agent")
 KIND = "submission"
 CANCEL_AGAIN = 60.0
 """How soon a task that does not end is cancelled again [s]."""
+
+
+class NoRoomError(CafError):
+    """This machine has no room for the workers of a calibration until others have ended."""
 
 
 @define
@@ -81,6 +86,7 @@ class Recruiting:
     _backends: Backends = field(init=False)
     _added: set[str] = field(factory=set, init=False)
     _places: dict[int, tuple[str, int]] = field(factory=dict, init=False)
+    _waiting: set[int] = field(factory=set, init=False)
     _residence: Residence = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -100,10 +106,11 @@ class Recruiting:
             ConfigurationError: If they cannot be submitted as the calibration asks for it.
             PluginError: If their backend cannot be imported.
             CheckpointError: If what an earlier process left cannot be read.
+            NoRoomError: If this machine has no room for them now.
         """
         note = note_of(crew)
         needed, args = resources.split(crew.backend_args, self.terms.resources)
-        muster = self._muster(crew, note)
+        muster = self._muster(crew, note, known=self.known(crew))
         home, name = self.quarters.home(crew.calibration), _name(crew.calibration)
         request = JobRequest(
             key=muster.key,
@@ -129,8 +136,13 @@ class Recruiting:
     def release(self, calibration: int) -> None:
         """Forget that a calibration needs places."""
         self._places.pop(calibration, None)
+        self._waiting.discard(calibration)
 
-    def _muster(self, crew: Crew, note: Mapping[str, Any]) -> Muster:
+    def keep_waiting(self, calibrations: Collection[int]) -> None:
+        """Forget those that wait for room and are none of these."""
+        self._waiting &= set(calibrations)
+
+    def _muster(self, crew: Crew, note: Mapping[str, Any], *, known: bool) -> Muster:
         """What is held of the crew, with its backend ready."""
         name = self._named(str(note.get("backend", "")) or crew.backend)
         backend = self._backends.instances[name]
@@ -139,7 +151,7 @@ class Recruiting:
                 backend.residence = self._residence
             self.service.add_backend(name, backend)
             self._added.add(name)
-        self._make_room(crew, name, backend)
+        self._make_room(crew, name, backend, known=known)
         resident = isinstance(backend, ResidentBackend)
         return Muster(f"{_name(crew.calibration)}/0/workers", crew.workers, name, resident)
 
@@ -154,13 +166,36 @@ class Recruiting:
             return self._backends.use(wanted)
         return usual if wanted in ("", usual) else self._backends.use(wanted)
 
-    def _make_room(self, crew: Crew, name: str, backend: Backend) -> None:
-        """Let all workers on this machine execute: they mostly wait, and one that is not executed would be
-        waited for.
+    def _make_room(self, crew: Crew, name: str, backend: Backend, *, known: bool) -> None:
+        """Let all workers of a calibration on this machine execute: they mostly wait, and one that is not
+        executed would be waited for. So a calibration begins when there is room for all of them, in the order
+        of their numbers; those that an earlier process began are there already.
         """
-        self._places[crew.calibration] = (name, crew.workers)
         if isinstance(backend, ResidentBackend):
+            if not known:
+                self._find_room(crew)
+            self._waiting.discard(crew.calibration)
+            self._places[crew.calibration] = (name, crew.workers)
             backend.max_processes = sum(many for one, many in self._places.values() if one == name)
+
+    def _find_room(self, crew: Crew) -> None:
+        most = self.terms.places or local_places()
+        if crew.workers > most:
+            raise ConfigurationError(
+                f"this machine has room for {most} workers, and not for {crew.workers}; ask for fewer, or "
+                "for another backend."
+            )
+        taken = sum(many for one, (_, many) in self._places.items() if one != crew.calibration)
+        if taken + crew.workers > most or any(one < crew.calibration for one in self._waiting):
+            if crew.calibration not in self._waiting:
+                log.info(
+                    "calibration %s waits for room: %d of %d workers execute on this machine",
+                    crew.calibration,
+                    taken,
+                    most,
+                )
+            self._waiting.add(crew.calibration)
+            raise NoRoomError(f"this machine has no room for {crew.workers} more workers now.")
 
     # Again
 

@@ -28,7 +28,11 @@ from caf_service.snapshot import State
 from caf_service.store.records import Facts
 from caf_service.store.store import Store
 from caf_service.store.thread import StoreThread
+from caf_service.turns import Turns
 from caf_service.updates import Updates
+
+CREATIONS = 2
+"""So many calibrations of one user may be prepared at a time: their plans are executed meanwhile."""
 
 __all__ = ["Service", "initialise", "open_accounts"]
 
@@ -52,6 +56,7 @@ class Service:
             self.areas.prepare()
             self.catalogue = Catalogue(config.plans)
             self.hub = Hub()
+            self._creations = Turns(CREATIONS)
             self._updates = Updates(config, self.areas, str(self.areas.data), clock)
             self.conductor = Conductor(self.hub, self._updates.make, self._updates.deliver, clock)
             self.thread = StoreThread(config.data, config.database, self.conductor.undo)
@@ -85,11 +90,13 @@ class Service:
             Its number, warnings, and whether it is new.
         Raises:
             ConfigurationError: If it cannot be done as written.
+            BusyError: If the same user has others created at this moment.
         """
         known = self.thread.do(lambda store: self._before(store, who, wish))
         if known:
             return known.id, list(known.setup.warnings), False
-        prepared = prepare(wish, self.config, self.catalogue, self.areas, who.user)
+        with self._creations.one_of(who.user):
+            prepared = prepare(wish, self.config, self.catalogue, self.areas, who.user)
         try:
             number = self.thread.do(lambda store: self._write(store, who, wish, prepared))
         finally:
@@ -104,6 +111,12 @@ class Service:
         if len(going) >= self.config.limits.calibrations:
             raise ConfigurationError(
                 f"{len(going)} of your calibrations go on, and no more may; wait for one, or kill one."
+            )
+        workers, most = sum(self.live(store, one.id).snapshot.workers for one in going), self.config.limits
+        if workers + wish.workers > most.user_workers:
+            raise ConfigurationError(
+                f"your calibrations have {workers} workers, and may have {most.user_workers} in all; ask for "
+                "fewer, wait for a calibration, or kill one."
             )
         return None
 

@@ -85,13 +85,14 @@ def start(data: Path, no_agent: bool, **options: Any) -> int:
         if no_agent:
             stopped.wait()
             return Exit.OK
-        from caf_service.agent import Agent, Place
+        from caf_service.agent import Agent, Place, Terms
 
         click.echo(f"workers find it at {url}", err=True)
         if warning := absent(setup) or unreachable(setup, url):
             click.echo(f"caf: {warning}", err=True)
         place = Place(config.data / "agent", url, config.certificate)
-        with Agent(server.service.desk, place, backend=setup.get("backend")) as agent:
+        terms = Terms(places=config.limits.local_workers or None)
+        with Agent(server.service.desk, place, backend=setup.get("backend"), terms=terms) as agent:
             while not stopped.wait(1.0):
                 if not agent.alive:
                     raise ConfigurationError("the agent has ended; what it wrote says why.")

@@ -120,12 +120,18 @@ class CollectorContext:
         chunk = (key.exp, key.run, start, self._data.size - start, self._data.checksum)
         self._chunks.append(chunk)
 
-    def finish(self) -> None:
-        """Write ``runs.json``; called once after the collector returned."""
+    def finish(self, kit: str | None = None) -> None:
+        """Write ``runs.json``; called once after the collector returned.
+
+        Args:
+            kit: The file with the code that collected, for those who read what was kept.
+        """
         if self._data is not None:
             self._data.file.close()
         runs = [[run.exp, run.run, entries] for run, entries in sorted(self._entries.items())]
-        content = {"schema": 1, "runs": runs, "chunks": self._chunks}
+        content: dict[str, Any] = {"schema": 1, "runs": runs, "chunks": self._chunks}
+        if kit is not None and self._chunks:
+            content["kit"] = kit
         if constants := self.conditions.read():
             content["constants"] = constants
         write_json(self.output_dir / RUNS_FILE, content)

@@ -111,7 +111,7 @@ def collect(
         collection=shared.collection,
     )
     collect_function(shared.collector)(context)
-    context.finish()
+    context.finish(kit)
 
 
 def _input_files() -> tuple[str, ...]:

@@ -24,17 +24,18 @@ def is_own(module_name: str | None) -> bool:
     if not file:
         # Made by hand, or in a notebook; Python's own modules without a file are known by their names.
         return module is not None and module_name.split(".")[0] not in sys.stdlib_module_names
-    return _own_file(file)
+    return is_own_file(file)
 
 
 def own_folders() -> list[str]:
     """The folders of the user's in which this process finds modules."""
     folders = (str(Path(folder).absolute()) for folder in sys.path)
-    return [folder for folder in dict.fromkeys(folders) if Path(folder).is_dir() and _own_file(f"{folder}/x")]
+    found = (folder for folder in dict.fromkeys(folders) if Path(folder).is_dir())
+    return [folder for folder in found if is_own_file(f"{folder}/x")]
 
 
 @cache
-def _own_file(file: str) -> bool:
+def is_own_file(file: str) -> bool:
     path = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):
         return False
@@ -76,7 +77,7 @@ def used_globals(code: CodeType, known: Mapping[str, object]) -> list[tuple[str,
     """The global names that code, or code inside it, refers to, with their values, sorted by name."""
     names = {
         one.argval
-        for part in _with_inner(code)
+        for part in with_inner(code)
         for one in _listing(part)
         if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
@@ -85,7 +86,7 @@ def used_globals(code: CodeType, known: Mapping[str, object]) -> list[tuple[str,
 
 def attributes_of(module: ModuleType, code: CodeType) -> object:
     """Of a module of the user's, the attributes whose names the code uses; the name of any other module."""
-    names = sorted({name for part in _with_inner(code) for name in part.co_names})
+    names = sorted({name for part in with_inner(code) for name in part.co_names})
     return _attributes(module, names, ())
 
 
@@ -120,7 +121,7 @@ def own_imports(code: CodeType, package: str | None) -> Iterator[tuple[str, Code
 
 def _imports(code: CodeType, package: str | None) -> Iterator[str]:
     """The absolute names of the modules that code imports."""
-    for part in _with_inner(code):
+    for part in with_inner(code):
         constants: list[object] = []
         for one in _listing(part):
             if one.opname == "IMPORT_NAME":
@@ -145,12 +146,12 @@ def _source(name: str) -> str | None:
     except (ImportError, ValueError, AttributeError):
         return None
     file = spec.origin if spec is not None and spec.has_location else None
-    return file if file and file.endswith(".py") and _own_file(file) else None
+    return file if file and file.endswith(".py") and is_own_file(file) else None
 
 
-def _with_inner(code: CodeType) -> Iterator[CodeType]:
+def with_inner(code: CodeType) -> Iterator[CodeType]:
     """Code, and the code of functions, classes and comprehensions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _with_inner(constant)
+            yield from with_inner(constant)

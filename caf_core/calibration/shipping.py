@@ -1,12 +1,19 @@
-"""Objects on their way to another process: pickled by value where they are the user's own, and checked
-before they are read."""
+"""Objects on their way to another process, with the user's own code that they need, and checked before they
+are read.
 
+A kit is a line of JSON, and pickles one behind the other: the modules beside the script, the object, and what
+else of the script's own belongs to its ``__main__``.
+"""
+
+import io
 import json
 import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -15,39 +22,26 @@ import attrs
 import cloudpickle
 
 from caf_core.calibration.own_code import used_globals
+from caf_core.calibration.own_modules import (
+    as_imported,
+    install,
+    modules_beside,
+    pack_modules,
+    script_folder,
+    show_source,
+)
+from caf_core.calibration.own_pickles import OwnPickler, own_dumps, texts_of
+from caf_core.calibration.task_main import add_to_main, become_main, is_task
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.json_text import json_text
 
-_SCHEMA = 1
-
-
-def script_folder() -> Path | None:
-    """The folder of the script that is being executed, or ``None`` in an interactive session."""
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).resolve().parent if file else None
-
-
-def modules_beside(folder: Path | None) -> tuple[ModuleType, ...]:
-    """The imported modules that lie in ``folder``: the user's own, which another machine may not have."""
-    if folder is None:
-        return ()
-    found = []
-    beside: dict[str, bool] = {}  # by folder: there are far fewer of them than modules
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name == "__main__" or not file or "site-packages" in file or name.startswith("caf_core"):
-            continue
-        parent = file.rpartition("/")[0]
-        if parent not in beside:
-            beside[parent] = Path(parent or "/").resolve().is_relative_to(folder)
-        if beside[parent]:
-            found.append(module)
-    return tuple(found)
+_SCHEMA = 2
+_NO_CODE = 1
+"""The schema of kits that hold a pickle and nothing else."""
 
 
 @contextmanager
-def _by_value(modules: tuple[ModuleType, ...]) -> Iterator[None]:
+def _by_value(modules: list[ModuleType]) -> Iterator[None]:
     registered = []
     try:
         for module in modules:
@@ -64,15 +58,23 @@ def pack(value: object, what: str) -> bytes:
     """Pickle an object for another process of the same user.
 
     Args:
-        value: The object; classes of the user's script and of the modules beside it travel by value.
+        value: The object; the modules beside the user's script travel with it as they were imported, and
+            classes and functions of the script by value.
         what: What it is, for the error message.
     Raises:
         ConfigurationError: If something in it cannot be pickled; the message names the attribute where
             that is known.
     """
-    with _by_value(modules_beside(script_folder())):
+    beside = [(module, as_imported(module)) for module in modules_beside(script_folder())]
+    modules = [(module, found) for module, found in beside if found is not None]
+    changed = [module for module, found in beside if found is None]
+    with _by_value([m for m in changed if not str(m.__file__).endswith(tuple(EXTENSION_SUFFIXES))]):
+        stream = io.BytesIO()
+        pickler = OwnPickler(stream)
         try:
-            body: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+            pickler.dump(value)
+            own = pack_modules(modules, partial(own_dumps, used=pickler.used, files=pickler.files))
+            _dump_used(pickler)
         except Exception as error:
             names, part = _culprit(value)
             where = f"{'.'.join(names)} ({type(part).__name__}): " if names else ""
@@ -80,16 +82,25 @@ def pack(value: object, what: str) -> bytes:
                 f"{what} cannot be sent to another process: {where}{error}; "
                 "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
             ) from error
+    body = pickle.dumps((own, texts_of(pickler.files)), pickle.HIGHEST_PROTOCOL) + stream.getvalue()
     digest = sha256(body).hexdigest()
     header = {"schema": _SCHEMA, "python": _python(), "what": what, "digest": digest}
     return json_text(header).encode() + b"\n" + body
+
+
+def _dump_used(pickler: OwnPickler) -> None:
+    """Pickle what was used of the script; what that uses in turn comes into another pickle behind it."""
+    done: set[str] = set()
+    while names := pickler.used.keys() - done:
+        pickler.dump({name: pickler.used[name] for name in sorted(names)})
+        done |= names
 
 
 def _culprit(value: object, depth: int = 8) -> tuple[list[str], object]:
     """Where in a value that cannot be pickled the fault lies: names that lead there, and what is there."""
     for name, part in _parts(value) if depth else ():
         try:
-            cloudpickle.dumps(part)
+            own_dumps(part)
         except Exception:
             names, deepest = _culprit(part, depth - 1)
             return [name, *names], deepest
@@ -115,9 +126,50 @@ def _parts(value: Any) -> Iterator[tuple[str, object]]:
             yield type(value).__name__, type(value)
 
 
-def unpack(path: Path) -> Any:
-    """Read an object that ``pack`` wrote; the Python version is checked before anything is unpickled.
+@attrs.frozen
+class Kit:
+    """What was packed.
 
+    Args:
+        value: The object.
+        names: Functions and classes that the script has in its ``__main__``.
+    """
+
+    value: Any
+    names: Mapping[str, object] = {}
+
+
+def unpack(path: Path) -> Any:
+    """Read an object that ``pack`` wrote, and let this process be a task of the script's.
+
+    Raises:
+        ConfigurationError: If another Python wrote it.
+        CheckpointError: If it was damaged.
+    """
+    kit = read_kit(path)
+    become_main(str(path.absolute()), kit.names)
+    return kit.value
+
+
+def learn(path: Path) -> bool:
+    """Let a task know the script's classes and functions of another kit too, where it has none of that name.
+
+    Returns:
+        Whether there were any: only in a task, if the kit is there.
+    """
+    if not is_task() or not path.exists():
+        return False
+    add_to_main(read_kit(path, further=True).names)
+    return True
+
+
+def read_kit(path: Path, *, further: bool = False) -> Kit:
+    """Read what ``pack`` wrote; modules that came along are importable afterwards. The Python version is
+    checked before anything is unpickled.
+
+    Args:
+        path: The kit.
+        further: Whether this process has another one, whose modules count.
     Raises:
         ConfigurationError: If another Python wrote it.
         CheckpointError: If it was damaged.
@@ -136,7 +188,18 @@ def unpack(path: Path) -> Any:
         )
     if header.get("digest") not in (None, sha256(body).hexdigest()):  # 0.1.0 wrote none
         raise CheckpointError(f"{path} was changed after it was packed; start again, and it is packed anew.")
-    return pickle.loads(body)
+    if header["schema"] == _NO_CODE:
+        return Kit(pickle.loads(body))
+    stream = io.BytesIO(body)
+    own, texts = pickle.load(stream)
+    install(own, own_dumps, further=further)
+    for file, text in texts.items():
+        show_source(file, text)
+    pickles = pickle.Unpickler(stream)  # one for all: they refer to one another
+    value, names = pickles.load(), {}
+    while stream.tell() < len(body):
+        names.update(pickles.load())
+    return Kit(value, names)
 
 
 def _python() -> str:

@@ -1,7 +1,6 @@
 """What the processes that execute collectors and algorithms import before they have anything to do."""
 
 from caf_core.calibration.own_code import own_folders
-from caf_core.calibration.shipping import script_folder
 from caf_core.control.resolved import Resolved
 from caf_core.jobs.task import Call
 from caf_core.plugins.registry import Registry
@@ -25,10 +24,9 @@ def preloads(registry: Registry, one: Resolved) -> tuple[str, ...]:
 
 
 def script_path() -> tuple[str, ...]:
-    """Where the user's modules are found: beside the script, and where the script told Python to look."""
-    folder = script_folder()
-    beside = [str(folder)] if folder is not None else []
-    return tuple(dict.fromkeys([*beside, *own_folders()]))
+    """Where the user's modules are found, as in this process: beside the script, and where the script told
+    Python to look."""
+    return tuple(own_folders())
 
 
 def sample(registry: Registry, one: Resolved) -> Call:

@@ -210,6 +210,8 @@ def _calling(call: dict[str, Any]) -> Callable[[], None]:
         from caf_core.processes.zygote import enable_site
 
         enable_site()
+        # Ours is a program that children which multiprocessing starts would execute once more.
+        sys.modules["__main__"] = type(sys)("__main__")
         execute_call(call)
 
     return function

@@ -194,9 +194,8 @@ def _finish() -> None:
     # What an interpreter does when it ends, without the slow freeing of every object.
     threading = sys.modules.get("threading")
     if threading is not None:
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join()
+        # It waits for threads, and first tells those of executors that were not shut down to end.
+        threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 import threading
+from types import ModuleType
 
 import pytest
 from attrs import frozen
 
 from caf_core.calibration.algorithm import Algorithm
 from caf_core.calibration.execution import AlgorithmKit, CollectKit
-from caf_core.calibration.shipping import modules_beside, pack, script_folder, unpack
+from caf_core.calibration.own_modules import modules_beside, script_folder
+from caf_core.calibration.shipping import pack, unpack
 from caf_core.errors import ConfigurationError
 
 
@@ -114,7 +116,12 @@ def test_modules_beside_the_script_travel_with_it(tmp_path) -> None:
     assert (done.stdout, done.stderr) == ("9\n", "")
 
 
-def test_without_a_script_there_are_no_modules_beside_it(monkeypatch) -> None:
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    assert script_folder() is None
-    assert modules_beside(None) == ()
+@pytest.mark.parametrize("path", [[""], []])
+def test_without_a_script_it_is_the_current_folder_if_modules_are_looked_for_there(
+    monkeypatch, tmp_path, path
+) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    monkeypatch.setattr(sys, "path", path)
+    monkeypatch.chdir(tmp_path)
+    assert script_folder() == (tmp_path if path else None)
+    assert modules_beside(script_folder()) == ()

@@ -1,10 +1,12 @@
 """The user's database chain, as collections and calibrations hold it: URLs until the chain is opened."""
 
+from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
 
 from attrs import define, field
 
+from caf_core.conditions.opening import absolute_url
 from caf_core.errors import ConfigurationError
 
 
@@ -27,7 +29,7 @@ class DatabaseUser:
         """Add a local database, caf's own or basf2's.
 
         Args:
-            path: Its directory, or the ``database.txt`` in it.
+            path: Its directory, or the ``database.txt`` in it; also as ``file:`` URL.
             directory: Where its payloads lie; they lie beside ``database.txt``, so it says nothing new.
         Raises:
             ConfigurationError: If ``directory`` is another one.
@@ -45,7 +47,8 @@ class DatabaseUser:
         """Add a global tag of a central database.
 
         Args:
-            url: Such as ``sqlite:///constants.db``; a plugin may bring further schemes.
+            url: Such as ``sqlite:///constants.db``, a path relative to the current folder; a plugin may bring
+                further schemes.
             global_tag: The tag, unless the URL holds one already (``?tag=NAME``).
         Raises:
             ConfigurationError: If it is a tag alone, as for basf2's own database.
@@ -56,9 +59,17 @@ class DatabaseUser:
                 f"'sqlite:///constants.db', {url!r}). A tag of basf2's own database is used where basf2 "
                 f"runs, in the steering file."
             )
+        url = absolute_url(url)
         self._add(f"{url}{'&' if '?' in url else '?'}tag={global_tag}" if global_tag else url)
 
     def _add(self, url: str) -> None:
         if self.database_chain is None:
             self.database_chain = []
         self.database_chain.append(url)
+
+
+def search_order(chain: Iterable[str] | None) -> tuple[str, ...]:
+    """The databases in the order in which they are searched, by absolute names: who searches works in other
+    folders.
+    """
+    return tuple(reversed([absolute_url(fspath(url)) for url in chain or ()]))

@@ -1,6 +1,6 @@
 """Which numbers of a payload's content are not finite."""
 
-import math
+import cmath
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +25,8 @@ class NotFinite:
 
 
 def not_finite(content: Any) -> tuple[NotFinite, ...]:
-    """What is not finite in a content of numbers, texts, mappings, lists, attrs objects and arrays.
+    """What is not finite in a content of numbers, texts, mappings, lists, attrs objects, arrays and
+    histograms.
 
     Contents of other kinds are not looked into.
     """
@@ -41,18 +42,30 @@ def _found(value: Any, where: str) -> Iterator[NotFinite]:
     elif plain.is_array(value) or plain.is_scalar(value):
         yield from _array(value, where)
     elif isinstance(value, list | tuple):
-        if value and all(isinstance(item, float | int) or plain.is_scalar(item) for item in value):
+        if value and all(isinstance(item, complex | float | int) or plain.is_scalar(item) for item in value):
             yield from _channels(sum(map(_bad, value)), len(value), where)
         else:
             for index, item in enumerate(value):
                 yield from _found(item, f"{where}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield NotFinite(f"{where or 'it'} is {float(value)!r}")
+    elif _is_histogram(value):
+        # What is stored, where that can be seen: a mean of nothing is NaN by computation.
+        yield from _array(value.view() if hasattr(value, "view") else value.values(), where)
+    elif _bad(value):
+        yield NotFinite(f"{where or 'it'} is {value!r}")
 
 
 def _bad(number: Any) -> bool:
     number = number.item() if plain.is_scalar(number) else number
-    return isinstance(number, float) and not math.isfinite(number)
+    return isinstance(number, float | complex) and not cmath.isfinite(number)
+
+
+def _is_histogram(value: Any) -> bool:
+    """Whether it is one by the protocol that hist, boost-histogram and uproot have in common."""
+    if isinstance(value, type) or not all(
+        hasattr(value, name) for name in ("kind", "axes", "values", "variances")
+    ):
+        return False
+    return hasattr(value, "view") or value.kind == "COUNT"
 
 
 def _array(value: Any, where: str) -> Iterator[NotFinite]:
@@ -60,7 +73,7 @@ def _array(value: Any, where: str) -> Iterator[NotFinite]:
     if value.dtype.names:
         for name in value.dtype.names:
             yield from _found(value[name], f"{where}.{name}" if where else name)
-    elif value.dtype.kind in "fc":
+    elif value.dtype.kind in "fcmM":
         # What is masked is said to be none, and is not counted.
         values = numpy.ma.compressed(value) if numpy.ma.isMaskedArray(value) else value
         bad = int(values.size - numpy.isfinite(values).sum())

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
 
 from caf_core.conditions.database import ConditionsDatabase, Opener
 from caf_core.conditions.local import LocalDatabase
@@ -9,6 +11,7 @@ from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.file_uri import is_file_uri, path_of_uri
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_RELATIVE_SQLITE = re.compile(r"(sqlite:///)(?!/|%2F|\?|$)", re.IGNORECASE)
 
 
 def open_local(url: str) -> LocalDatabase:
@@ -25,6 +28,21 @@ def open_local(url: str) -> LocalDatabase:
             "correct the path, or leave it out."
         )
     return database
+
+
+def absolute_url(url: str) -> str:
+    """A database by a name that means the same in every folder; relative paths are those of this one.
+
+    Args:
+        url: A path, or a URL; what only a plugin understands stays as it is.
+    Raises:
+        ConfigurationError: If a ``file:`` URL names another host.
+    """
+    if is_file_uri(url):
+        return str(Path(path_of_uri(url)).absolute())
+    if _SCHEME.match(url) is None:
+        return str(Path(url).absolute())
+    return _RELATIVE_SQLITE.sub(lambda found: f"{found[1]}{quote(bytes(Path.cwd()))}/", url, count=1)
 
 
 def _open_sqlite(url: str) -> ConditionsDatabase:

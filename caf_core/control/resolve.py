@@ -23,6 +23,7 @@ from caf_core.calibration.collection import (
     select_by_run,
 )
 from caf_core.calibration.collector import RunSelection
+from caf_core.calibration.databases import search_order
 from caf_core.calibration.strategy import AlgorithmStrategy, Known
 from caf_core.control import graph
 from caf_core.control.backends import Backends
@@ -160,7 +161,7 @@ def _standard(
         collections=collections,
         algorithms=algorithms,
         selection=selection,
-        chain=tuple(reversed(calibration.database_chain or ())),
+        chain=search_order(calibration.database_chain),
         backend=backend,
         # A runner holds the state of one iteration of one calibration, so an instance serves as a model.
         runner=_maker(registry.resolve("runner", settings["runner"])),
@@ -344,7 +345,7 @@ def _collection(
         collection,
         files,
         _splitter(collection, registry),
-        tuple(reversed(own or ())),
+        search_order(own),
         {file: iov for file in files.files if (iov := iovs[file]) is not None},
     )
 

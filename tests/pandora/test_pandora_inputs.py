@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf_core.errors import ConfigurationError
-from caf_pandora.inputs import SAMPLES, Inputs, Share, sample_of_directory, share_out
+from caf_pandora.inputs import SAMPLES, Inputs, Share, share_out
 
 FILES = {sample: [f"{sample}{i}.slcio" for i in range(2)] for sample in SAMPLES}
 NUMBERS = dict.fromkeys(SAMPLES, 10)
@@ -84,22 +84,3 @@ def test_no_more_workers_than_events_of_any_sample():
     inputs.check_workers(6)
     with pytest.raises(ConfigurationError, match="zuds has 6 events"):
         inputs.check_workers(7)
-
-
-@pytest.mark.parametrize(
-    ("directory", "expected"),
-    [
-        ("/afs/cern.ch/user/j/particles/CLIC_o3_v08/gamma/10", ("gamma", 10.0)),
-        ("/x/mu-/10/", ("muon", 10.0)),
-        ("Kaon0L/50", ("kaon", 50.0)),
-        ("Zuds/200", ("zuds", 200.0)),
-    ],
-)
-def test_sample_and_energy_of_a_directory(directory, expected):
-    assert sample_of_directory(directory) == expected
-
-
-@pytest.mark.parametrize("directory", ["/x/pion/10", "gamma", "/gamma/ten", ""])
-def test_other_directories_are_refused(directory):
-    with pytest.raises(ConfigurationError, match="gamma/10"):
-        sample_of_directory(directory)

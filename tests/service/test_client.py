@@ -55,7 +55,9 @@ def test_wrong_settings_are_named_in_one_sentence(rig: Rig) -> None:
     assert refused.value.status == 422
 
 
-def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
+def test_kill_clean_and_the_result_of_nothing(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = rig.create(settings={"seconds": LONG})
     rig.executes(number, 3)
     with pytest.raises(RefusedError) as refused:
@@ -63,8 +65,12 @@ def test_kill_clean_and_the_result_of_nothing(rig: Rig) -> None:
     assert refused.value.status == 409
     assert rig.client.kill(number)["state"] == "killed"
     assert rig.client.kill(number)["state"] == "killed"
-    with pytest.raises(RefusedError):
-        rig.client.get_result(number)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for nothing in (number, number + 1000):
+        with pytest.raises(RefusedError):
+            rig.client.get_result(nothing)
+    assert sorted(tmp_path.iterdir()) == before
     rig.client.clean(number)
     with pytest.raises(RefusedError) as refused:
         rig.client.status(number)

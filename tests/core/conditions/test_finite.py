@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import hist
 import numpy as np
 import pytest
 
@@ -12,6 +13,10 @@ from caf_core.conditions.finite import NotFinite, not_finite
 @dataclass
 class Peak:
     mean: float
+
+
+def histogram(storage: hist.storage.Storage, **fill: list[float]) -> hist.Hist:
+    return hist.Hist(hist.axis.Regular(2, 0, 1), storage=storage).fill([0.1], **fill)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,18 @@ class Peak:
             True,
         ),
         (np.array([1j, complex(0, math.inf)]), "1 of 2 values are not finite", True),
+        ([1j, complex(0, math.inf)], "1 of 2 values are not finite", True),
+        (np.array(["NaT", "2026-01-01"], "M8[s]"), "1 of 2 values are not finite", True),
+        (
+            {"mass": histogram(hist.storage.Double(), weight=[math.nan])},
+            "mass: 1 of 2 values are not finite",
+            True,
+        ),
+        (
+            histogram(hist.storage.Weight(), weight=[1e200]),
+            "variance: 1 of 2 values are not finite",
+            True,
+        ),
     ],
 )
 def test_what_is_not_finite_is_named(content, text, channels) -> None:
@@ -46,6 +63,9 @@ def test_what_is_not_finite_is_named(content, text, channels) -> None:
         np.array(["nan"]),
         np.ma.masked_invalid([1.0, np.nan]),
         b"nan",
+        histogram(hist.storage.Int64()),
+        histogram(hist.storage.WeightedMean(), sample=[1.0]),
+        hist.Hist,
     ],
 )
 def test_everything_else_is_good(content) -> None:

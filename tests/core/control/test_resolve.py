@@ -1,5 +1,7 @@
 """From what a user wrote to what is carried out."""
 
+from urllib.parse import quote
+
 import pytest
 from attrs import define, field
 
@@ -205,7 +207,32 @@ def test_the_table_of_intervals_may_name_files_otherwise(tmp_path, monkeypatch, 
 def test_the_chain_is_searched_from_the_last_one_added(tmp_path) -> None:
     cal = calibration()
     cal.use_local_database(tmp_path / "first")
-    cal.use_central_database("sqlite:///x.db", "tag 1")
+    cal.use_central_database("sqlite:////site/x.db", "tag 1")
     one = resolved(tmp_path, cal)
-    assert one.chain == ("sqlite:///x.db?tag=tag 1", str(tmp_path / "first"))
+    assert one.chain == ("sqlite:////site/x.db?tag=tag 1", str(tmp_path / "first"))
     assert one.collections[0].chain == one.chain
+
+
+def test_relative_databases_are_those_of_the_folder_in_which_they_were_given(tmp_path, monkeypatch) -> None:
+    here = tmp_path / "with blank"
+    (here / "later").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    cal, own = (
+        calibration(),
+        [str(tmp_path / "a"), "local", "file:local%20two", "other:x", "sqlite:///y.db?tag=1"],
+    )
+    for url in ("sqlite:///x.db", "SQLite:///sub/x%20y.db?tag=2", "sqlite:///%2Fsite/x.db", "other:///x.db"):
+        cal.use_central_database(url, None if "tag" in url else "1")
+    monkeypatch.chdir("later")
+    at = quote(str(here))
+    assert resolved(tmp_path, cal).chain == (
+        "other:///x.db?tag=1",
+        "sqlite:///%2Fsite/x.db?tag=1",
+        f"SQLite:///{at}/sub/x%20y.db?tag=2",
+        f"sqlite:///{at}/x.db?tag=1",
+    )
+    monkeypatch.chdir(here)
+    cal.database_chain = own
+    (collection,) = resolved(tmp_path, cal).collections
+    there = [f"{tmp_path}/a", f"{here}/local", f"{here}/local two", "other:x", f"sqlite:///{at}/y.db?tag=1"]
+    assert collection.chain == tuple(reversed(there))

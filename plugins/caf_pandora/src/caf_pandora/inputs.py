@@ -1,7 +1,6 @@
 """The input files by sample, and which worker gets which events of them."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -15,7 +14,6 @@ ENERGIES: Mapping[str, float] = MappingProxyType({"gamma": 10.0, "kaon": 50.0, "
 """True energy of each sample [GeV]: of the particle, and of the whole event for ``zuds``."""
 KAON_MASS = 0.497672
 """Mass of the K0L [GeV], as the original takes it."""
-_FOLDERS = {"mu-": "muon", "mu+": "muon", "mu": "muon", "kaon0l": "kaon", "k0l": "kaon", "klong": "kaon"}
 
 
 @frozen
@@ -163,26 +161,6 @@ def share_out(files: Sequence[str], events_per_file: int, workers: int) -> tuple
         touched = files[first // events_per_file : (last - 1) // events_per_file + 1]
         shares.append(Share(tuple(touched), first % events_per_file, last - first))
     return tuple(shares)
-
-
-def sample_of_directory(directory: str) -> tuple[str, float]:
-    """Sample and energy [GeV] of a folder such as ``.../gamma/10``.
-
-    Raises:
-        ConfigurationError: If the folder's name does not tell.
-    """
-    parts = PurePosixPath(directory).parts[-2:]
-    try:
-        name, energy = parts[0].lower(), float(parts[1])
-    except (IndexError, ValueError):
-        name, energy = "", 0.0
-    sample = _FOLDERS.get(name, name)
-    if sample not in SAMPLES:
-        raise ConfigurationError(
-            f"{directory!r} does not tell its sample and energy; let it end like gamma/10, with one of "
-            f"{', '.join((*SAMPLES, *_FOLDERS))}."
-        )
-    return sample, energy
 
 
 def _by_sample(given: Mapping[str, Any], what: str, samples: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The service's users' side in Python."""
 
+import contextlib
 import json
 import os
 import re
@@ -212,13 +213,20 @@ class Client:
             The folder.
         """
         target = Path(f"calibration-{calibration}" if folder is None else folder)
+        known = target.exists()
         target.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="caf-result-", dir=target) as scratch:
-            file = Path(scratch) / "result.zip"
-            path = f"/calibrations/{calibration}/result"
-            self._patience.ask(lambda: self._transport.get_file(path, file))
-            with zipfile.ZipFile(file) as archive:
-                archive.extractall(target)
+        try:
+            with TemporaryDirectory(prefix="caf-result-", dir=target) as scratch:
+                file = Path(scratch) / "result.zip"
+                path = f"/calibrations/{calibration}/result"
+                self._patience.ask(lambda: self._transport.get_file(path, file))
+                with zipfile.ZipFile(file) as archive:
+                    archive.extractall(target)
+        except BaseException:
+            if not known:
+                with contextlib.suppress(OSError):  # something of the result is in it
+                    target.rmdir()
+            raise
         return target
 
     def parameters(self, calibration: int) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ EDITABLE := -e . $(foreach p,$(wildcard caf_*/pyproject.toml plugins/*/pyproject
 # Many tests wait for schedulers more than they compute.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
 
-.PHONY: help setup demo demo-pandora test lint test-slow test-postgresql test-clusters benchmark docs clean
+.PHONY: help setup demo demo-pandora test lint test-slow test-postgresql test-clusters benchmark kill-campaign docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -63,6 +63,9 @@ $(BENCHMARK_STAMP): $(STAMP)
 
 benchmark: $(BENCHMARK_STAMP)  ## Print what everything costs beside its budget; ARGS="--quick" or "--json FILE"
 	$(PY) tests/benchmarks $(ARGS)
+
+kill-campaign: $(STAMP)  ## Kill processes at random moments and compare; ARGS="--rounds 500 --seed 2 --jobs 4"
+	$(PY) tests/kills $(ARGS)
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) demo demo-pandora dist build docs/_build

@@ -121,6 +121,9 @@ def _from_record(record: Mapping[str, Any], evidence: Evidence) -> Verdict:
         reason = (evidence.report.reason if evidence.report else "") or reason
     if not reason:
         reason = f"killed by signal {signal}" if signal else f"exit code {exit_code}"
+    if kind in (None, FailureKind.EXIT_CODE) and was_killed(record):
+        # What kills itself this way cannot be told from what somebody else killed; attempts are counted.
+        kind, reason = FailureKind.NODE_LOST, f"{reason}, and nobody says why"
     return Verdict(TaskState.FAILED, kind or FailureKind.EXIT_CODE, reason)
 
 
@@ -183,8 +186,12 @@ def is_unexplained(record: Mapping[str, Any]) -> bool:
     """Whether a record tells that a task was ended, but not why: only the scheduler may know."""
     if record.get("failure") == FailureKind.CANCELLED:
         return True
-    killed = record.get("signal") == SIGKILL or record.get("exit_code") == 128 + SIGKILL
-    return killed and record.get("failure") == FailureKind.EXIT_CODE
+    return was_killed(record) and record.get("failure") == FailureKind.EXIT_CODE
+
+
+def was_killed(record: Mapping[str, Any]) -> bool:
+    """Whether SIGKILL ended a task, or a command of its shell."""
+    return record.get("signal") == SIGKILL or record.get("exit_code") == 128 + SIGKILL
 
 
 def known_kind(word: object) -> FailureKind | None:

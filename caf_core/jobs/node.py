@@ -177,7 +177,7 @@ def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, An
     if ended.ended_by == "walltime":
         return "walltime", f"ended after its time limit of {spec.get('walltime_s')} s"
     if exhausted:
-        return "out_of_memory", f"{how}; the kernel killed a process of this group for lack of memory"
+        return "out_of_memory", f"{how}; the kernel killed a process for lack of memory meanwhile"
     if workspace.is_full(path):
         return "disk", f"{how}; the file system of {path} is full"
     return "exit_code", ended.message or how

@@ -174,13 +174,14 @@ _counter = -2
 
 
 def out_of_memory_count() -> int:
-    """How many processes of our control group the kernel has killed for lack of memory, if it tells."""
+    """How many processes of our control group the kernel has killed for lack of memory, or of the whole
+    machine if it does not show us the group."""
     global _counter
     if _counter == -2:
         _counter = _open_counter()
     if _counter == -1:
         return 0
-    for line in os.pread(_counter, 4096, 0).splitlines():
+    for line in os.pread(_counter, _BLOCK, 0).splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return 0
@@ -191,7 +192,7 @@ def _open_counter() -> int:
         with open("/proc/self/cgroup", encoding="utf-8") as stream:
             groups = [line.rstrip("\n").split(":", 2) for line in stream]
     except OSError:
-        return -1
+        groups = []
     for _, controllers, path in groups:
         if controllers == "":
             candidate = f"/sys/fs/cgroup{path}/memory.events"
@@ -203,4 +204,7 @@ def _open_counter() -> int:
             return os.open(candidate, os.O_RDONLY)
         except OSError:
             continue  # a container may not see its own group
-    return -1
+    try:
+        return os.open("/proc/vmstat", os.O_RDONLY)
+    except OSError:
+        return -1

@@ -345,6 +345,19 @@ def test_when_the_resident_process_is_killed_what_it_had_is_tried_again(tmp_path
     house.service.close()
 
 
+def test_a_task_that_somebody_kills_is_tried_again_as_often_as_the_policy_says(tmp_path):
+    house = House(MemoryLedger(), local=Local(1, residence=Residence(tmp_path / "resident")))
+    tasks = marking(tmp_path, 2)
+    tasks[1] = marking(tmp_path, 2, "kill -KILL $$")[1]
+    house.service.submit(request(tmp_path), tasks)
+    house.wait_for("job")
+    assert executions(tmp_path) == {"0": 1, "1": 3}
+    task = house.service.task("job", 1)
+    assert task.failure is FailureKind.NODE_LOST
+    assert task.reason == "killed by signal 9 (SIGKILL), and nobody says why"
+    house.service.close()
+
+
 def test_a_resident_process_of_another_host_is_not_taken_for_gone(tmp_path):
     folder = tmp_path / "resident"
     folder.mkdir()

@@ -67,15 +67,13 @@ def test_the_scheduler_is_asked_why(make, content):
     assert told(tracker)[1] is FailureKind.WALLTIME
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"), [(CANCELLED, FailureKind.NODE_LOST), (KILLED, FailureKind.EXIT_CODE)]
-)
+@pytest.mark.parametrize("content", [CANCELLED, KILLED, KILLED | {"exit_code": 137, "signal": None}])
 @pytest.mark.parametrize("answer", [ENDED, evolve(ENDED, failure="exit_code"), None])
-def test_a_scheduler_that_does_not_know_why(make, content, kind, answer):
+def test_a_scheduler_that_does_not_know_why(make, content, answer):
     tracker = make(evolve(TERMS, retry=TERMS.retry.never()))
     tracker.recorded("t0", record(**content), {}, 2.0, 2.0)
     tracker.polled("t0", {0: answer}, 3.0)
-    assert told(tracker) == ("failed", kind)
+    assert told(tracker) == ("failed", FailureKind.NODE_LOST)
 
 
 def test_what_the_scheduler_executes_again_is_waited_for(make):

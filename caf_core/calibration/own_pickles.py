@@ -93,12 +93,28 @@ def _cache_again(parameters: Mapping[str, Any], function: Callable[..., Any]) ->
     return functools.lru_cache(**parameters)(function)
 
 
+def _cached_property(item: Any) -> Any:
+    return _cached_property_again, (item.func, item.attrname)
+
+
+def _cached_property_again(function: Callable[[Any], Any], name: str) -> Any:
+    again = functools.cached_property(function)
+    again.attrname = name  # what Python tells it when it is written in a class
+    return again
+
+
 def _new_type(kind: Any) -> Any:
     return kind.__reduce__() if _named(kind) else (typing.NewType, (kind.__name__, kind.__supertype__))
 
 
 OwnPickler.dispatch_table = ChainMap(
-    {CodeType: _code, _Cached: _cached, typing.NewType: _new_type}, cloudpickle.Pickler.dispatch_table
+    {
+        CodeType: _code,
+        _Cached: _cached,
+        functools.cached_property: _cached_property,
+        typing.NewType: _new_type,
+    },
+    cloudpickle.Pickler.dispatch_table,
 )
 
 

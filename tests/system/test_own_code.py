@@ -82,8 +82,12 @@ def add(value):
     return value + offset
 
 class Collector:
+    @functools.cached_property
+    def factor(self):
+        return 2
+
     def twice(self, value):
-        return 2 * value
+        return self.factor * value
 
     def collect(self, context):
         found = []

@@ -230,5 +230,5 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(text: str, code: Exit) -> int:
     lines = text.splitlines() or [""]
-    click.echo("caf: " + " ".join(line.strip() for line in lines), err=True)
+    click.echo("caf: " + " ".join(shown(line.strip()) for line in lines), err=True)
     return int(code)

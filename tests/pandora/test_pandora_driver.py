@@ -263,7 +263,17 @@ def test_a_calibration_that_is_finished_from_the_start(drive, nominal):
     assert found.constants == nominal
 
 
-@pytest.mark.parametrize("template", [["Marlin"], ["Marlin", "{steering}", "{other}"], ["Marlin", "{0}"]])
+@pytest.mark.parametrize(
+    "template",
+    [
+        ["Marlin"],
+        ["Marlin", "{steering}", "{other}"],
+        ["Marlin", "{0}"],
+        ["Marlin", "{steering:>1000000000}"],
+        ["Marlin", "{steering!r}"],
+        ["Marlin", "{steering.name}", "{steering}"],
+    ],
+)
 def test_command_templates_are_checked(template):
     with pytest.raises(ConfigurationError, match="steering"):
         command(template, "x")

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from caf_local import Local
 from caf_service.agent import Agent, Place, Terms
 from caf_service.client import Client
 from caf_service.config import ServiceConfig
-from caf_service.desk import AgentDesk
+from caf_service.desk import AgentDesk, Seen
 from caf_service.remote_desk import RemoteDesk
 from caf_service.server import Server
 from caf_service.transport import Address, RefusedError
@@ -115,7 +116,7 @@ class Ahead:
 def test_a_worker_without_a_sign_of_life_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_plans(monkeypatch)
     gate, hears, looks = tmp_path / "gate", Ahead(), Ahead()
-    # Nobody is silent for an hour by chance: it passes on the clocks, and first on that of those who listen.
+    # Nobody is silent for an hour by chance: it passes on the clock of the agent.
     with rigged(tmp_path, terms=evolve(QUICK, silence=3600.0, pending=0.5), clock=looks) as rig:
         desk = rig.server.service.desk
         desk._clock = hears
@@ -124,15 +125,16 @@ def test_a_worker_without_a_sign_of_life_is_replaced(tmp_path: Path, monkeypatch
         stopped = rig.pids(number)[0]
         os.kill(stopped, signal.SIGSTOP)
 
-        def heard_since(now: float) -> bool:
-            return all(desk.seen(number)[worker].time > now for worker in (1, 2))
+        def heard_anew(before: Mapping[int, Seen]) -> bool:
+            return all(desk.seen(number)[worker].time != before[worker].time for worker in (1, 2))
 
-        # What the stopped one said before is heard before what the others say now.
-        for by in (0.0, 7200.0):
+        # The clock of those who listen is corrected meanwhile, by days: that is neither silence nor life.
+        for by in (86400.0, -86400.0, 5 * 86400.0, -86400.0, 0.0):
             hears.by = by
-            since = hears()
-            wait_until(lambda since=since: heard_since(since), LIMIT, "the others give signs of life")
-        looks.by = hears.by
+            looks.by += 900.0
+            for _ in range(2):
+                before = desk.seen(number)
+                wait_until(lambda before=before: heard_anew(before), LIMIT, "the others give signs of life")
         gate.touch()
         status = rig.client.wait(number, LIMIT)
         assert (status["state"], status["failures"]) == ("finished", 1)

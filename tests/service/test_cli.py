@@ -15,6 +15,7 @@ from attrs import frozen
 from caf_core.cli.app import execute
 from caf_core.errors import ConfigurationError
 from caf_core.testing.bench import wait_until
+from caf_service.cli import calibrations as cli
 from caf_service.cli.agent import check_role
 from caf_service.cli.setup import (
     absent,
@@ -256,6 +257,32 @@ def test_a_service_is_made_once(service: ServiceProcess) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith("caf: ")
     assert (service.data / "service.json").exists()
+
+
+def test_a_terminal_does_not_obey_what_others_have_written(
+    calibrations: Callable[..., Said], rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = rig.create(workers=1, name="mine\x1b[2J", settings={"seconds": LONG})
+    log = rig.server.service.areas.failure_log(number, 0)
+    log.parent.mkdir(parents=True)
+    content = "first\tline\x1b]0;title\x07\nsecond \x9b2J\n".encode() + b"\xff"
+    log.write_bytes(content)
+    # A file that goes into another one is what it was.
+    piped = subprocess.run(
+        [sys.executable, "-P", "-m", "caf_core.cli", "calibrations", "files", str(number), "failures/0.txt"],
+        env={**os.environ, "CAF_SERVICE_URL": rig.server.url, "CAF_SERVICE_TOKEN": rig.token},
+        capture_output=True,
+        check=True,
+    )
+    assert piped.stdout == content
+    monkeypatch.setattr(cli, "_is_terminal", lambda: True)
+    said = calibrations("files", number, "failures/0.txt").out
+    assert said == "first\tline\\x1b]0;title\\x07\nsecond \\x9b2J\n\\xff\n"
+    for words in (("list",), ("show", number), ("kill", number), ("files", number), ("plans", "toy")):
+        assert "\x1b" not in calibrations(*words).out
+    step = {"serial": 1, "stage": "a\x1b", "phase": "b", "step": 0, "used": 1, "missing": [], "late": 0}
+    step |= {"began": 0.0, "ended": 1.0, "metrics": {"w\x1b": 1.0}, "converged": True, "message": "\x1b"}
+    assert "\x1b" not in step_line(step)
 
 
 def test_an_agent_needs_a_token_of_its_role(rig: Rig) -> None:

@@ -262,14 +262,22 @@ def test_results_are_removed_when_their_time_is_over(tmp_path: Path, database: s
     )
     seven_days = 7 * 86400.0
     assert config.retention == seven_days
-    service = Service(config, clock=lambda: now[0])
+    step = [0.0]
+    service = Service(config, clock=lambda: now[0] + step[0], steady=lambda: now[0])
     try:
         who = _identity(service)
         asked = Wish(plan="toy", workers=1, settings={"start": 1.0}, inputs=INPUTS)
         going, ended = (service.create(who, asked)[0] for _ in range(2))
         service.thread.do(lambda store: service.kill(store, who, ended))
+        for jump in (1e9, -500.0, 0.0):
+            # A clock that is corrected removes nothing.
+            step[0] = jump
+            assert service.expire() == []
         now[0] += seven_days - 1.0
         assert service.expire() == []
+        step[0] = 1e9
+        assert service.expire() == []
+        step[0] = 0.0
         now[0] += 2.0
         assert service.expire() == [ended]
         assert service.expire() == []

@@ -318,10 +318,11 @@ from caf_service.child import Child
 def function():
     {body}
 ready = Path(sys.argv[1]) / "ready"
-child = Child(function, Path(sys.argv[1]), Path(sys.argv[1]) / "log")
+child = Child(function, Path(sys.argv[1]), Path(sys.argv[1]) / "log", {alarm})
 while not ready.exists() and not child.wait(0.05):
     pass
-child.end({grace})
+if {grace}:
+    child.end({grace})
 child.wait({limit})
 print(json.dumps(child.poll()))
 """
@@ -342,13 +343,22 @@ READY = "Path('ready').touch(); time.sleep(3600)"
 )
 def test_how_a_child_ends(tmp_path: Path, body: str, grace: float, code: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD.format(body=body, grace=grace, limit=LIMIT), str(tmp_path)],
+        [sys.executable, "-c", CHILD.format(body=body, grace=grace, limit=LIMIT, alarm=LONG), str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=LIMIT,
         check=True,
     )
     assert json.loads(done.stdout) == code
+
+
+@pytest.mark.parametrize("body", [READY, "return ['/bin/sleep', '3600']"])
+def test_a_child_ends_in_time_though_nobody_ends_it(tmp_path: Path, body: str) -> None:
+    script = CHILD.format(body=body, grace=0, limit=LIMIT, alarm=0.5)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, timeout=LIMIT, check=True
+    )
+    assert json.loads(done.stdout) == -signal.SIGALRM
 
 
 def _serial(lone: Lone, number: int) -> int:

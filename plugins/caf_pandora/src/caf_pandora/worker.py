@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from string import Formatter
 
 from caf_core.errors import ConfigurationError
 from caf_core.processes.command import execute
@@ -13,6 +12,8 @@ from caf_pandora.phases import Phase
 from caf_pandora.settings import Settings
 from caf_pandora.step_files import STEERING_FILE, Kit, step_files, write_files
 
+PLACE = "{steering}"
+"""Where the name of the steering file goes in a command."""
 Reconstruct = Callable[[Path], object]
 """Executes the reconstruction for a steering file, in the directory where that is."""
 
@@ -56,12 +57,13 @@ def command(template: Sequence[str], steering: str) -> list[str]:
     Raises:
         ConfigurationError: If the template does not have ``{steering}``, or has something else in braces.
     """
-    names = {name for word in template for _, name, _, _ in Formatter().parse(word) if name is not None}
-    if names != {"steering"}:
+    rest = [word.replace(PLACE, "") for word in template]
+    if rest == list(template) or any(brace in word for word in rest for brace in "{}"):
         raise ConfigurationError(
             f"the command {list(template)!r} should have {{steering}} and nothing else in braces."
         )
-    return [word.format(steering=steering) for word in template]
+    # Nothing but this is put in: a format of Python could ask for a text as long as the memory.
+    return [word.replace(PLACE, steering) for word in template]
 
 
 def command_reconstruction(template: Sequence[str], timeout: float) -> Reconstruct:

@@ -58,7 +58,7 @@ class Accounts:
     def __init__(self, thread: StoreThread, clock: Callable[[], float] = time.time) -> None:
         self._thread = thread
         self._clock = clock
-        self._known = KnownTokens(clock)
+        self._known = KnownTokens()
 
     # Requests
 

@@ -17,6 +17,8 @@ from caf_core.processes import tree
 _CHILD = {signal.SIGCHLD}
 _DEFAULT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FAILED = 1
+_LONGEST = 1e9
+"""What is longer than this is no limit [s]."""
 CANNOT = 127
 
 
@@ -27,9 +29,16 @@ class Child:
         function: What is executed there; what it returns, if anything, is executed in its place afterwards.
         directory: Where it works.
         log: What it prints goes here.
+        limit: After so long it ends, even if nobody is there any more to end it [s].
     """
 
-    def __init__(self, function: Callable[[], Sequence[str] | None], directory: Path, log: Path) -> None:
+    def __init__(
+        self,
+        function: Callable[[], Sequence[str] | None],
+        directory: Path,
+        log: Path,
+        limit: float = float("inf"),
+    ) -> None:
         # Blocked, so that an end between a look and the waiting is not missed.
         signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD)
         sys.stdout.flush()
@@ -37,7 +46,7 @@ class Child:
         self._status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            _become(function, directory, log)
+            _become(function, directory, log, limit)
 
     def wait(self, seconds: float) -> bool:
         """Wait until it ends, at most for so long; tells whether it has ended."""
@@ -64,7 +73,7 @@ class Child:
             self.wait(grace)
 
 
-def _become(function: Callable[[], Sequence[str] | None], directory: Path, log: Path) -> None:
+def _become(function: Callable[[], Sequence[str] | None], directory: Path, log: Path, limit: float) -> None:
     """In the child: never returns."""
     code = CANNOT
     try:
@@ -77,6 +86,10 @@ def _become(function: Callable[[], Sequence[str] | None], directory: Path, log: 
         for one in _DEFAULT:
             signal.signal(one, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD)
+        if limit < _LONGEST:
+            # Who waits for this process may be stopped; the kernel is not, and a command keeps the alarm.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, max(limit, 0.001))
         os.chdir(directory)
         code = FAILED
         argv = function()

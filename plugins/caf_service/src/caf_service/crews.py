@@ -147,14 +147,26 @@ class Crews:
         return {one.index: one for one in self.service.tasks(muster.key) if one.state in _ENDED}
 
     def _silent(self, crew: Crew, muster: Muster) -> dict[int, str]:
-        """The workers that execute, and give no sign of life."""
+        """The workers that execute, and give no sign of life.
+
+        How long nothing was heard of one counts from when its last sign was new here, by the clock of this
+        process: the service has another clock, and either may be corrected.
+        """
         now, found = self.clock(), {}
+        # Who did not look has not heard either.
+        before = muster.signs if now - muster.looked <= self.terms.silence / 2 else {}
+        muster.looked, muster.signs = now, {}
         for change in self.service.tasks(muster.key):
             if change.state is TaskState.RUNNING and change.index not in crew.dead:
                 seen = crew.seen.get(change.index)
-                last = max(crew.since, change.started or 0.0, seen.time if seen else 0.0)
-                if now - last > self.terms.silence:
-                    found[change.index] = f"no sign of life for {now - last:.0f} s"
+                # A service that has begun anew has heard of nobody yet.
+                sign = (change.attempt, crew.since, None if seen is None else seen.time)
+                known, since = before.get(change.index, (None, now))
+                if known != sign:
+                    since = now
+                muster.signs[change.index] = (sign, since)
+                if now - since > self.terms.silence:
+                    found[change.index] = f"no sign of life for {now - since:.0f} s"
         return found
 
     # Ending

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from caf_core.clock import steady
 from caf_service import hub as topics
 from caf_service.access import Accounts
 from caf_service.conductor import Conductor
@@ -54,7 +55,8 @@ class Crew:
         backend: The backend that the user wants; nothing for the agent's default.
         backend_args: Its arguments.
         job: What the agent noted; nothing at first.
-        dead: Dead workers that were not submitted again: worker -> since when [s since the epoch].
+        dead: Dead workers that were not submitted again: worker -> since when, by the service's steady clock
+            [s].
         resubmit: Those that are to be submitted again now; nobody while it is too early.
         reported: Who has reported in the current step.
         seen: worker -> its last sign of life, since the service began.
@@ -124,12 +126,14 @@ class Desk:
         hub: Hub,
         max_wait: float,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = steady,
     ) -> None:
         self._thread = thread
         self._conductor = conductor
         self._accounts = accounts
         self._max_wait = max_wait
         self._clock = clock
+        self._steady = steady
         self._began = clock()
         self._seen: dict[int, dict[int, Seen]] = {}
         self._news = threading.Event()
@@ -170,7 +174,7 @@ class Desk:
         def done(store: Store) -> None:
             before = self._snapshot(store, calibration, workers)
             last = plain(list(workers.values())[-1]) if workers else ""
-            self._conductor.handle(store, calibration, Died(tuple(workers), self._clock(), last, excused))
+            self._conductor.handle(store, calibration, Died(tuple(workers), self._steady(), last, excused))
             for worker, reason in workers.items():
                 if worker not in before.dead and not before.state.ended:
                     store.log(calibration, "died", f"worker {worker}: {plain(reason)}", self._clock())
@@ -240,7 +244,7 @@ class Desk:
 
     def _crew(self, store: Store, facts: Facts) -> Crew:
         now = self._conductor.snapshot(store, facts.id)
-        again = overdue(now, self._clock(), self._max_wait)
+        again = overdue(now, self._steady(), self._max_wait)
         return Crew(
             calibration=facts.id,
             name=facts.setup.name,

@@ -62,12 +62,14 @@ def overdue(one: Snapshot, now: float, max_wait: float) -> list[Resubmit]:
 
     Args:
         one: The calibration.
-        now: The time [s since the epoch].
+        now: The time, by the clock that times deaths [s].
         max_wait: How long a dead worker waits for others, to be submitted again with them [s].
     """
     if one.state.ended or not one.dead:
         return []
-    if len(one.dead) > one.spare or now - min(one.dead.values()) >= max_wait:
+    # One that will have died was written down by an earlier process, whose clock was ahead.
+    waits = [now - since for since in one.dead.values()]
+    if len(one.dead) > one.spare or max(waits) >= max_wait or min(waits) < 0.0:
         return [Resubmit(tuple(sorted(one.dead)))]
     return []
 

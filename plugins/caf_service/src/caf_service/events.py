@@ -25,7 +25,7 @@ class Died:
 
     Args:
         workers: Which ones.
-        now: When [s since the epoch].
+        now: When, by the clock that times how long they wait [s].
         reason: Why the last of them did, for people.
         excused: Those of them that ended through no fault of their own, such as at their time limit.
     """

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from caf_core.errors import CafError
@@ -30,7 +30,8 @@ class Keeper:
         areas: The folders of the service.
         accounts: Its tokens.
         retention: How long an ended calibration keeps its files [s].
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch, by which ends are written down.
+        steady: Seconds that go on evenly.
         interval: How often it looks [s].
     """
 
@@ -43,6 +44,7 @@ class Keeper:
         accounts: Accounts,
         retention: float,
         clock: Callable[[], float],
+        steady: Callable[[], float],
         interval: float = HOUSEKEEPING,
     ) -> None:
         self._thread = thread
@@ -52,6 +54,9 @@ class Keeper:
         self._accounts = accounts
         self._retention = retention
         self._clock = clock
+        self._steady = steady
+        self._looked = float("-inf")
+        self._kept_until: dict[int, float] = {}
         self._interval = interval
         self._closed = threading.Event()
 
@@ -91,6 +96,7 @@ class Keeper:
             return [one.id for one in everything], alive, undelivered
 
         known, alive, undelivered = self._thread.do(read)
+        self._expired(self._thread.do(lambda store: store.ended()))
         for calibration in set(self._areas.known()) - set(known):
             self._areas.remove(calibration)
         for calibration in alive:
@@ -107,12 +113,31 @@ class Keeper:
         """Clean the calibrations whose retention time is over; returns them."""
 
         def done(store: Store) -> list[int]:
-            expired = store.ended_before(self._clock() - self._retention)
+            expired = self._expired(store.ended())
             for calibration in expired:
                 self.clean(store, calibration)
             return expired
 
         return self._thread.do(done)
+
+    def _expired(self, ended: Mapping[int, float]) -> list[int]:
+        """Those whose retention time is over by both clocks: no step of the wall clock removes a result.
+
+        Args:
+            ended: Calibration -> when it ended, by the wall clock [s since the epoch].
+        """
+        now, moment = self._steady(), self._clock()
+        for calibration in ended.keys() - self._kept_until.keys():
+            # It has ended since the last look, whatever the wall clock says; before the first, that is all.
+            ago = min(max(0.0, moment - ended[calibration]), now - self._looked)
+            self._kept_until[calibration] = now - ago + self._retention
+        self._kept_until = {one: until for one, until in self._kept_until.items() if one in ended}
+        self._looked = now
+        return [
+            one
+            for one, then in ended.items()
+            if now >= self._kept_until[one] and moment - then >= self._retention
+        ]
 
     def clean(self, store: Store, calibration: int) -> None:
         """Forget a calibration with all its files; in the thread of the database."""

@@ -47,6 +47,8 @@ class Muster:
         resident: Whether that is on this machine.
         ending: Since when they may end by themselves; ``None`` while the calibration goes on.
         pending: Dead workers whose tasks have not ended: when they are to be cancelled.
+        signs: Executing workers: their last sign of life, and when it was new here.
+        looked: When it was last looked for such signs.
     """
 
     key: str
@@ -55,6 +57,8 @@ class Muster:
     resident: bool
     ending: float | None = None
     pending: dict[int, float] = field(factory=dict)
+    signs: dict[int, tuple[object, float]] = field(factory=dict)
+    looked: float = float("-inf")
 
 
 @define(kw_only=True)

@@ -113,14 +113,26 @@ def fail(
     message: str,
     now: float,
     *,
+    since: float,
     excused: bool = False,
 ) -> None:
-    """A worker cannot go on; it counts as dead, and unless it is excused as failed."""
+    """A worker cannot go on; it counts as dead, and unless it is excused as failed.
+
+    Args:
+        store: The database.
+        conductor: The calibrations.
+        who: The worker.
+        serial: The step that it was in.
+        message: Why.
+        now: The moment, for people [s since the epoch].
+        since: The same by the clock that times how long dead workers wait [s].
+        excused: Whether it is no fault of its own.
+    """
     facts = facts_of(store, who)
     before = conductor.snapshot(store, facts.id)
     if before.state.ended:
         return
-    conductor.handle(store, facts.id, Died((who.worker,), now, message, (who.worker,) if excused else ()))
+    conductor.handle(store, facts.id, Died((who.worker,), since, message, (who.worker,) if excused else ()))
     store.log(
         facts.id,
         "ended worker" if excused else "failed worker",

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from caf_core.clock import steady
 from caf_core.errors import ConfigurationError
 from caf_service import hub as topics
 from caf_service import logbook, reporting, telling
@@ -42,14 +43,21 @@ class Service:
 
     Args:
         config: Its configuration.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch, for moments that people read.
+        steady: Seconds that go on evenly, for how long something takes.
     Raises:
         ConfigurationError: If the data folder is in use, or the database cannot be opened.
     """
 
-    def __init__(self, config: ServiceConfig, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = steady,
+    ) -> None:
         self.config = config
         self._clock = clock
+        self._steady = steady
         with ExitStack() as stack:
             stack.callback(os.close, lock_folder(config.data))
             self.areas = Areas(config.data)
@@ -68,9 +76,18 @@ class Service:
             stack.callback(self._updates.close)
             self._updates.use(self.thread, self.conductor)
             self.accounts = Accounts(self.thread, clock)
-            self.desk = Desk(self.thread, self.conductor, self.accounts, self.hub, config.max_wait, clock)
+            self.desk = Desk(
+                self.thread, self.conductor, self.accounts, self.hub, config.max_wait, clock, steady
+            )
             self._keeper = Keeper(
-                self.thread, self.conductor, self._updates, self.areas, self.accounts, config.retention, clock
+                self.thread,
+                self.conductor,
+                self._updates,
+                self.areas,
+                self.accounts,
+                config.retention,
+                clock,
+                steady,
             )
             self._keeper.go_on()
             stack.callback(self._keeper.close)
@@ -233,7 +250,16 @@ class Service:
         self, store: Store, who: Identity, serial: int, message: str, *, excused: bool = False
     ) -> None:
         """A worker cannot go on."""
-        reporting.fail(store, self.conductor, who, serial, message, self._clock(), excused=excused)
+        reporting.fail(
+            store,
+            self.conductor,
+            who,
+            serial,
+            message,
+            self._clock(),
+            since=self._steady(),
+            excused=excused,
+        )
 
     def expire(self) -> list[int]:
         """Clean the calibrations whose retention time is over; returns them."""

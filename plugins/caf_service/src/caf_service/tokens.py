@@ -2,6 +2,7 @@
 
 import hmac
 import re
+import time
 from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 
@@ -36,10 +37,10 @@ class KnownTokens:
     """Valid tokens in memory. Only the thread of the database changes them; any other may ask.
 
     Args:
-        clock: Seconds since the epoch.
+        clock: Seconds that never go back.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[int, tuple[Token, float]] = {}
 

@@ -33,6 +33,8 @@ MESSAGE = 2000
 """So much of a message is told."""
 UPLOADS = 5
 """How often a result is sent that arrives damaged."""
+ALARM = 30.0
+"""So long after its time limit a step is ended by the kernel, if the worker does not do it [s]."""
 QUICKEST = 1.0
 """A service that tells a worker to wait, and does not let it wait, is asked no oftener than this [s]."""
 
@@ -136,7 +138,9 @@ class Worker:
         work = errand.work(told, home / "work")
         answer = home / "answer.json"
         function = partial(perform, errand.plan.work, errand.plan.command, work, answer)
-        self._child = Child(function, work.directory, home / "log")
+        # A little later than this process would end it, which says why.
+        limit = self._until - self.clock() + ALARM
+        self._child = Child(function, work.directory, home / "log", limit)
         state = f"{told['stage']}.{told['phase']}"
         while not self._wait(self._child, errand.heartbeat):
             self._check_time()

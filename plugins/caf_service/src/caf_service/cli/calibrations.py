@@ -127,7 +127,7 @@ def _watch(client: "Client", calibration: int) -> int:
 
 
 def _ended(state: str) -> str:
-    return "been killed" if state == "killed" else state
+    return "been killed" if state == "killed" else shown(state)
 
 
 @command.command("create", cls=Command)
@@ -234,7 +234,7 @@ def kill(calibrations: tuple[int, ...]) -> int:
     """End CALIBRATIONS; those that have ended stay as they are."""
     with _client() as client:
         for calibration in calibrations:
-            click.echo(f"calibration {calibration}: {client.kill(calibration)['state']}")
+            click.echo(f"calibration {calibration}: {shown(client.kill(calibration)['state'])}")
     return Exit.OK
 
 
@@ -280,8 +280,21 @@ def files(calibration: int, name: str | None, output: Path | None) -> int:
         else:
             with TemporaryDirectory(prefix="caf-file-") as scratch:
                 file = client.get_file(calibration, name, Path(scratch) / "file")
-                click.echo(file.read_bytes(), nl=False)
+                _print_file(file.read_bytes())
     return Exit.OK
+
+
+def _print_file(content: bytes) -> None:
+    """Print a file as it is, but on a terminal, which would obey what stands in it."""
+    if not _is_terminal():
+        click.echo(content, nl=False)
+        return
+    for line in content.decode("utf-8", "backslashreplace").splitlines():
+        click.echo("\t".join(shown(part) for part in line.split("\t")))
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 @command.command("output", cls=Command)

@@ -61,14 +61,17 @@ def text_of(status: Mapping[str, Any], now: float, last: int | None = None) -> s
             ),
         ]
     if not last:
-        lines += ["", *(_cut(f"{name} = {shown(value)}") for name, value in status["parameters"].items())]
+        lines += [
+            "",
+            *(_cut(f"{shown(name)} = {shown(value)}") for name, value in status["parameters"].items()),
+        ]
     # What began and what ended is said above.
     told = [
         one for one in status["events"] if one["text"] and one["kind"] not in ("created", "failed", "killed")
     ]
     lines += [""] if told else []
     for one in told[-EVENTS:]:
-        lines.append(f"{duration(now - one['time'])} ago: {one['kind']}: {shown(one['text'])}")
+        lines.append(f"{duration(now - one['time'])} ago: {shown(one['kind'])}: {shown(one['text'])}")
     return "\n".join(lines).rstrip()
 
 
@@ -90,8 +93,10 @@ def plan_text(one: Mapping[str, Any]) -> str:
         for name, each in one["settings"].items()
     ]
     lines = [
-        f"{one['name']}, version {one['version']}; samples: {', '.join(one['samples']) or 'none'}; quorum "
-        f"{one['quorum']:g}",
+        shown(
+            f"{one['name']}, version {one['version']}; samples: {', '.join(one['samples']) or 'none'}; "
+            f"quorum {one['quorum']:g}"
+        ),
         "",
         *aligned(("phase", "sample", "most steps"), phases),
     ]
@@ -101,7 +106,7 @@ def plan_text(one: Mapping[str, Any]) -> str:
 def step_line(step: Mapping[str, Any]) -> str:
     """A step that has ended, in one line."""
     cells = zip(STEPS, _step(step, 0.0), strict=True)
-    return "  ".join(f"{name} {cell}".strip() for name, cell in cells if cell not in ("", "-"))
+    return shown("  ".join(f"{name} {cell}".strip() for name, cell in cells if cell not in ("", "-")))
 
 
 def _step(step: Mapping[str, Any], now: float, *, over: bool = False) -> list[str]:

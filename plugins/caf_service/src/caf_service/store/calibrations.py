@@ -67,11 +67,11 @@ class Calibrations(Rows):
         table = self._m.Calibration
         return self._facts((table.dismissed == False) & (table.cleaned == False))  # noqa: E712 - as above
 
-    def ended_before(self, then: float) -> list[int]:
-        """The calibrations that ended before then and have not been cleaned."""
+    def ended(self) -> dict[int, float]:
+        """The calibrations that have ended and have not been cleaned: number -> when [s since the epoch]."""
         table = self._m.Calibration
-        rows = table.select(table.id).where((table.ended < then) & (table.cleaned == False))  # noqa: E712 - as above
-        return [row.id for row in rows]
+        known = table.ended.is_null(False) & (table.cleaned == False)  # noqa: E712 - as above
+        return {row.id: row.ended for row in table.select(table.id, table.ended).where(known)}
 
     def _facts(self, which: Any) -> list[Facts]:
         table, users = self._m.Calibration, self._m.User

@@ -163,7 +163,7 @@ def test_the_dead_wait_no_longer_than_they_must() -> None:
     assert effects == []
     assert overdue(one, 699.0, 600.0) == []
     assert overdue(one, 700.0, 600.0) == [Resubmit((2, 4))]
-    # Who died in the future was written down by an earlier process, whose clock was ahead: nobody waits a day.
+    # Who will have died was written down by an earlier process, whose clock was ahead.
     assert overdue(one, 99.0, 600.0) == [Resubmit((2, 4))]
     back, _ = advance(one, Resubmitted([2, 4]))
     assert (back.dead, back.failures, back.resubmissions) == ({}, 2, 1)

@@ -11,7 +11,7 @@ EDITABLE := -e . $(foreach p,$(wildcard caf_*/pyproject.toml plugins/*/pyproject
 # Many tests wait for schedulers more than they compute.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
 
-.PHONY: help setup demo demo-pandora test lint test-slow test-postgresql test-clusters benchmark kill-campaign docs clean
+.PHONY: help setup demo demo-pandora test lint test-slow test-versions test-postgresql test-clusters benchmark kill-campaign dist docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,21 @@ test: $(STAMP)  ## Run the tests and check the code
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
 	$(PY) -m pytest -n $(WORKERS) -m "slow and not cluster and not postgresql"
 
+# The core's tests with the lowest versions that its pyproject.toml allows, and with the newest of everything.
+CORE := -e . -e plugins/caf_local -e plugins/caf_strategies --group core-tests
+CORE_TESTS := tests/core tests/strategies tests/local -m "not slow and not cluster and not postgresql"
+NEWEST ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(if $(shell python$(v) --version 2>/dev/null),$(v))))
+
+test-versions: $(STAMP)  ## The core's quick tests: Python 3.11 with the lowest versions, the newest Python with the newest
+	$(VENV)/bin/uv venv --quiet --clear --python 3.11 $(VENV)/lowest
+	$(VENV)/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --resolution lowest-direct --python-version 3.11 \
+		--output-file $(VENV)/lowest/pins.txt pyproject.toml
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/lowest/bin/python --requirement $(VENV)/lowest/pins.txt $(CORE)
+	$(VENV)/lowest/bin/python -m pytest -n $(WORKERS) $(CORE_TESTS)
+	$(VENV)/bin/uv venv --quiet --clear --python $(NEWEST) $(VENV)/newest
+	$(VENV)/bin/uv pip install --quiet --upgrade --python $(VENV)/newest/bin/python $(CORE)
+	$(VENV)/newest/bin/python -m pytest -n $(WORKERS) $(CORE_TESTS)
+
 test-postgresql: $(STAMP)  ## The tests of the service, the slow ones too, on a real PostgreSQL, which is started here
 	tests/service/with-postgresql $(PY) -m pytest -n $(WORKERS) -m postgresql tests/service
 
@@ -53,6 +68,13 @@ test-clusters: $(STAMP)  ## The tests on a real HTCondor and a real Slurm, which
 $(DOCS_STAMP): $(STAMP)
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --group docs
 	touch $@
+
+dist: $(STAMP)  ## Build every distribution in dist/ (sdist, wheel), check their metadata, and install each alone
+	rm -rf dist
+	for project in . $(dir $(wildcard caf_*/pyproject.toml plugins/*/pyproject.toml)); do \
+		$(PY) -m build --no-isolation --outdir dist $$project || exit 1; done
+	$(PY) -m twine check --strict dist/*
+	CAF_DIST=$(CURDIR)/dist $(PY) -m pytest -m slow tests/packaging/test_distributions.py
 
 docs: $(DOCS_STAMP)  ## Build the documentation in docs/_build/html; warnings are errors
 	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --jobs auto -b html docs docs/_build/html

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -74,14 +75,21 @@ class Environment:
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):
-    """Builds a project once: the sdist, and from it the wheel, so that an incomplete sdist shows."""
+    """Builds a project once: the sdist, and from it the wheel, so that an incomplete sdist shows.
+
+    ``CAF_DIST`` names a folder where all have been built already.
+    """
     done = {}
 
     def build(project: Path) -> Built:
         if project not in done:
-            out = tmp_path_factory.mktemp("dist")
-            execute(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, project, cwd=out)
-            (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+            if "CAF_DIST" in os.environ:
+                out = Path(os.environ["CAF_DIST"])
+            else:
+                out = tmp_path_factory.mktemp("dist")
+                execute(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, project, cwd=out)
+            name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"].replace("-", "_")
+            (sdist,), (wheel,) = out.glob(f"{name}-*.tar.gz"), out.glob(f"{name}-*.whl")
             done[project] = Built(sdist, wheel)
         return done[project]
 

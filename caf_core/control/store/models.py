@@ -24,7 +24,7 @@ def make_models(database: peewee.Database) -> SimpleNamespace:
         class Meta:
             pass
 
-    Base._meta.set_database(database)
+    Base.bind(database)
     tables = [build(Base, database) for build in (_meta, _process, _calibration, _iteration, _transition)]
     tables += [build(Base, database) for build in (_job, _intent, _task, _attempt, _execution, _payload)]
     return SimpleNamespace(**{table.__name__: table for table in tables}, all=tables)

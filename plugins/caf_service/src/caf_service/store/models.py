@@ -15,7 +15,7 @@ def make_models(database: peewee.Database) -> SimpleNamespace:
         class Meta:
             pass
 
-    Base._meta.set_database(database)
+    Base.bind(database)
     builders = (_setting, _user, _token, _calibration, _worker, _step, _result, _event)
     tables = [build(Base, database) for build in builders]
     return SimpleNamespace(**{table.__name__: table for table in tables}, all=tables)

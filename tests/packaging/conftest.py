@@ -88,7 +88,8 @@ def build(tmp_path_factory):
             else:
                 out = tmp_path_factory.mktemp("dist")
                 execute(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, project, cwd=out)
-            name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"].replace("-", "_")
+            written = tomllib.loads((project / "pyproject.toml").read_text())
+            name = written["project"]["name"].replace("-", "_")
             (sdist,), (wheel,) = out.glob(f"{name}-*.tar.gz"), out.glob(f"{name}-*.whl")
             done[project] = Built(sdist, wheel)
         return done[project]

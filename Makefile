@@ -47,7 +47,10 @@ test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minu
 # The core's tests with the lowest versions that its pyproject.toml allows, and with the newest of everything.
 CORE := -e . -e plugins/caf_local -e plugins/caf_strategies --group core-tests
 CORE_TESTS := tests/core tests/strategies tests/local -m "not slow and not cluster and not postgresql"
-NEWEST ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(if $(shell python$(v) --version 2>/dev/null),$(v))))
+PYTHONS := $(HOME)/.pyenv/versions/*/bin/python3 /usr/local/bin/python3.?? /usr/bin/python3.?? $(PYTHON)
+NEWEST ?= $(shell for python in $(PYTHONS); do \
+	$$python -c 'import sys; print("%d.%03d" % sys.version_info[:2], sys.executable)' 2>/dev/null </dev/null; \
+	done | sort | tail -n 1 | cut -d " " -f 2)
 
 test-versions: $(STAMP)  ## The core's quick tests: Python 3.11 with the lowest versions, the newest Python with the newest
 	$(VENV)/bin/uv venv --quiet --clear --python 3.11 $(VENV)/lowest

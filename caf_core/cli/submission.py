@@ -8,11 +8,15 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from caf_core.clock import steady
+from caf_core.control.backends import Backends
+from caf_core.control.cancelling import end_moved
 from caf_core.control.lease import HEARTBEAT, Lease
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
+from caf_core.control.places import PLACE
+from caf_core.control.relocating import take_up
 from caf_core.control.session import make_private
 from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
@@ -21,6 +25,7 @@ from caf_core.control.store.opening import told_errors
 from caf_core.control.store.store import CheckpointStore, StoredJob
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.backend import Backend
+from caf_core.jobs.config.reading import load_config
 from caf_core.jobs.files import task_line
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.ledger import TaskChange
@@ -30,6 +35,7 @@ from caf_core.jobs.residence import Residence
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobService, Tick
 from caf_core.jobs.task import Resources, TaskSpec
+from caf_core.plugins.registry import Registry
 
 KIND = "submission"
 COLLECTION = "tasks"
@@ -112,6 +118,7 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         stack.callback(lease.release)
         store = CheckpointStore(wish.directory)
         stack.callback(store.close)
+        _take_up(wish, store, private)
         process = store.begin_process(socket.gethostname(), os.getpid(), version("caf-core"))
         residence = Residence(private / "resident", take_over=take_over)
         if isinstance(wish.backend, ResidentBackend):
@@ -148,9 +155,23 @@ def carry_out(wish: Wish, show: Show, *, retry: bool = True, take_over: bool = F
         return Result(status, changes, interrupted, left, folders)
 
 
+def _take_up(wish: Wish, store: CheckpointStore, private: Path) -> None:
+    """Go on where the directory is now; what its tasks are counts without its name."""
+    fingerprint = _fingerprint(wish.tasks, wish.directory)
+    # As caf 0.1.0 has it.
+    places = (wish.directory, Path(store.noted(PLACE) or wish.directory))
+    absolute = [_fingerprint(wish.tasks, wish.directory, place) for place in places]
+    backends = Backends(Registry.load(), config=load_config())
+    backends.instances[wish.line] = wish.backend
+    take_up(store, private, lambda: end_moved(store, private, backends.known))
+    table = store.models.Job
+    with store.batch():
+        table.update(fingerprint=fingerprint).where(table.fingerprint.in_(absolute)).execute()
+
+
 def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bool) -> str:
     """Submit the job, or take it up again."""
-    fingerprint = _fingerprint(wish.tasks)
+    fingerprint = _fingerprint(wish.tasks, wish.directory)
     known = store.jobs(wish.name, 0, KIND)
     others = [row for row in store.models.Job.select() if row.kind != KIND or row.calibration != wish.name]
     if others or (known and known[-1].fingerprint != fingerprint):
@@ -178,9 +199,19 @@ def _begin(wish: Wish, store: CheckpointStore, service: JobService, *, retry: bo
     return key
 
 
-def _fingerprint(tasks: Sequence[TaskSpec]) -> str:
+def _fingerprint(tasks: Sequence[TaskSpec], directory: Path, place: Path = Path()) -> str:
+    """What tasks are.
+
+    Args:
+        tasks: The tasks.
+        directory: Where they lie.
+        place: What is taken for that.
+    """
     found = sha256()
-    for index, task in enumerate(tasks):
+    for index, given in enumerate(tasks):
+        folder, task = given.output_dir, given
+        if folder.is_relative_to(directory):
+            task = evolve(given, output_dir=place / folder.relative_to(directory))
         found.update(repr(task_line(index, task)).encode(errors="surrogateescape"))
     return found.hexdigest()[:16]
 

@@ -143,8 +143,8 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
         text.append(f"  result: {case.answer.result}; IoV {case.answer.iov}; runs {case.answer.runs}")
         if case.answer.message:
             text.append(f"  message: {shown(case.answer.message)}")
-    elif case.files:
-        text.append(f"  input files: {case.files}")
+    elif case.line["input_files"]:
+        text.append(f"  input files: {len(case.line['input_files'])}")
     for attempt, following in pairwise([*case.attempts, None]):
         if attempt is None:
             break

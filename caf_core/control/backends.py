@@ -59,6 +59,23 @@ class Backends:
             backend.configure(typed(self._overruled, type(backend), name), overrule=True)
         return name
 
+    def known(self, name: str, chosen: Mapping[str, Any]) -> Backend:
+        """A backend that a checkpoint names: the one that is used, or one that is made for the occasion.
+
+        Args:
+            name: Its name.
+            chosen: What was chosen for it when it was used last.
+        Raises:
+            UnknownPluginError: If no plugin has that name.
+            ConfigurationError: If it does not know an argument.
+        """
+        if name in self.instances:
+            return self.instances[name]
+        backend = backend_class(self._registry, self._config, name)()
+        self._config.configure(backend, name)
+        backend.configure(chosen, overrule=True)
+        return backend
+
     def check_overruled(self) -> None:
         """Refuse arguments of the command line that nobody took.
 

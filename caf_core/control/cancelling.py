@@ -4,6 +4,7 @@ The checkpoint is left as a clean stop leaves it: what was ended counts as cance
 executes it again. What ended by itself meanwhile is not touched: its record tells.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,8 @@ from caf_core.jobs.records import Record, RecordReader
 from caf_core.jobs.residence import key_of
 from caf_core.processes.calls import ResidentError
 from caf_core.processes.client import ResidentClient
+
+log = logging.getLogger("caf.control")
 
 REASON = "ended by caf cancel"
 
@@ -117,8 +120,42 @@ def cancel(
         lease.release()
 
 
+def end_moved(store: CheckpointStore, private: Path, make: MakeBackend) -> None:
+    """End what executes for a directory that was moved away, and say so.
+
+    Args:
+        store: Its checkpoint.
+        private: Its private folder, where it is now.
+        make: Makes a backend, or gives one that is used; it is not closed.
+    """
+    outcome = _cancel(store, private / "resident", make, None, close=False)
+    for one in outcome.ended:
+        log.warning(
+            "%s: ended %d task(s) at %s, which executed for the place where the output directory was before",
+            one.calibration,
+            len(one.tasks),
+            one.backend,
+        )
+    for left in outcome.kept:
+        log.warning(
+            "%s: %d task(s) at %s, called %s there, may go on beside their repetition, as they were not "
+            "ended: %s",
+            left.calibration,
+            left.tasks,
+            left.backend,
+            left.token,
+            left.reason,
+        )
+
+
 def _cancel(
-    store: CheckpointStore, resident: Path, make: MakeBackend, calibration: str | None, *, take_over: bool
+    store: CheckpointStore,
+    resident: Path,
+    make: MakeBackend,
+    calibration: str | None,
+    *,
+    take_over: bool = False,
+    close: bool = True,
 ) -> Outcome:
     if calibration is not None:
         execute: Any = store.database.execute_sql  # peewee is untyped
@@ -142,7 +179,8 @@ def _cancel(
             continue
         for left in submissions:
             _take_in(_end(store, backend, left), ended, kept)
-        backend.close()
+        if close:
+            backend.close()
     for one in _end_here(store, resident, here, everything=calibration is None, take_over=take_over):
         _take_in(one, ended, kept)
     return Outcome(tuple(ended), tuple(kept))

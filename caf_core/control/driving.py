@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from caf_core.calibration.states import State
 from caf_core.control.account import Account, read_account
+from caf_core.control.cancelling import end_moved
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.common import merge_all
 from caf_core.control.context import EXECUTIONS, Workshop, doors_of
@@ -112,7 +113,8 @@ def _assemble(setup: Setup, store: CheckpointStore) -> _Parts:
 def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
     """Make the backends and the calibrations known."""
     options, calibrations = setup.options, setup.catalogue.calibrations
-    take_up(store, setup.wish.output_dir / PRIVATE)
+    private = setup.wish.output_dir / PRIVATE
+    take_up(store, private, lambda: end_moved(store, private, setup.backends.known))
     service.add_backend(EXECUTIONS, setup.executions)
     for name, backend in setup.backends.instances.items():
         service.add_backend(name, backend)

@@ -1,35 +1,36 @@
 """An output directory that was moved or copied since a controller wrote it.
 
 The lines of jobs name absolute paths, because tasks are told them; they are brought up to date here, before
-anything is done with them. What still executes belongs to the old place.
+anything is done with them. What still executes belongs to the old place: that of a copy is left to the
+original, and that of a directory that was moved is ended, as nobody else would do it.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from caf_core.calibration.files import write_atomically
 from caf_core.control.outstanding import read_left
+from caf_core.control.places import PLACE, earlier_place, is_same, renamed
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
-from caf_core.json_text import exact_json
+from caf_core.processes import registration
 
 log = logging.getLogger("caf.control")
 
-PLACE = "written at"
-"""Where the output directory was when a controller wrote it last."""
 
-
-def take_up(store: CheckpointStore, private: Path) -> None:
+def take_up(store: CheckpointStore, private: Path, end: Callable[[], None] = lambda: None) -> None:
     """Bring an output directory up to date with its place, and note the place.
 
     Args:
         store: Its checkpoint.
         private: Its private folder.
+        end: Ends what goes on, and says so; called if the directory was moved.
     """
-    now, before = str(store.directory), store.noted(PLACE)
-    if before is not None and before != now and not _is_same(Path(before), store.directory):
+    now, before = str(store.directory), earlier_place(store.noted(PLACE), store.directory)
+    if before:
         copied = is_copy(store)
         log.warning(
             "%s was %s from %s: what has been collected and calibrated is used, what was executing there is "
@@ -38,25 +39,24 @@ def take_up(store: CheckpointStore, private: Path) -> None:
             "copied" if copied else "moved",
             before,
         )
+        if not copied:
+            end()
+            resident = str(private / "resident")
+            entry = registration.read(resident)
+            if entry is not None:
+                registration.remove(resident, entry["pid"])
         (private / "resident" / "resident.json").unlink(missing_ok=True)
         _leave_submissions(store)
         for row in store.models.Job.select():
             _rewrite(store.directory / row.directory, before, now)
-    if before != now:
+    if store.noted(PLACE) != now:
         store.note(PLACE, now)
 
 
 def is_copy(store: CheckpointStore) -> bool:
     """Whether another output directory is where this one was written, to which what executes belongs."""
     before = Path(store.noted(PLACE) or store.directory)
-    return (before / FILE_NAME).exists() and not _is_same(before, store.directory)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
+    return (before / FILE_NAME).exists() and not is_same(before, store.directory)
 
 
 def _leave_submissions(store: CheckpointStore) -> None:
@@ -80,10 +80,9 @@ def _leave_submissions(store: CheckpointStore) -> None:
 
 def _rewrite(job: Path, before: str, now: str) -> None:
     """Put the new place into the lines of a job. Doing it again changes nothing, so a crash does no harm."""
-    old, new = (exact_json(f"{place}/")[:-1].encode() for place in (before, now))
     lines = job / "tasks.jsonl"
     if lines.exists():
-        content = lines.read_bytes().replace(old, new).splitlines(keepends=True)
+        content = renamed(lines.read_bytes(), before, now).splitlines(keepends=True)
         offset, index = 0, []
         for line in content:
             index.append(b"%020d\n" % offset)
@@ -91,4 +90,4 @@ def _rewrite(job: Path, before: str, now: str) -> None:
         write_atomically(lines, b"".join(content))
         write_atomically(job / "tasks.idx", b"".join(index))
     for path in job.glob("shared/*.json"):
-        write_atomically(path, path.read_bytes().replace(old, new))
+        write_atomically(path, renamed(path.read_bytes(), before, now))

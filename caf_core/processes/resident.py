@@ -115,11 +115,14 @@ class Resident:
         if not (alone or self._leaving):
             return False
         self._door.flush(float("inf"))
-        with registration.lock(self._runtime_dir):
-            if not self._leaving and self._door.knocked():
-                self._idle_since = time.monotonic()
-                return False
-            registration.remove(self._runtime_dir, os.getpid())
+        try:
+            with registration.lock(self._runtime_dir):
+                if not self._leaving and self._door.knocked():
+                    self._idle_since = time.monotonic()
+                    return False
+                registration.remove(self._runtime_dir, os.getpid())
+        except FileNotFoundError:
+            pass  # our directory was moved away or removed, and whoever did that removes the socket
         return True
 
     def _answer(self, visitor: Visitor, body: bytes) -> bytes:

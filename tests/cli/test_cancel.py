@@ -272,6 +272,31 @@ def test_what_goes_on_on_this_machine_is_ended(tmp_path, started, run_caf, name)
     assert counts(tmp_path, "begun")["0"] == 1
 
 
+@pytest.mark.parametrize("backend", ["local", "tiny"])
+def test_what_executes_for_a_directory_that_was_moved_is_ended_first(site, started, run_caf, backend):
+    """``caf submit``, ``caf why`` and ``caf debug`` go on in the new place, and nothing executes twice."""
+    words = ["submit", "-q", "-b", backend, "-n", 5, *(["-j", 5] if backend == "local" else [])]
+    rest = ["--", "sh", "-c", BODY, Path.cwd(), "{index}"]
+    process = started(*words, "-o", "old", *rest)
+    wait_until(lambda: set(counts(".", "begun")) >= set("012"), LIMIT, "the tasks execute")
+    wait_until(lambda: "0" in counts(".", "done"), LIMIT, "the first has ended")
+    process.kill()
+    process.wait(LIMIT)
+    Path("old").rename("new")
+    said = run_caf("why", "job", "tasks/0", "-p", "new").stdout
+    assert "/new/" in said and "/old/" not in said
+    process = started(*words, "-o", "new", *rest)
+    wait_until(lambda: counts(".", "begun").get("1") == 2, LIMIT, "it executes again")
+    Path("go on").touch()
+    _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, said
+    assert f"task(s) at {backend}, which executed for the place" in said
+    assert not Path("old").exists()
+    done = counts(".", "done")
+    done.pop("0")  # it may be executed again, as nobody has taken its record in
+    assert done == dict.fromkeys("1234", 1)
+
+
 def test_there_is_nothing_to_end(tmp_path, caf):
     called = caf("cancel", "-p", tmp_path)
     assert called.code == 3

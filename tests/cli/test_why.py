@@ -88,7 +88,12 @@ def _attempt(number: int, **facts: object) -> Attempt:
 
 def _case(*attempts: Attempt, state: str = "failed", split: tuple[str, ...] = ()) -> Case:
     return Case(
-        Work("default/0", "c", 0, "k", 0, Path("/x"), "htcondor", False), state, attempts, 2, None, split
+        Work("default/0", "c", 0, "k", 0, Path("/x"), "htcondor", False),
+        state,
+        attempts,
+        {"input_files": ["a", "b"]},
+        None,
+        split,
     )
 
 

@@ -12,7 +12,7 @@ from caf_core.control.reading.naming import Work, executions, runs_text, task
 from caf_core.control.reading.overview import COLLECTOR_KINDS, PRIVATE, Reader
 from caf_core.errors import CheckpointError
 from caf_core.jobs.claims import latest_folder
-from caf_core.jobs.files import read_splits, read_task, submission_resources
+from caf_core.jobs.files import read_splits, submission_resources
 from caf_core.jobs.records import read_record
 from caf_core.jobs.task import Resources
 
@@ -74,7 +74,7 @@ class Case:
         work: Which one.
         state: Its state.
         attempts: Oldest first.
-        files: Number of its input files.
+        line: How it is written down (see ``caf_core.jobs.files.task_line``).
         answer: Of an execution that has one.
         split: The tasks that took its place, if it was split in two.
         waits: Why there is no attempt yet.
@@ -83,7 +83,7 @@ class Case:
     work: Work
     state: str
     attempts: tuple[Attempt, ...]
-    files: int
+    line: Mapping[str, Any]
     answer: Answer | None = None
     split: tuple[str, ...] = ()
     waits: str = ""
@@ -107,7 +107,7 @@ def read_case(store: Reader, work: Work) -> Case:
     """
     models = store.models
     try:
-        line = read_task(work.directory, work.index)
+        line = store.line(work.directory, work.index)
     except (OSError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"the files of {work.name} in {work.directory} cannot be read ({error}); nothing more is known "
@@ -127,7 +127,7 @@ def read_case(store: Reader, work: Work) -> Case:
         work=work,
         state=now.state if now is not None else "init",
         attempts=attempts,
-        files=len(line["input_files"]),
+        line=line,
         answer=_answer(store, work) if work.execution else None,
         split=tuple(f"{prefix}/{child}" for one in split for child in one.children),
         waits="" if attempts else (now.reason if now is not None else "") or _why_it_waits(store, work),

@@ -11,8 +11,10 @@ from attrs import field, frozen
 from caf_core.calibration.states import END_STATES
 from caf_core.control.account import Account, read_account
 from caf_core.control.lease import controller_lives
+from caf_core.control.places import PLACE, earlier_place, renamed
 from caf_core.control.store.opening import open_for_reading, told_errors
-from caf_core.jobs.files import read_job
+from caf_core.jobs.files import read_job, read_task
+from caf_core.json_text import COMPACT, exact_json
 
 PRIVATE = ".caf"
 """The private folder of an output directory (as in ``caf_core.control.session``, whose import is slow)."""
@@ -119,6 +121,17 @@ class Reader:
     def place(self, path: str) -> Path:
         """What the checkpoint says relative to the output directory, as an absolute path."""
         return self.directory.absolute() / path
+
+    def line(self, job: Path, index: int) -> dict[str, Any]:
+        """The line of a task, with the paths of where the output directory is now, if no controller has
+        opened it since it was moved.
+        """
+        line, now = read_task(job, index), self.directory.absolute()
+        noted = self.models.Setting.get_or_none(self.models.Setting.key == PLACE)
+        before = earlier_place(None if noted is None else noted.value, now)
+        if before:
+            line = json.loads(renamed(exact_json(line, separators=COMPACT).encode(), before, str(now)))
+        return line
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from attrs import frozen
 
 from caf_core.control.reading.causes import Case
 from caf_core.errors import ConfigurationError
-from caf_core.jobs.files import read_task, submission_directory
+from caf_core.jobs.files import submission_directory
 from caf_core.jobs.node import with_setup
 from caf_core.jobs.workspace import CALL_FILE, Workspace, environment
 
@@ -45,7 +46,7 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
         ConfigurationError: If what it needs is no longer there, or a command should be debugged.
     """
     work, last = case.work, case.last
-    line = read_task(work.directory, work.index)
+    line = case.line
     call = line["call"]
     if debugger and not call:
         raise ConfigurationError(
@@ -71,7 +72,7 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
     return Repetition(tuple(argv), folder, env, bool(call))
 
 
-def _check_inputs(line: dict[str, Any]) -> None:
+def _check_inputs(line: Mapping[str, Any]) -> None:
     arguments = (line["call"] or {}).get("arguments", {})
     needed = [arguments[name] for name in ("kit", "index") if name in arguments]
     needed += [url for url in arguments.get("chain", ()) if url.startswith("/")]

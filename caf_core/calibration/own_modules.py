@@ -9,9 +9,11 @@ import importlib.util
 import io
 import linecache
 import marshal
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, nullcontext
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -44,10 +46,19 @@ class OwnModule:
 
 @frozen
 class OwnModules:
-    """The modules of a script by name, and the packages among them that have no file."""
+    """The modules of a script, and what they may ask for when they are imported.
+
+    Args:
+        modules: By name.
+        namespaces: Where the submodules of packages are that have no file.
+        folder: The current folder of the script.
+        arguments: Its ``sys.argv``.
+    """
 
     modules: Mapping[str, OwnModule]
     namespaces: Mapping[str, tuple[str, ...]]
+    folder: str
+    arguments: tuple[str, ...]
 
 
 def script_folder() -> Path | None:
@@ -143,7 +154,8 @@ def pack_modules(modules: Sequence[tuple[ModuleType, tuple[CodeType, str]]], dum
         for module, (code, text) in modules
     }
     parents = {name.rpartition(".")[0] for name in packed if "." in name} - {*packed}
-    return OwnModules(packed, {name: tuple(sys.modules[name].__path__) for name in parents})
+    namespaces = {name: tuple(sys.modules[name].__path__) for name in parents}
+    return OwnModules(packed, namespaces, str(Path.cwd()), tuple(sys.argv))
 
 
 def _variables(module: ModuleType, dumps: Dumps) -> Iterator[tuple[str, bytes]]:
@@ -161,9 +173,10 @@ def _variables(module: ModuleType, dumps: Dumps) -> Iterator[tuple[str, bytes]]:
 class _Loader(SourceFileLoader):
     """Executes a module that travelled; what lies beside its file is found if it is there."""
 
-    def __init__(self, name: str, module: OwnModule, dumps: Dumps) -> None:
+    def __init__(self, name: str, module: OwnModule, folder: str, dumps: Dumps) -> None:
         super().__init__(name, module.file)
         self._module = module
+        self._folder = folder
         self._dumps = dumps
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - the loader of one module
@@ -175,7 +188,9 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         show_source(self._module.file, self._module.text)
-        super().exec_module(module)
+        # A file that it reads may lie where the script was started.
+        with chdir(self._folder) if os.access(self._folder, os.X_OK) else nullcontext():
+            super().exec_module(module)
         _set_variables(module, self._module.variables, self._dumps)
 
 
@@ -212,7 +227,7 @@ class _Finder:
         return importlib.util.spec_from_file_location(
             name,
             module.file,
-            loader=_Loader(name, module, self._dumps),
+            loader=_Loader(name, module, self._own.folder, self._dumps),
             submodule_search_locations=None if module.path is None else list(module.path),
         )
 
@@ -226,6 +241,7 @@ def install(own: OwnModules, dumps: Dumps, *, further: bool) -> None:
         further: Whether modules of the same names that are there already count; otherwise what a task
             inherited gives way.
     """
+    sys.argv[:] = own.arguments
     if not own.modules:
         return
     finder = _Finder(own, dumps)

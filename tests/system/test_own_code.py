@@ -137,6 +137,11 @@ MODULES = {
     "options.py": (
         "cut = 1\ntable = {}\nmissing = object()\n\ndef given(x=missing):\n    return x is not missing\n"
     ),
+    "settings.py": (
+        "import sys\nassert sys.argv[1:] == ['--fast'], sys.argv\ntext = open('settings.txt').read()\n\n"
+        "def setting():\n    return text\n"
+    ),
+    "settings.txt": "setting",
     "statistics.py": "def mean(values):\n    return -1\n",
     "package/__init__.py": "from .guarded import guarded, LOCK\n",
     "package/guarded.py": (
@@ -149,11 +154,12 @@ MODULES = {
     "package/data.txt": "data",
     "no_init/inner.py": "def inner():\n    return 'inner'\n",
     "script.py": (
-        "import sys\nfrom caf_core import CAF, Calibration, Outcome\nimport options, package, statistics\n"
+        "import sys\nfrom caf_core import CAF, Calibration, Outcome\n"
+        "import options, package, settings, statistics\n"
         "from no_init.inner import inner\n\noptions.cut = 7\noptions.table['key'] = 8\n\n"
         "def collect(context):\n"
         "    found = [options.cut, options.table, options.given(options.missing), options.given(1),\n"
-        "             package.guarded(), inner(), statistics.mean([1])]\n"
+        "             package.guarded(), inner(), statistics.mean([1]), settings.setting()]\n"
         "    assert {'options', 'package.guarded', 'no_init'} <= {*sys.modules}\n"
         "    context.put((1, 1), [found], entries=1)\n\n"
         "def fit(context):\n    return Outcome('ok', {'v': context.data().merged()[0]})\n\n"
@@ -164,7 +170,9 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("words", [("caf", "run", "-q", "script.py"), ("python", "-m", "work.script")])
+@pytest.mark.parametrize(
+    "words", [("caf", "run", "-q", "script.py", "--fast"), ("python", "-m", "work.script", "--fast")]
+)
 def test_modules_beside_the_script_are_what_they_were_there(folder: Path, words: tuple[str, ...]) -> None:
     """With their variables as the script set them, objects that are compared by identity, and locks."""
     place = folder / "work" if "-m" in words else folder
@@ -178,8 +186,9 @@ def test_modules_beside_the_script_are_what_they_were_there(folder: Path, words:
             .replace("import sys\n", "import sys\nsys.path.insert(0, 'work')\n")
         )
         (place / "script.py").write_text(script)
+    (folder / "settings.txt").write_text(MODULES["settings.txt"])
     execute(folder, CAF.with_name(words[0]), *words[1:])
-    assert "[7, {'key': 8}, False, True, 'late data', 'inner', -1]" in payloads(folder)
+    assert "[7, {'key': 8}, False, True, 'late data', 'inner', -1, 'setting']" in payloads(folder)
 
 
 @pytest.mark.parametrize("edited", ["before it is run", "while it is run"])

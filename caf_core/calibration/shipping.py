@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 import cloudpickle
 
+from caf_core.calibration.files import read_own
 from caf_core.calibration.own_code import used_globals
 from caf_core.calibration.own_modules import (
     as_imported,
@@ -143,7 +144,7 @@ def unpack(path: Path) -> Any:
     """Read an object that ``pack`` wrote, and let this process be a task of the script's.
 
     Raises:
-        ConfigurationError: If another Python wrote it.
+        ConfigurationError: If another Python wrote it, or another user may have.
         CheckpointError: If it was damaged.
     """
     kit = read_kit(path)
@@ -174,13 +175,16 @@ def read_kit(path: Path, *, further: bool = False) -> Kit:
         ConfigurationError: If another Python wrote it.
         CheckpointError: If it was damaged.
     """
+    damage = "{} is gone or damaged ({}); start again, and it is packed anew."
     try:
-        header_line, body = path.read_bytes().split(b"\n", 1)
+        content = read_own(path, "pickled code")
+    except OSError as error:
+        raise CheckpointError(damage.format(path, error)) from error
+    try:
+        header_line, body = content.split(b"\n", 1)
         header = json.loads(header_line)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is gone or damaged ({error}); start again, and it is packed anew."
-        ) from error
+    except ValueError as error:
+        raise CheckpointError(damage.format(path, error)) from error
     if header["python"] != _python():
         raise ConfigurationError(
             f"{header['what']} was packed by Python {header['python']} and this is Python {_python()}; "

@@ -268,7 +268,7 @@ class AlgorithmsStep:
         """Pack what all executions of an algorithm share, once a process: it may have been damaged since."""
         kit = self.one.output_dir / "kits" / f"{part.name}-{self._code_print(part.index)}.pickle"
         if kit not in self._shop.packed:
-            write_atomically(kit, AlgorithmKit(part.algorithm, part.params, self.one.name).pack())
+            write_atomically(kit, AlgorithmKit(part.algorithm, part.params, self.one.name).pack(), own=True)
             self._shop.packed.add(kit)
         return kit
 

@@ -192,7 +192,7 @@ def _kit(shop: Workshop, one: Resolved, part: ResolvedCollection) -> Path:
     collector, collection = part.collection.collector, part.collection
     path = one.output_dir / "kits" / f"{part.name}-{prints.collection_print(one, part)}.pickle"
     if path not in shop.packed and not isinstance(collector, CommandCollector):
-        write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack())
+        write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack(), own=True)
         shop.packed.add(path)
     return path
 

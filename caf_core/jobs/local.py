@@ -146,6 +146,7 @@ class ResidentBackend(Backend):
             raise SubmissionError(str(error)) from error
         token, directory = submission.token, str(submission.directory)
         ids = [key_of(token, position) for position in range(submission.size)]
+        walltime = submission.resources.walltime
         calls = [
             CallRequest(
                 key=identity,
@@ -159,6 +160,7 @@ class ResidentBackend(Backend):
                 },
                 preload=submission.preload,
                 path=submission.path,
+                limit=None if walltime is None else walltime.total_seconds(),
             )
             for position, identity in enumerate(ids)
         ]

@@ -265,6 +265,12 @@ def report_of(event: CallEvent) -> Report:
         return Report(
             SchedulerState.ENDED, failure=FailureKind.NODE_LOST, reason="ended before it was executed"
         )
+    if event.kind is CallKind.OVERDUE:
+        return Report(
+            SchedulerState.ENDED,
+            failure=FailureKind.WALLTIME,
+            reason="ended after its time limit, which the process that watched over it did not keep",
+        )
     reason = event.error or "the process that executed the task died"
     if event.status is not None:
         reason += f" (wait status {event.status})"

@@ -16,7 +16,8 @@ def home_of(function: str, preload: Iterable[str], path: Iterable[str]) -> Home:
 
 
 class Call:
-    """One call and its state: ``queued``, ``executing``, or its end: ``ended``, ``lost``, ``cancelled``."""
+    """One call and its state: ``queued``, ``executing``, or its end: ``ended``, ``lost``, ``cancelled``,
+    ``overdue``."""
 
     __slots__ = (
         "arguments",
@@ -26,20 +27,26 @@ class Call:
         "group",
         "home",
         "key",
+        "limit",
+        "overdue",
         "pid",
         "state",
         "status",
         "value",
     )
 
-    def __init__(self, key: str, group: str, function: str, arguments: str, home: Home) -> None:
+    def __init__(
+        self, key: str, group: str, function: str, arguments: str, home: Home, limit: float | None = None
+    ) -> None:
         self.key = key
         self.group = group
         self.function = function
         self.arguments = arguments
         self.home = home
         self.state = "queued"
+        self.limit = limit
         self.cancelled = False
+        self.overdue = False
         self.pid = 0
         self.status: int | None = None
         self.value = "null"

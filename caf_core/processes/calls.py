@@ -34,6 +34,7 @@ class CallRequest:
         arguments: Its keyword arguments, plain JSON values.
         preload: Modules to import once, before the processes that execute such calls are forked.
         path: Folders for the front of ``sys.path``.
+        limit: Its time limit [s], which the resident enforces where the supervisor does not.
     """
 
     key: str
@@ -42,6 +43,7 @@ class CallRequest:
     arguments: Mapping[str, Any] = field(factory=dict)
     preload: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    limit: float | None = None
 
 
 class CallKind(StrEnum):
@@ -52,6 +54,7 @@ class CallKind(StrEnum):
     ENDED = "ended"
     LOST = "lost"
     CANCELLED = "cancelled"
+    OVERDUE = "overdue"
 
     @property
     def final(self) -> bool:
@@ -66,7 +69,8 @@ class CallEvent:
     Args:
         key: The call.
         kind: ``queued`` and ``executing``; ``ended``: the function returned or raised; ``lost``: the process
-            that executed it died; ``cancelled``: it was ended before or while it executed.
+            that executed it died; ``cancelled``: it was ended before or while it executed; ``overdue``: its
+            supervisor did not keep to its time limit and was killed.
         pid: The process that executes or executed it; 0 if none yet.
         status: Wait status of that process, if it died.
         value: What the function returned, also where it was cancelled and returned all the same.

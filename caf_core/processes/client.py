@@ -138,8 +138,8 @@ class ResidentClient:
     def submit(self, calls: Sequence[CallRequest]) -> None:
         """Hand calls over; they are the resident's when this returns."""
         batches = []
-        for (group, function, preload, path), members in groupby(
-            calls, lambda call: (call.group, call.function, call.preload, call.path)
+        for (group, function, preload, path, limit), members in groupby(
+            calls, lambda call: (call.group, call.function, call.preload, call.path, call.limit)
         ):
             batches.append(
                 {
@@ -147,6 +147,7 @@ class ResidentClient:
                     "function": function,
                     "preload": preload,
                     "path": path,
+                    "limit": limit,
                     "calls": [(call.key, dumps(dict(call.arguments)).decode()) for call in members],
                 }
             )

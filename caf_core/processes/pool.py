@@ -17,7 +17,8 @@ from caf_core.processes.nursery import Line, Nursery
 from caf_core.processes.protocol import frame
 
 CANCEL_LIMIT = subreaper.GRACE + 10.0
-"""How long a warden may take to end a cancelled call before it is killed itself [s]."""
+"""How long a warden may take to end a call that was cancelled, or has reached its time limit, before it is
+killed itself [s]."""
 
 MAX_BIRTHS = 3
 """How many times in a row a warden may die before it says a word; then its calls are given up."""
@@ -140,10 +141,12 @@ class Pool:
         return min(deadlines, default=None)
 
     def tick(self, now: float) -> None:
-        """Kill wardens that did not end a cancelled call in time; go on hunting orphans."""
+        """Kill wardens that did not end a call in time, stopped ones perhaps; go on hunting orphans."""
         for line in self._wardens.values():
             if line.deadline is not None and line.deadline <= now:
                 line.deadline = None
+                if line.call is not None:
+                    line.call.overdue = True
                 os.kill(line.pid, signal.SIGKILL)
         if self._hunting:
             self._hunt()
@@ -206,6 +209,8 @@ class Pool:
         line.call = call
         call.state = "executing"
         call.pid = line.pid
+        if call.limit is not None:
+            line.deadline = time.monotonic() + call.limit + CANCEL_LIMIT
         text = '{"function":"' + call.function + '","arguments":' + call.arguments + "}"
         message = frame(text.encode("ascii"))
         # A warden that died this moment is noticed in ``reap``, which reports the call as lost.
@@ -283,7 +288,8 @@ class Pool:
         lost, self._lost = self._lost, []
         for call, status in lost:
             self.busy -= 1
-            call.end("cancelled" if call.cancelled else "lost", status=status, error=_how(status))
+            kind = "cancelled" if call.cancelled else "overdue" if call.overdue else "lost"
+            call.end(kind, status=status, error=_how(status))
             self._report(call)
         self.dispatch()
 

@@ -134,9 +134,11 @@ class Resident:
 
     def _submit(self, _: Visitor, message: dict[str, Any]) -> bytes:
         for batch in message["batches"]:
-            function, group = batch["function"], batch["group"]
+            function, group, limit = batch["function"], batch["group"], batch["limit"]
             home = home_of(function, batch["preload"], batch["path"])
-            self._agenda.add(Call(key, group, function, arguments, home) for key, arguments in batch["calls"])
+            self._agenda.add(
+                Call(key, group, function, arguments, home, limit) for key, arguments in batch["calls"]
+            )
         self._pool.dispatch()
         return b"{}"
 

@@ -1,12 +1,14 @@
 """``make kill-campaign``: is anything lost, repeated or wrong when processes are killed at random moments?"""
 
 import argparse
+import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import victims
-from campaign import FAULTS, Campaign
+from campaign import FAULTS, Campaign, Outcome
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +26,13 @@ def main() -> int:
     kinds = chosen.only or list(victims.KINDS)
     folder = Path(tempfile.mkdtemp(prefix="caf-kills-", dir=chosen.directory))
     campaign = Campaign(folder, chosen.seed)
-    outcomes = campaign.play(chosen.rounds, kinds, chosen.jobs)
+    outcomes: list[Outcome] = []
+    with suppress(KeyboardInterrupt):  # the table is of what was played until then
+        for one in campaign.play(chosen.rounds, kinds, chosen.jobs):
+            outcomes.append(one)
+            if one.faults:
+                text = f"round {one.number} ({one.kind}): {dict(one.faults)} {one.words}".rstrip()
+                console.print(text, markup=False)
     table = Table("kind of kill", "rounds", "struck", "repeated", *FAULTS, title=f"seed {chosen.seed}")
     for kind in [*kinds, "all"]:
         rows = [one for one in outcomes if kind in (one.kind, "all")]
@@ -32,14 +40,11 @@ def main() -> int:
         numbers += [sum(one.faults[word] for one in rows) for word in FAULTS]
         table.add_row(kind, *map(str, numbers), end_section=kind == kinds[-1])
     console.print(table)
-    bad = [one for one in outcomes if one.faults]
-    for one in bad:
-        console.print(
-            f"round {one.number} ({one.kind}): {dict(one.faults)} {one.words}".rstrip(), markup=False
-        )
-    if bad:
+    if any(one.faults for one in outcomes):
         console.print(f"kept in {folder}", markup=False)
-    return 1 if bad else 0
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import victims
@@ -104,10 +105,16 @@ class Campaign:
         self.duration = time.monotonic() - began
         self._payloads, self._work = place.payloads(), place.work()
 
-    def play(self, rounds: int, kinds: list[str], at_once: int = 1) -> list[Outcome]:
-        """Play rounds, the kinds in turn."""
+    def play(self, rounds: int, kinds: list[str], at_once: int = 1) -> Iterator[Outcome]:
+        """Play rounds, the kinds in turn; who has seen enough may leave."""
         with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(lambda number: self.one(number, kinds[number % len(kinds)]), range(rounds)))
+            try:
+                games = [
+                    pool.submit(self.one, number, kinds[number % len(kinds)]) for number in range(rounds)
+                ]
+                yield from (game.result() for game in as_completed(games))
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def one(self, number: int, kind: str) -> Outcome:
         """Play one round: what happens in it depends on the seed, its number and the machine."""

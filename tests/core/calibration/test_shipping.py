@@ -1,6 +1,7 @@
 """Objects on their way to another process."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from attrs import frozen
 
 from caf_core.calibration.algorithm import Algorithm
 from caf_core.calibration.execution import AlgorithmKit, CollectKit
+from caf_core.calibration.files import write_atomically
 from caf_core.calibration.own_modules import modules_beside, script_folder
 from caf_core.calibration.shipping import pack, unpack
 from caf_core.errors import ConfigurationError
@@ -91,6 +93,30 @@ def test_another_python_is_refused_before_anything_is_unpickled(tmp_path) -> Non
     with pytest.raises(
         ConfigurationError, match=r"packed by Python 2\.7 and this is Python .*use the same Python"
     ):
+        unpack(path)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_code_that_others_may_write_is_refused_before_anything_is_unpickled(tmp_path, mode) -> None:
+    path = tmp_path / "kit.pickle"
+    before = os.umask(0o000)
+    try:
+        write_atomically(path, pack([1], "the collector of calibration 'x'"), own=True)
+    finally:
+        os.umask(before)
+    assert unpack(path) == [1]
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match=r"kit\.pickle holds pickled code, and others may write it"):
+        unpack(path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_code_of_another_user_is_refused(tmp_path) -> None:
+    path = tmp_path / "kit.pickle"
+    path.write_bytes(pack([1], "the collector of calibration 'x'"))
+    os.chown(path, 12345, -1)
+    with pytest.raises(ConfigurationError, match=r"kit\.pickle .* belongs to another user \(12345\)"):
         unpack(path)
 
 

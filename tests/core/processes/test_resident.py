@@ -370,6 +370,23 @@ def test_a_supervisor_that_is_stopped_does_not_keep_the_next_one_away(house, fif
     assert dies(task)
 
 
+@pytest.mark.slow  # it takes the fifteen seconds that a warden has to end a task
+def test_a_time_limit_holds_though_the_supervisor_is_stopped(house, fifo, dies) -> None:
+    line, go = fifo("line"), fifo("go")
+    directory = house.submission(held(line, go) | {"walltime_s": 0.1})
+    arguments = {"directory": str(directory), "position": 0, "in_process": True}
+    call = CallRequest(
+        key="a", group="g", function="caf_core.jobs.node:execute_task", arguments=arguments, limit=0.1
+    )
+    idle = house.execute(argv=["true"])[0]["pid"]
+    os.kill(idle, signal.SIGSTOP)
+    house.client.submit([call])
+    (event,) = house.wait("a", kinds=("ended", "overdue"))
+    assert (event.kind, event.pid) == ("overdue", idle)
+    assert dies(idle, 0)
+    assert house.execute(argv=["true"])[0]["exit_code"] == 0
+
+
 @pytest.mark.parametrize("other", [{}, {"space": "pid:[1]", "pid": 1}], ids=["name", "container"])
 def test_on_the_same_kernel_it_is_known_under_another_name(house, dies, other) -> None:
     folder = house.folder / "resident"

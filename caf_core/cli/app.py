@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from caf_core.cli.base import Settings, debug_option, shown
+from caf_core.cli.base import Settings, debug_option, say, shown, tame_log
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, CheckpointError, ConfigurationError
 
@@ -87,6 +87,7 @@ class Commands(click.Group):
             raise click.UsageError(
                 f"there is no command {args[0]!r}; there are: {', '.join(names)}.{hint}", ctx
             )
+        tame_log()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -193,7 +194,7 @@ def _complain(error: Exception, settings: Settings) -> int:
             said = str(error.__cause__) if isinstance(error.__cause__, KeyboardInterrupt) else ""
             return _say(said or "stopped.", Exit.INTERRUPTED)
         case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
-            click.echo(error.format_message(), err=True)
+            say(error.format_message(), err=True)
             return Exit.CONFIGURATION
         case click.ClickException():
             return _say(_usage(error), Exit.CONFIGURATION)
@@ -230,5 +231,5 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(text: str, code: Exit) -> int:
     lines = text.splitlines() or [""]
-    click.echo("caf: " + " ".join(shown(line.strip()) for line in lines), err=True)
+    say("caf: " + " ".join(line.strip() for line in lines), err=True)
     return int(code)

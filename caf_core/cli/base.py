@@ -93,6 +93,34 @@ def shown(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
+def say(text: object, *, err: bool = False, end: bool = True) -> None:
+    """Print lines whose words come from files, tasks or other users: only line breaks and tabs act on the
+    terminal.
+
+    Args:
+        text: The lines.
+        err: Whether they are a message, and no output.
+        end: Whether a line break is added.
+    """
+    click.echo(_tame(str(text)), err=err, nl=end)
+
+
+def _tame(text: str) -> str:
+    return "\n".join("\t".join(map(shown, line.split("\t"))) for line in text.split("\n"))
+
+
+def tame_log() -> None:
+    """Have what is logged, for which nobody has set up anything, be printed as ``say`` does."""
+    import logging
+
+    class Tame(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return _tame(super().format(record))
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Tame())
+
+
 def listed(names: "list[str] | tuple[str, ...]", limit: int = 12) -> str:
     """Names for an error message; a long list is cut."""
     more = f", ... ({len(names)} in all)" if len(names) > limit else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caf_core.cli.asking import backend_arg_option, make_backend
-from caf_core.cli.base import Command, Settings, json_option, path_option, shown
+from caf_core.cli.base import Command, Settings, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.json_text import json_text
 
@@ -51,9 +51,9 @@ def command(
 
 def _print(outcome: "Outcome") -> None:
     for (calibration, backend), tasks in _sums(outcome.ended).items():
-        print(f"{shown(calibration)}: ended {tasks} task{'s' * (tasks != 1)} {_place(backend)}")
+        say(f"{shown(calibration)}: ended {tasks} task{'s' * (tasks != 1)} {_place(backend)}")
     for one in outcome.kept:
-        click.echo(
+        say(
             f"caf: {shown(one.calibration)}: {one.tasks} task{'s' * (one.tasks != 1)} {_place(one.backend)}, "
             f"called {one.token} there, not ended: {shown(one.reason)}",
             err=True,

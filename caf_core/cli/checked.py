@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from caf_core.cli.base import shown
+from caf_core.cli.base import say, shown
 from caf_core.cli.tables import print_table
 from caf_core.jobs.input_names import told
 from caf_core.json_text import json_text
@@ -40,6 +40,6 @@ def print_checked(found: "Checked", *, as_json: bool) -> None:
         if part.doubles:
             print(f"{shown(part.calibration)}, {shown(part.collection)}: {shown(told(part.doubles))}")
     for name in found.order:
-        print(f"{shown(name)}: {', '.join(found.strategies.get(name, ())) or 'its own run()'}")
+        say(f"{shown(name)}: {', '.join(found.strategies.get(name, ())) or 'its own run()'}")
     print(f"output: {shown(found.output_dir)} ({found.free_mb / 1000:.1f} GB free)")
     print("Nothing was submitted.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caf_core.cli.base import Command, Settings, json_option
+from caf_core.cli.base import Command, Settings, json_option, say
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
@@ -38,11 +38,11 @@ def command(settings: Settings, backend: str | None) -> int:
         print(json_text(_as_json(found, config, rows, notes), indent=2))
         return Exit.OK
     for path in found:
-        print(f"{path}: {'read' if path in config.files else 'not there'}")
+        say(f"{path}: {'read' if path in config.files else 'not there'}")
     print("" if found else "CAF_CONFIG is empty: no file is read\n")
     _print(rows, with_meaning=backend is not None)
     for note in notes:
-        click.echo(f"caf: {note}", err=True)
+        say(f"caf: {note}", err=True)
     return Exit.OK
 
 

@@ -16,7 +16,7 @@ from caf_core.cli.asking import (
     resource_options,
     resources_of,
 )
-from caf_core.cli.base import Command, Settings, json_option, shown
+from caf_core.cli.base import Command, Settings, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.json_text import json_text
 
@@ -109,10 +109,10 @@ def _print(found: "Examination", findings: "list[Finding]", *, quiet: bool) -> N
     wanted = suggestions(findings)
     if wanted:
         print("\nFor caf.toml:\n")
-        print(table_text(f"backends.{found.backend}", wanted))
+        say(table_text(f"backends.{found.backend}", wanted))
     counts = {level: sum(one.level == level for one in findings) for level in ("problem", "warning")}
     words = ", ".join(f"{number} {level}(s)" for level, number in counts.items() if number)
-    print(f"{chr(10) if told else ''}{found.backend}: {words or 'everything is in order'}")
+    say(f"{chr(10) if told else ''}{found.backend}: {words or 'everything is in order'}")
 
 
 def _as_json(found: "Examination", findings: "list[Finding]") -> dict[str, object]:

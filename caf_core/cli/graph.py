@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caf_core.cli.base import Command, Settings, path_option, shown
+from caf_core.cli.base import Command, Settings, path_option, say, shown
 from caf_core.errors import CafError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(
         links = _links_of_script(script, arguments)
     else:
         links, labels = _links_of_output(settings.path)
-    print((graph.mermaid if language == "mermaid" else graph.dot)(links, labels), end="")
+    say((graph.mermaid if language == "mermaid" else graph.dot)(links, labels), end=False)
 
 
 def _machine(path: Path, language: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.base import Command, Settings, json_option, path_option, shown
+from caf_core.cli.base import Command, Settings, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.json_text import json_text
@@ -146,7 +146,7 @@ def _accounts(database: "ConditionsDatabase") -> "dict[str, Account]":
     try:
         return accounts_of(database.path)
     except CheckpointError as error:
-        click.echo(f"caf: which runs have no constant is not known: {error}", err=True)
+        say(f"caf: which runs have no constant is not known: {error}", err=True)
         return {}
 
 
@@ -220,5 +220,5 @@ def _print_difference(here: "ConditionsDatabase", there: "ConditionsDatabase") -
     if not found:
         print("no difference.")
         return Exit.OK
-    print(found.text())
+    say(found.text())
     return Exit.FAILED

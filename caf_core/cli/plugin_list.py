@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from caf_core.cli.base import Command, Settings, json_option
+from caf_core.cli.base import Command, Settings, json_option, say
 from caf_core.cli.exits import Exit
 
 
@@ -46,9 +46,9 @@ def command(settings: Settings) -> int:
         )
         for row in rows:
             for problem in filter(None, (row.error, *row.problems)):
-                print(f"{row.distribution}: {problem}")
+                say(f"{row.distribution}: {problem}")
     for note in notes(registry):
-        click.echo(f"caf: {note}", err=True)
+        say(f"caf: {note}", err=True)
     return Exit.FAILED if any(row.status == "broken" for row in rows) else Exit.OK
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caf_core.cli.asking import backend_options, resource_options, resources_of
-from caf_core.cli.base import Command, Settings, json_option, shown
+from caf_core.cli.base import Command, Settings, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.json_text import json_text
@@ -102,10 +102,10 @@ def _execute(script: Path, arguments: tuple[str, ...], options: "Options", setti
     except SystemExit as exit_:
         return _code_of(exit_)
     except InterruptedRunError as error:
-        click.echo(f"caf: {error}", err=True)
+        say(f"caf: {error}", err=True)
         return Exit.INTERRUPTED
     except CalibrationFailedError as error:
-        click.echo(f"caf: {error}", err=True)
+        say(f"caf: {error}", err=True)
         return Exit.FAILED
     except (CafError, click.ClickException):
         raise
@@ -133,7 +133,7 @@ def _code_of(exit_: SystemExit) -> int:
     """The exit code of ``sys.exit(...)``, as the interpreter has it."""
     if exit_.code is None or isinstance(exit_.code, int):
         return exit_.code or 0
-    click.echo(str(exit_.code), err=True)
+    say(exit_.code, err=True)
     return 1
 
 

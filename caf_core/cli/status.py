@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caf_core.cli.base import Command, Settings, debug_option, duration, json_option, path_option, shown
+from caf_core.cli.base import Command, Settings, debug_option, duration, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.json_text import json_text
@@ -62,8 +62,8 @@ def show(settings: Settings) -> int:
         print_table(COLUMNS, rows(found, now), right=("iteration",))
     for job in found.jobs:
         print(f"job {shown(job.name)}: {tasks_text(job.tasks)}")
-    print("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end="")
-    print(controller_text(found, now))
+    say("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end=False)
+    say(controller_text(found, now))
     return Exit.OK
 
 
@@ -84,7 +84,7 @@ def update(settings: Settings, calibration: str, column: str, value: str, take_o
     from caf_core.control.reading.overruling import overrule
 
     done = overrule(settings.path, calibration, column, value, take_over=take_over)
-    print(
+    say(
         f"{shown(calibration)}: {column} was {done.before} and is {done.after} now; the next caf run begins "
         f"at {done.start.state}, iteration {done.start.iteration}."
     )
@@ -119,8 +119,8 @@ def watch(settings: Settings, interval: float) -> int:
         now_rows = rows(found, now)
         if live or [row[:-1] for row in now_rows] != before:
             print_table(COLUMNS, now_rows, right=("iteration",))
-            print("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end="")
-            print(controller_text(found, now), flush=True)
+            say("".join(f"{line}\n" for line in (*waiting_lines(found), *account_lines(found))), end=False)
+            say(controller_text(found, now))
         before = [row[:-1] for row in now_rows]
         if found.controller is None:
             failed = any(one.state == "failed" for one in found.calibrations)

@@ -15,7 +15,7 @@ from caf_core.cli.asking import (
     resources_of,
     warn_of_tables,
 )
-from caf_core.cli.base import Command, Settings, json_option, shown
+from caf_core.cli.base import Command, Settings, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 from caf_core.json_text import json_text
@@ -248,10 +248,10 @@ def _report(name: str, directory: Path, result: "Result", *, as_json: bool) -> i
         from caf_core.control.outstanding import left_text
 
         text = "caf: stopped; give the same command again and it goes on where it was."
-        click.echo(f"{text} {left_text(result.left, directory)}".rstrip(), err=True)
+        say(f"{text} {left_text(result.left, directory)}".rstrip(), err=True)
         return Exit.INTERRUPTED
     if failed:
-        click.echo(_failed_text(name, directory, failed, result), err=True)
+        say(_failed_text(name, directory, failed, result), err=True)
     return Exit.OK if result.status.success else Exit.FAILED
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caf_core.cli.base import shown
+from caf_core.cli.base import say, shown
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,7 +38,7 @@ def print_table(columns: Sequence[str], rows: Rows, *, right: Sequence[str] = ()
 
         Console(highlight=False).print(_drawn(columns, rows, right))
     else:
-        print("\n".join(aligned(columns, rows)))
+        say("\n".join(aligned(columns, rows)))
 
 
 def aligned(columns: Sequence[str], rows: Rows) -> list[str]:

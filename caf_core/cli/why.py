@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.base import Command, Settings, duration, json_option, path_option, shown
+from caf_core.cli.base import Command, Settings, duration, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.json_text import json_text
 
@@ -78,10 +78,10 @@ def command(
     for number, case in enumerate(shown_cases):
         if number or task is None:
             print()
-        print("\n".join(case_lines(case, lines, settings.path)))
+        say("\n".join(case_lines(case, lines, settings.path)))
     if len(cases) > len(shown_cases):
         rest = ", ".join(case.work.name for case in cases[_FULL : _FULL + 10])
-        print(
+        say(
             f"\nand {len(cases) - _FULL} more (--all shows them): "
             f"{rest}{' ...' if len(cases) > _FULL + 10 else ''}"
         )

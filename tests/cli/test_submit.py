@@ -176,6 +176,21 @@ def test_debug_repeats_a_command(job, tmp_path, run_caf):
     assert "is a command" in done.stderr
 
 
+def test_no_name_and_no_text_acts_on_the_terminal(tmp_path, run_caf):
+    job = tmp_path / "\x1b]0;title\x07job"
+    body = r"printf '\033[2Joops\n' >&2; exit 3"
+    said = [run_caf("submit", "-o", job, "-n", 2, "--", "sh", "-c", body)]
+    said += [
+        run_caf(*words, "-p", job) for words in (["status"], ["why", "job"], ["why"], ["cancel"], ["graph"])
+    ]
+    said += [run_caf("run", tmp_path / "\x1b[2Jnone.py"), run_caf("payloads", "-p", job), run_caf("\x1b[2J")]
+    assert [done.returncode for done in said[:2]] == [1, 0]
+    for done in said:
+        text = done.stdout + done.stderr
+        assert text.replace("\n", "").replace("\t", "").isprintable(), (done.args, text)
+    assert "\\x1b[2Joops" in said[2].stdout + said[3].stdout
+
+
 def test_a_script_that_lies_here_is_found(tmp_path, monkeypatch, run_caf):
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "my script.sh"

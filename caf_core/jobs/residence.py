@@ -3,9 +3,11 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
+from typing import TypeVar
 
 from attrs import define
 
@@ -16,6 +18,9 @@ from caf_core.processes.calls import CallEvent, CallKind, CallRequest, ResidentE
 from caf_core.processes.client import ResidentClient
 
 log = logging.getLogger("caf.jobs")
+
+_CHANCES = 3
+_Client = TypeVar("_Client", bound=ResidentClient | None)
 
 IDLE_TIMEOUT = 60.0
 """How long a resident process without a controller and without work stays [s]."""
@@ -80,15 +85,16 @@ class Residence:
         """
         with self._lock:
             if self._client is None:
-                if self._directory is None:
-                    self._directory = Path(tempfile.mkdtemp(prefix="caf-resident-"))
-                self._client = ResidentClient.start(
-                    self._directory,
-                    slots=self._slots,
-                    idle_timeout=self._idle_timeout,
-                    take_over=self._take_over,
+                directory = self._directory or Path(tempfile.mkdtemp(prefix="caf-resident-"))
+                self._directory = directory
+                self._client = self._listened(
+                    lambda: ResidentClient.start(
+                        directory,
+                        slots=self._slots,
+                        idle_timeout=self._idle_timeout,
+                        take_over=self._take_over,
+                    )
                 )
-                self._client.listen(self._hear, self._lost)
             return self._client
 
     def attach(self) -> ResidentClient | None:
@@ -98,12 +104,29 @@ class Residence:
             ResidentError: If another host has it.
         """
         with self._lock:
-            if self._client is None and self._directory is not None and self._directory.exists():
-                self._client = ResidentClient.attach(self._directory, take_over=self._take_over)
-                if self._client is not None:
-                    self._client.listen(self._hear, self._lost)
-                    self._client.set_slots(self._slots)
+            directory = self._directory
+            if self._client is None and directory is not None and directory.exists():
+                client = self._listened(lambda: ResidentClient.attach(directory, take_over=self._take_over))
+                self._client = client
+                if client is not None:
+                    with suppress(ResidentError):  # whoever listens is told that it has died
+                        client.set_slots(self._slots)
             return self._client
+
+    def _listened(self, find: Callable[[], _Client]) -> _Client:
+        """A client that hears what happens; if its process ends just now, another one is looked for."""
+        for _ in range(_CHANCES):
+            client = find()
+            if client is None:
+                return client
+            try:
+                client.listen(self._hear, self._lost)
+            except ResidentError as error:
+                client.close()
+                problem = error
+            else:
+                return client
+        raise problem
 
     def claim(self) -> None:
         """Find out whether the process may be used, before anything else happens.

@@ -120,9 +120,14 @@ class ResidentClient:
             callback: Called with batches, in one daemon thread of its own. Of several changes of a call
                 within one batch only the last is told.
             lost: Called in that thread if the resident process dies.
+        Raises:
+            ResidentError: If it is dead already.
         """
-        self._events = launch.connect(self._door)
-        self._events.send(dumps({"op": "listen"}))  # a new resident is not waited for
+        try:
+            self._events = launch.connect(self._door)
+            self._events.send(dumps({"op": "listen"}))  # a new resident is not waited for
+        except OSError as error:
+            raise ResidentError(f"the resident process {self.pid} has ended ({error}).") from error
         self._listener = threading.Thread(
             target=self._hear, args=(self._events, callback, lost), name="caf-resident-events", daemon=True
         )

@@ -24,6 +24,7 @@ from caf_core.jobs.residence import Residence
 from caf_core.jobs.service import JobRequest, JobService, Tick
 from caf_core.jobs.splitters import ArgumentsSplitter
 from caf_core.jobs.task import Call, TaskSpec
+from caf_core.processes.client import ResidentClient
 from caf_local import Local
 
 
@@ -356,6 +357,23 @@ def test_a_task_that_somebody_kills_is_tried_again_as_often_as_the_policy_says(t
     assert task.failure is FailureKind.NODE_LOST
     assert task.reason == "killed by signal 9 (SIGKILL), and nobody says why"
     house.service.close()
+
+
+def test_a_resident_process_that_dies_before_it_is_listened_to_is_replaced(tmp_path, monkeypatch):
+    listen, killed = ResidentClient.listen, []
+
+    def too_late(client, *callbacks):
+        if not killed:
+            killed.append(client.pid)
+            os.kill(client.pid, signal.SIGKILL)
+            os.waitpid(client.pid, 0)
+        listen(client, *callbacks)
+
+    monkeypatch.setattr(ResidentClient, "listen", too_late)
+    residence = Residence(tmp_path / "resident")
+    client = residence.start()
+    assert client.pid != killed[0]
+    client.shutdown(kill=True)
 
 
 def test_a_resident_process_of_another_host_is_not_taken_for_gone(tmp_path):

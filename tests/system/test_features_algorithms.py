@@ -45,12 +45,12 @@ def constants(out, name=None) -> dict[str, object]:
     }
 
 
-def enough(minimum):
-    """An algorithm that needs so many entries."""
+def enough(minimum, name="entries"):
+    """An algorithm that needs so many entries, and stores their number."""
 
     def fit(context):
         entries = context.data().entries
-        return Outcome("ok" if entries >= minimum else "not_enough_data", {"entries": entries})
+        return Outcome("ok" if entries >= minimum else "not_enough_data", {name: entries})
 
     return fit
 
@@ -284,7 +284,7 @@ def test_a_runner_instance_may_serve_several_calibrations(tmp_path) -> None:
         tmp_path / "out", calibration_defaults={"runner": ParallelRunner(), "strategies": "SimpleRunByRun"}
     )
     for name in ("a", "b"):
-        caf.add_calibration(Calibration(name, Runs(), [Algorithm(enough(1), "fit")]))
+        caf.add_calibration(Calibration(name, Runs(), [Algorithm(enough(1, name), "fit")]))
     caf.run()
     for name in ("a", "b"):
         assert len(LocalDatabase(tmp_path / "out" / name / "outputdb").entries()) == 5

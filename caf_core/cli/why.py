@@ -1,6 +1,7 @@
 """``caf why``: why something failed, and what was done about it."""
 
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ _MEANINGS = {
     "running": "it has begun and not ended",
 }
 """What the state of an attempt that has not ended means."""
-_REASONS = 10
-"""How many runs without a constant are told with their reasons."""
+_TEXTS = 10
+"""How many runs without a constant are told with their reasons, and how many notes of strategies."""
 _FULL = 3
 """How many failures are told in full where no task is named; the others are alike more often than not."""
 
@@ -126,11 +127,16 @@ def _print_account(account: "Account", *, everything: bool) -> None:
     from caf_core.control.account_words import account_texts, gap_reasons
 
     print("".join(f"  {shown(text)}\n" for text in account_texts(account, everything=everything)), end="")
-    reasons = gap_reasons(account)
-    shown_reasons = reasons if everything else reasons[:_REASONS]
-    print("".join(f"    {shown(text)}\n" for text in shown_reasons), end="")
-    if len(reasons) > len(shown_reasons):
-        print(f"    and {len(reasons) - len(shown_reasons)} more (--all shows them)")
+    _print_list("    ", gap_reasons(account), everything=everything)
+    _print_list("  ", account.notes, everything=everything)
+
+
+def _print_list(indent: str, texts: Sequence[str], *, everything: bool) -> None:
+    """Each text in a line; of many the first ones, and how many more there are."""
+    first = texts if everything else texts[:_TEXTS]
+    print("".join(f"{indent}{shown(text)}\n" for text in first), end="")
+    if len(texts) > len(first):
+        print(f"{indent}and {len(texts) - len(first)} more (--all shows them)")
 
 
 def case_lines(case: "Case", lines: int, path: Path) -> list[str]:

@@ -73,6 +73,7 @@ class Account:
         runs: The runs with data.
         ignored: The runs that the user wants ignored.
         gaps: The runs without a constant, by payload.
+        notes: What strategies want people to be told, such as a boundary that was merged away.
     """
 
     convergence: str = ""
@@ -82,6 +83,7 @@ class Account:
     runs: tuple[ExpRun, ...] = ()
     ignored: tuple[ExpRun, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What machines are told of it."""
@@ -91,6 +93,7 @@ class Account:
             "channels_not_finite": self.channels,
             "runs": len(self.runs),
             "gaps": self.gaps,
+            "notes": self.notes,
         }
 
     def by_payload(self) -> dict[tuple[str, str], Interval]:
@@ -122,6 +125,7 @@ def read_account(directory: Path, calibration: str, iteration: int) -> Account:
             tuple(ExpRun(*run) for run in content["runs"]),
             tuple(ExpRun(*run) for run in content["ignored"]),
             tuple(Gap(**one) for one in content["gaps"]),
+            tuple(content.get("notes", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         # Older versions left none.

@@ -60,6 +60,11 @@ def account_of(store: CheckpointStore, step: AlgorithmsStep) -> Account:
         runs=step.runs,
         ignored=tuple(sorted(step.one.selection.ignored)),
         gaps=tuple(gap for part in parts for gap in _gaps(step, part)),
+        notes=tuple(
+            f"algorithm {part.name!r}: {note}"
+            for part, verdict in zip(step.one.algorithms, verdicts, strict=False)
+            for note in verdict.notes
+        ),
     )
 
 

@@ -119,7 +119,7 @@ def _verified(shop: Workshop, one: Resolved, stored: StoredCalibration, start: S
     convergence = Convergence(stored.convergence or Convergence.CONVERGED)
     committing.finish(shop, one, start.iteration, account, otherwise=convergence)
     lost = sound.reason.partition("; it starts again")[0]
-    return evolve(start, reason=f"{lost}; they are copied again from iteration {start.iteration}")
+    return evolve(start, reason=f"{lost}; the constants are copied again from iteration {start.iteration}")
 
 
 def _verified_own(shop: Workshop, one: Resolved, start: Start) -> Start:

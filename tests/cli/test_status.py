@@ -122,7 +122,7 @@ def test_after_an_update_the_next_run_goes_on_from_there(copy, caf, run_caf, scr
         (("first", "colour", "blue"), "there are: state, checkpoint, iteration"),
         (("first", "state", "happy"), "it can to: collector_completed, completed, init, failed"),
         (("first", "checkpoint", "failed"), "it can to: collector_completed, completed, init"),
-        (("first", "iteration", "1"), "it has come to 0"),
+        (("first", "iteration", "1"), "it has come to 0, so it can be set to 0 only."),
         (("first", "iteration", "-1"), "see caf status update --help"),
         (("third", "state", "init"), "there is: first, second"),
     ],

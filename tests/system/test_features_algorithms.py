@@ -167,7 +167,11 @@ def test_a_given_boundary_that_is_merged_away_is_told_and_recorded(tmp_path, caf
     script = tmp_path / "script.py"
     script.write_text(MERGED.replace("OUT", str(tmp_path / "out")))
     done = caf("run", script)
-    assert "no payload begins at the given boundary 1,4: too few data in run 1,2" in done.out + done.err
+    sentence = "algorithm 'fit': no payload begins at the given boundary 1,4: too few data in run 1,2"
+    assert sentence in done.out + done.err
+    assert f"  {sentence}" in caf("why", "-p", tmp_path / "out").out
+    (note,) = json.loads(caf("why", "--json", "-p", tmp_path / "out").out)["notes"]
+    assert note.startswith(sentence)
     database = LocalDatabase(tmp_path / "out/cal/outputdb")
     reasons = [database.provenance(entry).notes["reason"] for entry in database.entries()]
     assert sorted(reasons) == ["boundary given; run 1,2 merged forward: not enough data", "enough data"]

@@ -116,9 +116,10 @@ class _Change:
         output was not kept."""
         stored = self._stored
         if not value.isdecimal() or int(value) > self._reached:
+            possible = f"a number from 0 to {self._reached}" if self._reached else "0 only"
             raise ConfigurationError(
                 f"the iteration of {stored.name!r} cannot be set to {value!r}; it has come to "
-                f"{self._reached}, so it can be set to 0 to {self._reached}."
+                f"{self._reached}, so it can be set to {possible}."
             )
         number = int(value)
         state = State.COLLECTOR_COMPLETED if self._index(number).exists() else State.INIT

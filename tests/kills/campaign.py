@@ -146,8 +146,15 @@ class Campaign:
     def _strike(
         self, process: "subprocess.Popen[str]", place: Place, kind: str, chance: random.Random
     ) -> bool:
-        """Kill at a random moment, or as soon as there is something to kill after it."""
-        deadline = time.monotonic() + chance.uniform(0.0, self.duration)
+        """Kill at a random moment, or as soon as there is something to kill after it.
+
+        Every second time the moment is counted from when there is a resident process: most of a run is over
+        before it has anything to do.
+        """
+        later = chance.random() < 0.5
+        while later and process.poll() is None and not victims.resident_of(place.output):
+            time.sleep(0.001)
+        deadline = time.monotonic() + chance.uniform(0.0, self.duration * (0.7 if later else 1.0))
         while process.poll() is None:
             if time.monotonic() >= deadline and (
                 pids := victims.KINDS[kind](process.pid, place.output, chance)

@@ -27,6 +27,12 @@ def _payloads(value: Mapping[str, Any] | Sequence[Payload]) -> tuple[Payload, ..
 
 
 def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    for name, metric in metrics.items():
+        if not isinstance(metric, Metric):
+            raise ConfigurationError(
+                f"the metric {name!r} is {metric!r}; give Metric(value, tolerance), with the tolerance below "
+                "which it no longer matters."
+            )
     return {storable(name): metric for name, metric in metrics.items()}
 
 

@@ -149,6 +149,7 @@ def test_a_collector_that_leaves_nothing(desk) -> None:
         ("return Outcome('ok', {'x': object()})", "payload 'x'"),
         ("return Outcome('ok', {'x': [threading.Lock()]})", "payload 'x'"),
         ("return Outcome('ok', {'a/b': 1})", "'a/b'"),
+        ("return Outcome('ok', {'x': 1}, {'shift': 0.5})", "'shift' is 0.5; give Metric(value, tolerance)"),
         ("context.data(collection='muons')", "there is no collection 'muons'; there are: default"),
         ("context.conditions.get('alignment', (1, 1))", "alignment"),
     ],

@@ -52,9 +52,7 @@ def command(
     after a failure or an interrupt: what was done is kept.
     """
     options = _options(given)
-    code = _execute(script, arguments, options, settings)
-    if not given["quiet"] and not options.check_only:
-        _summary(options.reports)
+    code = _execute(script, arguments, options, settings, quiet=given["quiet"] or options.check_only)
     if settings.json and not options.check_only:
         print(json_text([report_as_json(report) for report in options.reports], indent=2))
     return code
@@ -84,16 +82,22 @@ def _options(given: Mapping[str, Any]) -> "Options":
     )
 
 
-def _execute(script: Path, arguments: tuple[str, ...], options: "Options", settings: Settings) -> int:
-    """Execute the script; its end as an exit code."""
+def _execute(
+    script: Path, arguments: tuple[str, ...], options: "Options", settings: Settings, *, quiet: bool
+) -> int:
+    """Execute the script; its end as an exit code. What went wrong is said last."""
     from caf_core.cli.script import execute_script, script_error
     from caf_core.control.checking import CheckedError
     from caf_core.control.options import using
     from caf_core.control.report import CalibrationFailedError, InterruptedRunError
 
     try:
-        with using(options):
-            execute_script(script, arguments)
+        try:
+            with using(options):
+                execute_script(script, arguments)
+        finally:
+            if not quiet:
+                _summary(options.reports)
     except CheckedError as error:
         from caf_core.cli.checked import print_checked
 

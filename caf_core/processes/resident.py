@@ -134,7 +134,7 @@ class Resident:
 
     def _submit(self, _: Visitor, message: dict[str, Any]) -> bytes:
         for batch in message["batches"]:
-            function, group, limit = batch["function"], batch["group"], batch["limit"]
+            function, group, limit = batch["function"], batch["group"], batch.get("limit")
             home = home_of(function, batch["preload"], batch["path"])
             self._agenda.add(
                 Call(key, group, function, arguments, home, limit) for key, arguments in batch["calls"]

@@ -280,10 +280,12 @@ def test_what_executes_for_a_directory_that_was_moved_is_ended_first(site, start
     process = started(*words, "-o", "old", *rest)
     wait_until(lambda: set(counts(".", "begun")) >= set("012"), LIMIT, "the tasks execute")
     wait_until(lambda: "0" in counts(".", "done"), LIMIT, "the first has ended")
+    asked = ("why", "job", "tasks/0", "-p")
+    wait_until(lambda: "/old/" in run_caf(*asked, "old").stdout, LIMIT, "the checkpoint knows of it")
     process.kill()
     process.wait(LIMIT)
     Path("old").rename("new")
-    said = run_caf("why", "job", "tasks/0", "-p", "new").stdout
+    said = run_caf(*asked, "new").stdout
     assert "/new/" in said and "/old/" not in said
     process = started(*words, "-o", "new", *rest)
     wait_until(lambda: counts(".", "begun").get("1") == 2, LIMIT, "it executes again")

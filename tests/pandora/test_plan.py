@@ -35,6 +35,7 @@ from caf_service.client import Client
 from caf_service.config import ServiceConfig
 from caf_service.engine import advance
 from caf_service.events import BeginStep, End, MakeUpdate, Reported, Updated
+from caf_service.limits import Limits
 from caf_service.plan import Plan, Position, Request, Results, Work
 from caf_service.plans import Catalogue, accuracy_of, route_of
 from caf_service.server import Server
@@ -505,7 +506,8 @@ def test_a_command_that_fails_is_named(tmp_path, attached, calibrated, monkeypat
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     """A user of a service that has no workers."""
-    server = Server(ServiceConfig(data=tmp_path / "service", input_roots=("/",)))
+    limits = Limits(local_workers=1000)
+    server = Server(ServiceConfig(data=tmp_path / "service", input_roots=("/",), limits=limits))
     with server, Client(server.url, server.service.accounts.ensure("ada", "user")) as client:
         yield client
 

@@ -17,6 +17,7 @@ from caf_core.plugins.registry import Registry
 from caf_core.testing.bench import wait_until
 from caf_local import Local
 from caf_service.agent import Agent, Place
+from caf_service.cli.setup import read_setup, write_setup
 from caf_service.client import Client
 from caf_service.config import ServiceConfig
 from caf_service.quarters import Terms
@@ -173,6 +174,8 @@ class ServiceProcess:
             *(f"--{name.replace('_', '-')}={v}" for name, v in setup.items()),
         ]
         said = caf("service", "init", data, *options)
+        # Many small workers are executed, also where there are few processors.
+        write_setup(data, {**read_setup(data), "limits": {"local_workers": 1000}})
         return cls(data, port, said.stdout.strip())
 
     @property

@@ -6,14 +6,21 @@ from pathlib import Path
 
 from caf_core.control.stopping import stop_signals
 from caf_service.config import ServiceConfig
+from caf_service.limits import Limits
 from caf_service.server import Server
 from service.bench import ROOT
 
 if __name__ == "__main__":
     data, port, database = sys.argv[1:]
     plans = {"toy": "service.scale_plan:PLAN"}
+    # Its workers are simulated: this machine needs no room for them.
     config = ServiceConfig(
-        data=Path(data), port=int(port), database=database, plans=plans, input_roots=(ROOT,)
+        data=Path(data),
+        port=int(port),
+        database=database,
+        plans=plans,
+        input_roots=(ROOT,),
+        limits=Limits(local_workers=10_000),
     )
     stopped = threading.Event()
     with stop_signals(stopped.set), Server(config):

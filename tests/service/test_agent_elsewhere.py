@@ -84,6 +84,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsew
         heartbeat=1.0,
         max_wait=1.0,
         input_roots=("/",),
+        # The administrator offers one that the agent does not have.
+        backends=("local", "no-such-backend"),
     )
     server = Server(config).__enter__()
     one = Elsewhere(config, server, Client(server.url, server.service.accounts.ensure("ada")), tmp_path)

@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 
-from service.bench import Bench
+from service.bench import ROOT, Bench
 
 
 def test_a_calibration_goes_through_its_plan(bench: Bench) -> None:
@@ -12,8 +12,8 @@ def test_a_calibration_goes_through_its_plan(bench: Bench) -> None:
     workers = bench.workers(calibration)
     inputs = workers[1].get("/worker/inputs")
     assert inputs["share"]["muon"] == [
-        {"file": "m1", "first": 0, "count": None},
-        {"file": "m3", "first": 0, "count": None},
+        {"file": f"{ROOT}/muon1", "first": 0, "count": None},
+        {"file": f"{ROOT}/muon3", "first": 0, "count": None},
     ]
     assert inputs["reference"] == "service.scale_plan:PLAN"
     assert workers[0].http.get("/worker/files/offset").text == "0.1"

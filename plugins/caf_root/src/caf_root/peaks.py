@@ -20,9 +20,9 @@ _SEEN = 9.0
 """How much better than a straight line a peak must describe the data, in -2 ln of the likelihood ratio."""
 _AT_LIMIT = 0.01
 """A parameter for which its limit is as likely as this (-2 ln of the likelihood ratio) is at its limit."""
-_DEPARTURE = 0.3
+_DEPARTURE = 0.5
 """The relative departure of the data from the shape, over all bins, from which on the shape is wrong ..."""
-_SIGNIFICANT = 1e-4
+_SIGNIFICANT = 1e-6
 """... if it is no chance, either, by this probability."""
 _FEW = 200
 """With fewer entries than these, what is wrong with a fit may be chance."""

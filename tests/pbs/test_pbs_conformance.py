@@ -53,7 +53,7 @@ class TestOpenPBSWithoutHistory(PBSConformance):
         [
             (lambda faults, one: faults.crash(one), FailureKind.NODE_LOST),
             (lambda faults, one: faults.exhaust(one), FailureKind.NODE_LOST),
-            (lambda faults, one: faults.exhaust(one, whole=False), FailureKind.EXIT_CODE),
+            (lambda faults, one: faults.exhaust(one, whole=False), FailureKind.NODE_LOST),
         ],
     )
     def test_what_killed_a_task_is_told(self, make_bench, faulty, tmp_path, fault, kind):

@@ -5,6 +5,7 @@ import random
 
 import pytest
 from attrs import define
+from hypothesis.errors import Flaky
 
 from caf_core.calibration.asking import carry_out_parts, combined, execute
 from caf_core.calibration.plans import Commit, Result, Verdict
@@ -14,8 +15,8 @@ from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, IoV, iov_of_runs
 from caf_core.testing import RunnerConformance, StrategyConformance
 
-# hypothesis reports a plan of chance, and several faults at once, as a group
-BROKEN = (AssertionError, AlgorithmError, ExceptionGroup)
+# hypothesis reports a plan of chance as flaky or, as several faults at once, as a group
+BROKEN = (AssertionError, AlgorithmError, ExceptionGroup, Flaky)
 
 
 def each_run(runs):

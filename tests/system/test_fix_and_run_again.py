@@ -453,8 +453,16 @@ FIRST_AGAIN = Counter([*COLLECTED, "first fit 0", "first fit 1"])
     [
         (lambda out: shutil.rmtree(out / "first/outputdb"), "are gone; the constants are copied", Counter()),
         (lambda out: without_line(out / "first/outputdb/database.txt"), "the line 'first ", Counter()),
-        (lambda out: changed_byte(payload(out / "first/outputdb")), "was changed; the constants are copied", Counter()),
-        (lambda out: payload(out / "first/outputdb").unlink(), "is gone; the constants are copied", Counter()),
+        (
+            lambda out: changed_byte(payload(out / "first/outputdb")),
+            "was changed; the constants are copied",
+            Counter(),
+        ),
+        (
+            lambda out: payload(out / "first/outputdb").unlink(),
+            "is gone; the constants are copied",
+            Counter(),
+        ),
         (
             lambda out: [shutil.rmtree(path) for path in out.glob("first/**/outputdb")],
             "it starts again from collector_completed, iteration 0",

@@ -1,13 +1,14 @@
 """What an algorithm sees and answers, and how a user describes one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import define, evolve, field, frozen
 
 from caf_core import former
-from caf_core.calibration.collected import Collected, TaskOutput
+from caf_core.calibration.collected import Collected, Index, as_index
 from caf_core.calibration.convergence import Metric
 from caf_core.calibration.plans import Result
 from caf_core.conditions.chain import Chain
@@ -57,7 +58,7 @@ class Outcome:
 
 @frozen
 class AlgorithmContext:
-    """Everything that one execution of an algorithm needs; ``directory`` is its working directory.
+    """Everything that one execution of an algorithm needs.
 
     Args:
         runs: The runs whose data it is given, sorted.
@@ -66,8 +67,10 @@ class AlgorithmContext:
             chain.
         params: The algorithm's parameters.
         iteration: Counts from 0.
-        directory: Where it may write.
+        directory: Its working directory, or what makes it when it is first asked for.
         calibration: Name of the calibration.
+        outputs: What the collectors left.
+        data_input: Makes of a ``Collected`` what ``data`` returns.
     """
 
     runs: tuple[ExpRun, ...]
@@ -75,10 +78,15 @@ class AlgorithmContext:
     conditions: Chain
     params: Mapping[str, Any]
     iteration: int
-    directory: Path
+    _directory: Path | Callable[[], Path]
     calibration: str
-    _outputs: tuple[TaskOutput, ...] = ()
+    _outputs: Index = field(factory=lambda: Index(()), converter=as_index)
     _data_input: Callable[[Collected], Any] | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where this execution may write, its working directory: files with relative names lie there."""
+        return self._directory if isinstance(self._directory, Path) else self._directory()
 
     @property
     def experiment(self) -> int:
@@ -102,13 +110,10 @@ class AlgorithmContext:
             raise ConfigurationError(
                 f"run {min(foreign)} is not among the runs of this execution; see context.runs."
             )
-        known = {out.collection for out in self._outputs}
-        if collection is not None and collection not in known:
-            raise ConfigurationError(
-                f"there is no collection {collection!r}; there are: {', '.join(sorted(known))}."
-            )
-        chosen = tuple(out for out in self._outputs if collection in (None, out.collection))
-        collected = Collected(wanted, chosen)
+        if collection is not None and collection not in self._outputs.collections:
+            known = ", ".join(sorted(self._outputs.collections))
+            raise ConfigurationError(f"there is no collection {collection!r}; there are: {known}.")
+        collected = Collected(wanted, self._outputs, collection)
         return collected if self._data_input is None else self._data_input(collected)
 
     def with_runs(self, runs: Sequence[ExpRun]) -> "AlgorithmContext":
@@ -142,6 +147,10 @@ class Algorithm:
         data_input: Makes of a ``Collected`` what ``context.data()`` returns.
         pre_algorithm: Called as ``pre_algorithm(algorithm, context)`` before each execution, such as to
             set up geometry.
+        isolate: Whether each execution has a process of its own. Otherwise one process executes the algorithm
+            for all runs of an iteration, and what it leaves in its modules and attributes stays there.
+        execution_walltime: How long one execution may take; it is ended then, tried once more, and counts as
+            ``failure``.
     """
 
     algorithm: Any
@@ -150,6 +159,8 @@ class Algorithm:
     strategy: Any = None
     data_input: Callable[[Collected], Any] | None = field(default=None, kw_only=True)
     pre_algorithm: Callable[[Any, AlgorithmContext], None] | None = field(default=None, kw_only=True)
+    isolate: bool = field(default=False, kw_only=True)
+    execution_walltime: timedelta | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not callable(getattr(self.algorithm, "calibrate", None)) and not callable(self.algorithm):

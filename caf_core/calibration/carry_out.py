@@ -1,9 +1,11 @@
-"""What carrying a plan out means, in its shortest form: one request after the other, answered by functions.
+"""Carrying a plan out: one request after the other, each answered by a function.
 
-The runners do the same with answers that come later and from elsewhere; tests hold them to this.
+Every question has a key, ``<path>/<number>``, that depends on the plan alone: the parts of the request with
+the number ``n`` have the paths ``<path>/n.0``, ``<path>/n.1``, ... So a plan that was carried out elsewhere,
+or before a crash, is replayed from its answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from attrs import frozen
@@ -19,10 +21,19 @@ from caf_core.calibration.plans import (
     Request,
     Verdict,
 )
-from caf_core.errors import AlgorithmError
+from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
 
 Boundaries = tuple[ExpRun, ...]
+Question = Execute | FindBoundaries
+Reply = Executed | Boundaries
+Ask = Callable[[str, Question], Reply]
+"""Answers the question with a key: with an ``Executed``, or with the boundaries; with an ``Executed`` that is
+no success also if the algorithm could not find its boundaries."""
+
+
+class Unanswered(Exception):
+    """Raised by an ``Ask`` that has no answer: the plan is not carried out any further."""
 
 
 @frozen
@@ -57,52 +68,106 @@ def carry_out(
     Raises:
         AlgorithmError: If the plan commits what it may not, or yields something that is no request.
     """
+
+    def ask(_key: str, question: Question) -> Reply:
+        return execute(question) if isinstance(question, Execute) else boundaries(question)
+
     commits: list[Commit] = []
+    verdict = follow(plan, "", ask, commits.append)
+    return CarriedOut(verdict, tuple(commits))
+
+
+def follow(plan: Plan, path: str, ask: Ask, commit: Callable[[Commit], None]) -> Verdict:
+    """Carry a plan out, with keys that begin with a path.
+
+    Args:
+        plan: The plan, not begun.
+        path: Where it stands among others.
+        ask: Answers its questions.
+        commit: Takes what it commits, in canonical order.
+    Raises:
+        AlgorithmError: If it commits what it may not, yields something that is no request, or breaks.
+    """
     successes: set[str] = set()
     answer: Answer = None
+    asked = 0
     with closing(plan):
         while True:
-            try:
-                request = plan.send(answer)
-            except StopIteration as end:
-                return CarriedOut(checked_verdict(end.value), tuple(commits))
+            request = _next(plan, answer)
+            if isinstance(request, Verdict):
+                return request
+            key = f"{path}/{asked}"
             match request:
-                case Execute():
-                    answer = executed = execute(request)
-                    if executed.result.success:
-                        successes.add(executed.key)
-                case FindBoundaries():
-                    answer = found = boundaries(request)
-                    if isinstance(found, Executed):
-                        return CarriedOut(without_boundaries(found), tuple(commits))
+                case Execute() | FindBoundaries():
+                    asked += 1
+                    reply = ask(key, request)
+                    if isinstance(reply, Executed):
+                        if isinstance(request, FindBoundaries):
+                            return _without_boundaries(reply)
+                        if reply.result.success:
+                            successes.add(reply.key)
+                    elif isinstance(request, Execute):
+                        raise TypeError(f"{key} is the key of {request!r}, which {reply!r} does not answer.")
+                    answer = reply
                 case Commit():
-                    take(request, successes)
-                    commits.append(request)
+                    _use_up(request, successes)
+                    commit(request)
                     answer = None
                 case Parts():
-                    answer, inner = _parts(request, execute, boundaries)
-                    commits.extend(inner)
+                    asked += 1
+                    answer = tuple(_parts(request, key, range(len(request.plans)), ask, commit))
                 case _:
-                    raise no_request(request)
+                    raise _no_request(request)
+
+
+def first_parts(plan: Plan) -> Parts | None:
+    """The parts with which a plan begins, if it begins with some; the plan is begun by this."""
+    request = _next(plan, None)
+    return request if isinstance(request, Parts) else None
+
+
+def follow_parts(
+    plan: Plan, path: str, positions: Iterable[int], ask: Ask, commit: Callable[[Commit], None]
+) -> None:
+    """Carry out some of the parts with which a plan begins, as ``follow`` would do.
+
+    Args:
+        plan: The plan, not begun; see ``first_parts``.
+        path: Where it stands among others.
+        positions: Which of its parts, ascending.
+        ask: Answers questions.
+        commit: Takes what they commit.
+    """
+    with closing(plan):
+        parts = first_parts(plan)
+        if parts is not None:
+            for _ in _parts(parts, f"{path}/0", positions, ask, commit):
+                pass
 
 
 def _parts(
-    request: Parts,
-    execute: Callable[[Execute], Executed],
-    boundaries: Callable[[FindBoundaries], Boundaries | Executed],
-) -> tuple[tuple[Verdict, ...], list[Commit]]:
-    verdicts: list[Verdict] = []
-    commits: list[Commit] = []
-    for plan in request.plans:
-        part = carry_out(plan, execute, boundaries)
-        verdicts.append(part.verdict)
-        commits.extend(part.commits)
-        if request.stop_at_failure and not part.verdict.result.success:
-            break
-    return tuple(verdicts), commits
+    request: Parts, path: str, positions: Iterable[int], ask: Ask, commit: Callable[[Commit], None]
+) -> Iterable[Verdict]:
+    """The verdicts of parts, up to the first that failed if that stops those after it."""
+    for position in positions:
+        verdict = follow(request.plans[position], f"{path}.{position}", ask, commit)
+        yield verdict
+        if request.stop_at_failure and not verdict.result.success:
+            return
 
 
-def take(commit: Commit, successes: set[str]) -> None:
+def _next(plan: Plan, answer: Answer) -> Request | Verdict:
+    try:
+        return plan.send(answer)
+    except StopIteration as end:
+        return _checked(end.value)
+    except CafError:
+        raise
+    except Exception as error:
+        raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {error}") from error
+
+
+def _use_up(commit: Commit, successes: set[str]) -> None:
     """Use up the success that a commit names.
 
     Raises:
@@ -117,7 +182,7 @@ def take(commit: Commit, successes: set[str]) -> None:
     successes.remove(commit.key)
 
 
-def without_boundaries(answer: Executed) -> Verdict:
+def _without_boundaries(answer: Executed) -> Verdict:
     """The end of a plan whose algorithm could not find its boundaries.
 
     Raises:
@@ -129,7 +194,7 @@ def without_boundaries(answer: Executed) -> Verdict:
     return Verdict(answer.result, f"the algorithm could not find its boundaries{reason}")
 
 
-def checked_verdict(value: Verdict | object) -> Verdict:
+def _checked(value: Verdict | object) -> Verdict:
     """What a plan returned.
 
     Raises:
@@ -140,7 +205,7 @@ def checked_verdict(value: Verdict | object) -> Verdict:
     return value
 
 
-def no_request(thing: Request | object) -> AlgorithmError:
+def _no_request(thing: Request | object) -> AlgorithmError:
     """The error for a plan that yields something else than a request."""
     return AlgorithmError(
         f"the strategy yielded {thing!r}; it may yield Execute, FindBoundaries, Commit or Parts."

@@ -10,11 +10,13 @@ the files were split or who finished first.
 import functools
 import json
 import operator
+import os
 import pickle
 import zlib
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from attrs import field, frozen
 
@@ -129,53 +131,110 @@ def _place(directory: str, folder: Path) -> Path:
     return folder / (rest if begin else directory)
 
 
+class Index:
+    """Where the data of each run lie.
+
+    Args:
+        outputs: What every task left, in the canonical order.
+    """
+
+    _KEPT = 32
+    """So many data files are kept open."""
+
+    def __init__(self, outputs: Sequence[TaskOutput]) -> None:
+        self.outputs = tuple(outputs)
+        self.collections = tuple(dict.fromkeys(out.collection for out in self.outputs))
+        self._by_run: dict[ExpRun, list[int]] = {}
+        self._chunks: dict[ExpRun, list[tuple[int, tuple[int, ...]]]] = {}
+        self._open: dict[int, FileIO] = {}
+        for number, out in enumerate(self.outputs):
+            for run in out.runs:
+                self._by_run.setdefault(run, []).append(number)
+            for chunk in out.chunks:
+                self._chunks.setdefault(ExpRun(*chunk[:2]), []).append((number, chunk[2:]))
+        for found in self._chunks.values():
+            found.sort()
+
+    @property
+    def runs(self) -> tuple[ExpRun, ...]:
+        """Every run with data, sorted."""
+        return tuple(sorted(self._by_run))
+
+    def tasks(self, run: ExpRun, collection: str | None) -> list[TaskOutput]:
+        """The tasks that had a run, of one collection or of all."""
+        found = [self.outputs[number] for number in self._by_run.get(run, ())]
+        return found if collection is None else [out for out in found if out.collection == collection]
+
+    def read(self, run: ExpRun, collection: str | None) -> Iterator[Any]:
+        """The kept objects of a run, of one collection or of all.
+
+        Raises:
+            AlgorithmError: If their bytes are not those that were written.
+        """
+        for number, place in self._chunks.get(run, ()):
+            output = self.outputs[number]
+            if collection in (None, output.collection):
+                data = _sound_chunk(self._file(number), place)
+                if data is None:
+                    path = output.directory / DATA_FILE
+                    path.rename(path.with_name(path.name + DAMAGED))
+                    raise AlgorithmError(
+                        f"the collected data of run {run} in {path} are damaged: their checksum is another "
+                        "one; the file is set aside, start again to collect it anew."
+                    )
+                yield _loaded(data, output)
+
+    def _file(self, number: int) -> FileIO:
+        file = self._open.get(number)
+        if file is None:
+            while len(self._open) >= self._KEPT:
+                self._open.pop(next(iter(self._open))).close()
+            path = self.outputs[number].directory / DATA_FILE
+            file = self._open[number] = path.open("rb", buffering=0)
+        return file
+
+    def __del__(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def as_index(outputs: "Index | Sequence[TaskOutput]") -> Index:
+    """The value itself if it is an index, else the index of what tasks left."""
+    return outputs if isinstance(outputs, Index) else Index(outputs)
+
+
 @frozen
 class Collected:
     """The collected data of some runs.
 
     Args:
         runs: The runs, sorted.
-        outputs: What the tasks left that hold any of these runs, in the canonical order.
+        outputs: What the tasks left, in the canonical order, or its index.
+        collection: The collection that is meant; all of them if left out.
     """
 
     runs: tuple[ExpRun, ...]
-    _outputs: tuple[TaskOutput, ...]
-    _wanted: frozenset[ExpRun] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_wanted", frozenset(self.runs))
+    _outputs: Index = field(converter=as_index)
+    collection: str | None = None
 
     @property
     def entries(self) -> int:
         """How many entries the collectors counted in these runs."""
-        return sum(n for out in self._outputs for run, n in out.runs.items() if run in self._wanted)
+        return sum(out.runs[run] for run in self.runs for out in self._outputs.tasks(run, self.collection))
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The output files of the tasks that hold any of these runs; they may hold other runs too."""
-        touched = [out for out in self._outputs if not self._wanted.isdisjoint(out.runs)]
-        touched.sort(key=lambda out: min(run for run in out.runs if run in self._wanted))
+        touched = {
+            id(out): out for run in self.runs for out in self._outputs.tasks(run, self.collection)
+        }.values()
         return tuple(out.directory / name for out in touched for name in out.files)
 
     def chunks(self) -> Iterator[tuple[ExpRun, Any]]:
         """Every kept object with its run, in the order of experiment, run, task, and ``put``."""
-        rows = [
-            (ExpRun(*chunk[:2]), number, chunk[2:])
-            for number, out in enumerate(self._outputs)
-            for chunk in out.chunks
-            if chunk[:2] in self._wanted
-        ]
-        for run, number, place in sorted(rows):
-            path = self._outputs[number].directory / DATA_FILE
-            with path.open("rb") as file:
-                data = _sound_chunk(file, place)
-            if data is None:
-                path.rename(path.with_name(path.name + DAMAGED))
-                raise AlgorithmError(
-                    f"the collected data of run {run} in {path} are damaged: their checksum is another one; "
-                    f"the file is set aside, start again to collect it anew."
-                )
-            yield run, _loaded(data, self._outputs[number])
+        for run in self.runs:
+            for item in self._outputs.read(run, self.collection):
+                yield run, item
 
     def by_run(self) -> dict[ExpRun, Any]:
         """The merged object of every run that has one."""
@@ -222,15 +281,17 @@ def _learned(output: TaskOutput) -> bool:
 
 def chunks_are_sound(output: TaskOutput) -> bool:
     """Whether all kept objects of a task have their checksums; reads them all."""
-    with (output.directory / DATA_FILE).open("rb") as file:
+    with (output.directory / DATA_FILE).open("rb", buffering=0) as file:
         return all(_sound_chunk(file, chunk[2:]) is not None for chunk in output.chunks)
 
 
-def _sound_chunk(file: BinaryIO, place: Sequence[int]) -> bytes | None:
+def _sound_chunk(file: FileIO, place: Sequence[int]) -> bytes | None:
     """A kept object's bytes; ``None`` if they are not what was written."""
     offset, length, *checksum = place
-    file.seek(offset)
-    data = file.read(length)
+    # Children that an algorithm forks share the file, and its position.
+    data = os.pread(file.fileno(), length, offset)
+    while len(data) < length and (more := os.pread(file.fileno(), length - len(data), offset + len(data))):
+        data += more
     sound = len(data) == length and (not checksum or zlib.crc32(data) == checksum[0])
     return data if sound else None
 

@@ -6,6 +6,7 @@ I/O, and the same answers always lead to the same requests, so a plan can be rep
 
 from collections.abc import Generator, Sequence
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 
@@ -149,3 +150,16 @@ class Past:
 def experiments_of(runs: Sequence[ExpRun]) -> tuple[int, ...]:
     """The experiments that occur, in order."""
     return tuple(sorted({run.exp for run in runs}))
+
+
+def commit_rows(commits: Sequence[Commit]) -> list[list[Any]]:
+    """Commits as JSON values."""
+    return [[one.key, [[run.exp, run.run] for run in one.runs], str(one.iov), one.reason] for one in commits]
+
+
+def commits_of(rows: Sequence[Sequence[Any]]) -> tuple[Commit, ...]:
+    """The inverse of ``commit_rows``; caf 0.1.0 wrote no reason."""
+    return tuple(
+        Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov), *reason)
+        for key, runs, iov, *reason in rows
+    )

@@ -164,7 +164,7 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     last = case.last
     if last is None:
         return [*text, f"  not submitted yet: {shown(case.waits)}"]
-    said = last_lines(last.directory / "stderr", lines)
+    said = last_lines(last.directory / "stderr", lines, case.log)
     if said:
         text += ["  last lines of stderr:", *(f"    | {line}" for line in said)]
     there = (last.directory / "stderr").exists()
@@ -232,12 +232,14 @@ def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> 
     return f"then: nothing; the retry policy gives {attempt.failure or 'this'} no (further) attempt"
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a log that are not empty; none if it cannot be read."""
+def last_lines(path: Path, count: int, part: tuple[int, int | None] = (0, None)) -> list[str]:
+    """The last lines of a log, or of a part of it, that are not empty; none if it cannot be read."""
+    begin, end = part
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            text = file.read().decode("utf-8", errors="replace")
+            end = file.seek(0, 2) if end is None else end
+            begin = file.seek(max(begin, end - _TAIL))
+            text = file.read(max(0, end - begin)).decode("utf-8", errors="replace")
     except OSError:
         return []
     lines = [shown(line.rstrip().expandtabs()) for line in text.splitlines() if line.strip()]
@@ -261,7 +263,7 @@ def _as_json(row: Any, account: "Account", cases: "list[Case]", lines: int) -> d
         "cases": [
             {
                 **attrs.asdict(case),
-                "stderr": last_lines(case.last.directory / "stderr", lines) if case.last else [],
+                "stderr": last_lines(case.last.directory / "stderr", lines, case.log) if case.last else [],
             }
             for case in cases
         ],

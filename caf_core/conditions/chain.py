@@ -72,6 +72,12 @@ class Chain:
 
     def find(self, name: str, run: ExpRun) -> Found | None:
         """The payload of a name for a run, and the database that has it."""
+        found = self._entries().at(name, run)
+        if found is not None:
+            self._read.add((found.database.url, name, found.entry.revision))
+        return found
+
+    def _entries(self) -> Validity[Found]:
         if self._index is None:
             # Later items win within an index, so the databases come in reverse.
             self._index = Validity(
@@ -79,10 +85,13 @@ class Chain:
                 for database in reversed(self.databases)
                 for entry in database.entries()
             )
-        found = self._index.at(name, run)
-        if found is not None:
-            self._read.add((found.database.url, name, found.entry.revision))
-        return found
+        return self._index
+
+    def anew(self) -> "Chain":
+        """The same databases as they were looked at, for a reader who shares no content with others."""
+        other = Chain(self.databases, self.codecs)
+        other._index = self._entries()
+        return other
 
     def get(self, name: str, run: ExpRun, default: Any = _NO_DEFAULT, *, as_type: type | None = None) -> Any:
         """The constants of a name for a run.

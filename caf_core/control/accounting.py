@@ -33,7 +33,7 @@ def path_of(one: Resolved, iteration: int) -> Path:
 def account_of(store: CheckpointStore, step: AlgorithmsStep) -> Account:
     """What an iteration whose algorithms have ended has come to."""
     parts = step.one.algorithms[: step.committed]
-    verdicts = step.runner.verdicts
+    verdicts = step.verdicts
     iterate = any(verdict.result is Result.ITERATE for verdict in verdicts)
     last = step.iteration >= step.one.settings["max_iterations"]
     over = all(verdict.result.success for verdict in verdicts) and (last or not iterate)
@@ -45,7 +45,7 @@ def account_of(store: CheckpointStore, step: AlgorithmsStep) -> Account:
     committed = [
         (part.name, str(one.iov), step.recorded[one.key])
         for part in parts
-        for one in step.runner.commits_of(part.index)
+        for one in step.commits_of(part.index)
     ]
     return Account(
         convergence=str(worst(labels)) if over else "",
@@ -89,8 +89,8 @@ def _intervals(store: CheckpointStore, step: AlgorithmsStep, *, iterate: bool) -
         for number in (range(step.iteration) if iterate else ())
     ]
     history.append(iteration_metrics(step.recorded, step.commits))
-    for part, verdict in zip(step.one.algorithms, step.runner.verdicts, strict=False):
-        for commit in step.runner.commits_of(part.index):
+    for part, verdict in zip(step.one.algorithms, step.verdicts, strict=False):
+        for commit in step.commits_of(part.index):
             execution = step.recorded[commit.key]
             more = verdict.result is Result.ITERATE and execution.result == Result.ITERATE
             keys = {
@@ -132,7 +132,7 @@ def _worst(metrics: Metrics, name: str) -> tuple[float, float] | None:
 
 def _gaps(step: AlgorithmsStep, part: ResolvedAlgorithm) -> Iterator[Gap]:
     """The runs for which an algorithm's constants are missing."""
-    commits = step.runner.commits_of(part.index)
+    commits = step.commits_of(part.index)
     items = [
         (str(row[0]), IoV.parse(row[4]) if row[4] else commit.iov, commit.key)
         for commit in commits
@@ -158,11 +158,11 @@ def _reasons(
     """Why each of these runs has no constant: what the last execution with it said."""
     found: dict[ExpRun, tuple[str, str]] = {}
     wanted = set(runs)
-    committed = {commit.key for commit in step.runner.commits_of(part.index)}
+    committed = {commit.key for commit in step.commits_of(part.index)}
     for execution in reversed(step.recorded.values()):
         if not wanted:
             break
-        if execution.algorithm != part.name or not step.runner.asked(execution.ask):
+        if execution.algorithm != part.name or not step.asked(execution.ask):
             continue
         for run in wanted.intersection(execution.runs):
             found[run] = _reason(execution, committed=execution.ask in committed)
@@ -189,7 +189,7 @@ def _reason(execution: StoredExecution, *, committed: bool) -> tuple[str, str]:
 
 def _verdict(step: AlgorithmsStep, part: ResolvedAlgorithm) -> Verdict:
     """How an algorithm that has ended did so."""
-    pairs = zip(step.one.algorithms, step.runner.verdicts, strict=False)
+    pairs = zip(step.one.algorithms, step.verdicts, strict=False)
     return next(verdict for other, verdict in pairs if other.index == part.index)
 
 

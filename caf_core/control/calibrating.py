@@ -1,22 +1,30 @@
-"""The algorithm step of an iteration: a runner's questions become executions, their answers are written
-down, successes are committed."""
+"""The algorithm step of an iteration: each algorithm's plan becomes a task, its journal is taken in, and what
+it committed is committed."""
 
-import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs import frozen
 
+from caf_core.calibration.carry_out import (
+    CarriedOut,
+    Question,
+    Reply,
+    Unanswered,
+    first_parts,
+    follow,
+)
 from caf_core.calibration.collected import TaskOutput, read_index
 from caf_core.calibration.convergence import Metric
-from caf_core.calibration.execution import OUTCOME_FILE, AlgorithmKit, calibrate, dotted, find_boundaries
-from caf_core.calibration.files import write_atomically
-from caf_core.calibration.plans import Commit, Execute, Executed, Past, Result
-from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
-from caf_core.conditions.codecs import revision_of
+from caf_core.calibration.execution import dotted
+from caf_core.calibration.files import write_atomically, write_json
+from caf_core.calibration.journal import JOURNAL_FILE, Recorded, is_sound, journals, newest, reply_of
+from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.plan_task import carry_out_plan
+from caf_core.calibration.plans import Commit, Past, Plan, Result, Verdict, commit_rows
+from caf_core.calibration.runner import AlgorithmsRunner, cut_parts
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import EXECUTIONS, Workshop
@@ -24,7 +32,8 @@ from caf_core.control.evidence import why_it_failed
 from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution, StoredJob
-from caf_core.iov import ExpRun, IoV
+from caf_core.errors import AlgorithmError, CafError
+from caf_core.jobs.local import usable_processors
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
 
@@ -32,17 +41,15 @@ KIND = "execution"
 
 
 @frozen
-class _Question:
-    """An ask on its way: its fingerprint, and the job that answers it."""
+class _Job:
+    """A job that carries a plan out."""
 
-    ask: Ask
-    fingerprint: str
-    job: str
+    part: ResolvedAlgorithm
     directory: Path
 
 
 class AlgorithmsStep:
-    """Carries the algorithms of one iteration out.
+    """Carries the algorithms of one iteration out, one after the other; one that fails stops those after it.
 
     Args:
         shop: The controller's tools.
@@ -68,56 +75,68 @@ class AlgorithmsStep:
         self.iteration = iteration
         self._shop = shop
         self._catalogue = catalogue
+        self._past = past
         index = one.index_path(iteration)
         self._index = index
         self._index_print = prints.combined([index.read_text(encoding="utf-8")])
         self.outputs: tuple[TaskOutput, ...] = read_index(index)
         self.runs = tuple(sorted({run for out in self.outputs for run in out.runs}))
         self.recorded = shop.store.executions(one.name, iteration)
-        self._questions: dict[str, _Question] = {}
-        self._constants: dict[int, tuple[list[str], str]] = {}
-        self._code: dict[int, str] = {}
-        self.runner: AlgorithmsRunner = one.runner()
-        self._planned = [
-            PlannedAlgorithm(a.index, a.name, a.strategy, self.runs, Past(iteration, past.get(a.index, ())))
-            for a in one.algorithms
-        ]
-        self.committed = 0
-        self._codecs = shop.doors.open_codecs()
+        self._ended: list[CarriedOut] = []
+        self._jobs: dict[str, _Job] = {}
+        self._fingerprints: dict[int, str] = {}
+        self._asked: set[str] = set()
+        self._runner: AlgorithmsRunner = one.runner()
 
     def start(self) -> None:
-        """Ask the first questions; those that were answered before a crash are answered at once."""
-        self._follow(self.runner.start(self._planned))
+        """Begin with the first algorithm; what was answered before is not executed again."""
+        self._drop_what_is_lost()
+        self._go_on()
 
     def job_ended(self, job: str, success: bool) -> bool:
-        """Take the answer of a job of this step.
+        """Take in what a job of this step left.
 
         Returns:
             Whether the job belongs to this step.
         """
-        question = self._questions.pop(job, None)
-        if question is None:
+        found = self._jobs.pop(job, None)
+        if found is None:
             return False
-        execution = self._read(question, success)
-        self._shop.crash("outcome.before")
-        self._shop.store.record_execution(self.one.name, execution)
-        self._shop.crash("outcome.after")
-        self.recorded[question.ask.key] = execution
+        news = self._take(found, lambda _: True)
+        reason = "" if success else why_it_failed(self._shop.service, job)
         self._shop.service.forget(job)
-        self._follow(self.runner.answer(question.ask.key, _reply(execution)))
+        if success or news:
+            # What ended without an answer to everything goes on where it ended, as long as it gets on.
+            self._go_on(again=news > 0)
+        else:
+            self._give_up(found.part, reason)
         return True
 
     @property
     def finished(self) -> bool:
         """Whether all algorithms have ended, or one has failed."""
-        return self.runner.finished
+        return self.committed == len(self.one.algorithms) or any(
+            not one.verdict.result.success for one in self._ended
+        )
+
+    @property
+    def committed(self) -> int:
+        """How many algorithms have ended."""
+        return len(self._ended)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """How the algorithms that have ended did so, in order."""
+        return tuple(one.verdict for one in self._ended)
+
+    def commits_of(self, index: int) -> tuple[Commit, ...]:
+        """What an algorithm that has ended committed, in canonical order."""
+        return self._ended[index].commits
 
     @property
     def commits(self) -> dict[int, tuple[Commit, ...]]:
         """What the algorithms that have ended committed."""
-        return {
-            part.index: self.runner.commits_of(part.index) for part in self.one.algorithms[: self.committed]
-        }
+        return {index: one.commits for index, one in enumerate(self._ended)}
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -125,9 +144,13 @@ class AlgorithmsStep:
         return {
             f"{part.name}.{name} {one.iov}": Metric(value, tolerance)
             for part in self.one.algorithms[: self.committed]
-            for one in self.runner.commits_of(part.index)
+            for one in self.commits_of(part.index)
             for name, (value, tolerance) in self.recorded[one.key].answer.get("metrics", {}).items()
         }
+
+    def asked(self, key: str) -> bool:
+        """Whether a plan asked this question; what is recorded may answer one of a former plan."""
+        return key in self._asked
 
     def cancel(self) -> list[str]:
         """End what is still executing; its answers no longer matter.
@@ -135,171 +158,213 @@ class AlgorithmsStep:
         Returns:
             The jobs that were ended.
         """
-        jobs = list(self._questions)
+        jobs = list(self._jobs)
         for job in jobs:
             self._shop.service.cancel(job)
-        self._questions.clear()
+        self._jobs.clear()
         return jobs
-
-    def _follow(self, asks: list[Ask]) -> None:
-        """Execute what is asked; what is known already is answered at once, which may bring further
-        questions."""
-        waiting = list(asks)
-        while waiting:
-            ask = waiting.pop(0)
-            self._commit_ended()
-            known = self.recorded.get(ask.key)
-            fingerprint = self._fingerprint(ask)
-            same = known is not None and known.fingerprint == fingerprint
-            if known is not None and same and self._has_payloads(known):
-                waiting += self.runner.answer(ask.key, _reply(known))
-            else:
-                if same:
-                    self._forget(ask, fingerprint)
-                self._execute(ask, fingerprint)
-        self._commit_ended()
-
-    def _has_payloads(self, execution: StoredExecution) -> bool:
-        """Whether the payloads of a recorded execution are what it left."""
-        for _, revision, suffix, name, _ in execution.answer.get("payloads", ()):
-            codec = self._codecs.by_suffix(suffix)
-            try:
-                data = (execution.directory / name).read_bytes()
-            except OSError:
-                return False
-            if codec is not None and revision_of(codec.name, data) != revision:
-                return False
-        return True
-
-    def _forget(self, ask: Ask, fingerprint: str) -> None:
-        """Drop an execution whose payloads are lost, so that it is executed again."""
-        part = self._algorithm(ask.algorithm)
-        key, directory = self._place(part, ask, fingerprint)
-        self._shop.say(
-            f"{self.one.name}: payloads that {part.name} left in {directory} are gone or were changed; it is "
-            "executed again for them"
-        )
-        shutil.rmtree(directory, ignore_errors=True)
-        with self._shop.store.batch():
-            self._shop.store.drop_jobs([key])
-
-    def _place(self, part: ResolvedAlgorithm, ask: Ask, fingerprint: str) -> tuple[str, Path]:
-        """Key and directory of the job of an execution."""
-        key = f"{self.one.name}/{self.iteration}/{part.name}/{ask.key}/{fingerprint}"
-        folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
-        return key, folder / ask.key.replace("/", "_") / fingerprint[:8]
-
-    def _commit_ended(self) -> None:
-        """Commit the algorithms that have ended since the last call, so that the next one sees their
-        payloads."""
-        ended = len(self.runner.verdicts)
-        if ended > self.committed:
-            self.committed = ended
-            self._commit(self)
-
-    def _algorithm(self, index: int) -> ResolvedAlgorithm:
-        return self.one.algorithms[index]
-
-    def _chain(self, index: int) -> tuple[list[str], str]:
-        """The databases that an algorithm sees, and their fingerprint."""
-        if index not in self._constants:
-            urls = self._catalogue.algorithm_chain(self.one, self.iteration, index)
-            self._constants[index] = urls, self._shop.chain(urls).fingerprint()
-        return self._constants[index]
 
     def chain(self, index: int) -> list[str]:
         """The databases that an algorithm sees."""
-        return self._chain(index)[0]
+        return self._catalogue.algorithm_chain(self.one, self.iteration, index)
 
-    def _code_print(self, index: int) -> str:
-        if index not in self._code:
-            self._code[index] = prints.algorithm_print(self.one, self._algorithm(index))
-        return self._code[index]
+    def _go_on(self, *, again: bool = True) -> None:
+        """Commit what has ended, and begin the next algorithm that has not.
 
-    def _fingerprint(self, ask: Ask) -> str:
-        _, constants = self._chain(ask.algorithm)
-        request = ask.request
-        runs = ";".join(f"{run.exp},{run.run}" for run in request.runs)
-        iov = str(request.iov) if isinstance(request, Execute) else "boundaries"
-        return prints.combined([self._code_print(ask.algorithm), self._index_print, constants, runs, iov])
+        Args:
+            again: Whether an algorithm may have a further job.
+        """
+        while not self.finished:
+            part = self.one.algorithms[self.committed]
+            fingerprint = self._fingerprint(part)
+            commits: list[Commit] = []
+            try:
+                verdict = follow(self._plan(part), str(part.index), self._known(fingerprint), commits.append)
+            except Unanswered as question:
+                if not again:
+                    raise AlgorithmError(
+                        f"algorithm {part.name!r}: its plan asked for other executions than in its task "
+                        f"({question}); a strategy must always ask the same for the same answers."
+                    ) from None
+                self._submit(part, fingerprint)
+                return
+            except AlgorithmError as error:
+                raise AlgorithmError(f"algorithm {part.name!r}: {error}", iov=error.iov) from error
+            self._end(verdict, commits)
+            again = True
 
-    def _execute(self, ask: Ask, fingerprint: str) -> None:
-        part = self._algorithm(ask.algorithm)
-        key, directory = self._place(part, ask, fingerprint)
-        request = JobRequest(
-            key=key, name=f"{self.one.name}_{part.name}", directory=directory, backend=EXECUTIONS
-        )
-        self._questions[key] = _Question(ask, fingerprint, key, request.directory)
-        self._kit(part)
-        if self._shop.service.resume(request):
-            if self._shop.service.status(key).failures:
-                self._shop.service.retry_failed(key)
+    def _end(self, verdict: Verdict, commits: Iterable[Commit]) -> None:
+        self._ended.append(CarriedOut(verdict, tuple(commits)))
+        self._commit(self)
+
+    def _give_up(self, part: ResolvedAlgorithm, reason: str) -> None:
+        """End an algorithm whose task failed for good; what its plan committed before counts."""
+        commits: list[Commit] = []
+        with suppress(Unanswered):
+            follow(self._plan(part), str(part.index), self._known(self._fingerprint(part)), commits.append)
+        self._end(Verdict(Result.FAILURE, reason), commits)
+
+    def _plan(self, part: ResolvedAlgorithm) -> Plan:
+        past = Past(self.iteration, self._past.get(part.index, ()))
+        try:
+            return part.strategy.plan(self.runs, past)
+        except CafError:
+            raise
+        except Exception as error:
+            raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {error}") from error
+
+    def _known(self, fingerprint: str) -> Callable[[str, Question], Reply]:
+        """Answers questions from what is recorded."""
+
+        def ask(key: str, question: Question) -> Reply:
+            self._asked.add(key)
+            known = self.recorded.get(key)
+            if known is None or known.fingerprint != fingerprint or not known.answers(question):
+                raise Unanswered(key)
+            return reply_of(key, known.answer)
+
+        return ask
+
+    def _drop_what_is_lost(self) -> None:
+        """Forget executions whose payloads are gone or damaged, so that they are executed again."""
+        codecs = self._shop.doors.open_codecs()
+        for key, known in list(self.recorded.items()):
+            if not is_sound(known.directory, known.answer, codecs):
+                del self.recorded[key]
+                self._shop.say(
+                    f"{self.one.name}: payloads that {known.algorithm} left in {known.directory} are gone or "
+                    "were changed; it is executed again for them"
+                )
+
+    def _fingerprint(self, part: ResolvedAlgorithm) -> str:
+        """What all answers of an algorithm depend on, apart from the question."""
+        if part.index not in self._fingerprints:
+            constants = self._shop.chain(self.chain(part.index)).fingerprint()
+            self._fingerprints[part.index] = prints.combined(
+                [prints.algorithm_print(self.one, part), self._index_print, constants]
+            )
+        return self._fingerprints[part.index]
+
+    def _submit(self, part: ResolvedAlgorithm, fingerprint: str) -> None:
+        """Have a plan carried out, or go on waiting for a job of an earlier process that does so."""
+        jobs = [
+            job
+            for job in self._shop.store.jobs(self.one.name, self.iteration, KIND)
+            if job.name == part.name and job.fingerprint == fingerprint
+        ]
+        if jobs and self._goes_on(part, jobs[-1]):
             return
+        folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
+        number = len(jobs)
+        while (folder / str(number)).exists():
+            number += 1
+        key = f"{self.one.name}/{self.iteration}/{part.name}/{number}"
+        request = self._request(part, key, folder / str(number))
         self._shop.store.begin_job(
             StoredJob(
                 key, self.one.name, self.iteration, KIND, part.name, request.directory, fingerprint, None
             ),
             EXECUTIONS,
         )
-        self._shop.service.submit(request, [self._spec(ask, part, request.directory, fingerprint)])
+        self._jobs[key] = _Job(part, request.directory)
+        earlier = {one.directory for one in self.recorded.values() if one.fingerprint == fingerprint}
+        earlier.update(folder for job in jobs for folder in journals(job.directory))
+        self._shop.service.submit(request, self._specs(part, request.directory, fingerprint, sorted(earlier)))
 
-    def _spec(self, ask: Ask, part: ResolvedAlgorithm, directory: Path, fingerprint: str) -> TaskSpec:
-        urls, _ = self._chain(part.index)
-        arguments: dict[str, Any] = {
+    def _request(self, part: ResolvedAlgorithm, key: str, directory: Path) -> JobRequest:
+        return JobRequest(
+            key=key, name=f"{self.one.name}_{part.name}", directory=directory, backend=EXECUTIONS
+        )
+
+    def _goes_on(self, part: ResolvedAlgorithm, job: StoredJob) -> bool:
+        """Whether a job of an earlier process has not ended; it is taken up then."""
+        request = self._request(part, job.key, job.directory)
+        if not self._shop.service.resume(request):
+            return False
+        if self._shop.service.status(job.key).ended:
+            return False
+        self._jobs[job.key] = _Job(part, job.directory)
+        return True
+
+    def _specs(
+        self, part: ResolvedAlgorithm, directory: Path, fingerprint: str, earlier: Sequence[Path]
+    ) -> list[TaskSpec]:
+        past = self._past.get(part.index, ())
+        if past:
+            write_json(directory / "past.json", commit_rows(past))
+        arguments = {
             "kit": str(self._kit(part)),
             "index": str(self._index),
-            "runs": [[run.exp, run.run] for run in ask.request.runs],
             "iteration": self.iteration,
-            "chain": urls,
+            "chain": self.chain(part.index),
             "doors": attrs.asdict(self._shop.doors),
+            "path": str(part.index),
+            "past": str(directory / "past.json") if past else "",
+            "earlier": [str(folder) for folder in earlier],
         }
-        if isinstance(ask.request, Execute):
-            entry, arguments["iov"] = dotted(calibrate), str(ask.request.iov)
-        else:
-            entry = dotted(find_boundaries)
-        return TaskSpec(
-            output_dir=directory,
-            call=Call(entry, arguments, preload=preloads(self._shop.registry, self.one), path=script_path()),
-            output_patterns=(OUTCOME_FILE,),
-            fingerprint=fingerprint,
-        )
+        preload, path = preloads(self._shop.registry, self.one), script_path()
+        return [
+            TaskSpec(
+                output_dir=directory / str(number),
+                call=Call(dotted(carry_out_plan), {**arguments, "parts": parts}, preload=preload, path=path),
+                output_patterns=(JOURNAL_FILE,),
+                fingerprint=fingerprint,
+            )
+            for number, parts in enumerate(self._cut(part, fingerprint))
+        ]
+
+    def _cut(self, part: ResolvedAlgorithm, fingerprint: str) -> list[tuple[int, ...] | None]:
+        """Which parts of a plan each task carries out; ``None`` for all of it."""
+        parts = first_parts(self._plan(part))
+        at_once = 1 if parts is None else min(self._runner.parts_at_once(parts), usable_processors())
+        if parts is None or at_once <= 1:
+            return [None]
+        known, todo = self._known(fingerprint), []
+        for position, plan in enumerate(parts.plans):
+            try:
+                follow(plan, f"{part.index}/0.{position}", known, lambda _: None)
+            except Unanswered:
+                todo.append(position)
+        # Where all parts are known, it is what the plan asks for after them.
+        return list(cut_parts(todo, at_once)) if len(todo) > 1 else [None]
 
     def _kit(self, part: ResolvedAlgorithm) -> Path:
         """Pack what all executions of an algorithm share, once a process: it may have been damaged since."""
-        kit = self.one.output_dir / "kits" / f"{part.name}-{self._code_print(part.index)}.pickle"
+        name = prints.combined([prints.algorithm_print(self.one, part), prints.strategy_print(part)])
+        kit = self.one.output_dir / "kits" / f"{part.name}-{name}.pickle"
         if kit not in self._shop.packed:
-            write_atomically(kit, AlgorithmKit(part.algorithm, part.params, self.one.name).pack(), own=True)
+            packed = AlgorithmKit(part.algorithm, part.params, part.strategy, self.one.name).pack()
+            write_atomically(kit, packed, own=True)
             self._shop.packed.add(kit)
         return kit
 
-    def _read(self, question: _Question, success: bool) -> StoredExecution:
-        """What an execution left; one that left nothing is a failure with its reason."""
-        ask, part = question.ask, self._algorithm(question.ask.algorithm)
-        iov = str(ask.request.iov) if isinstance(ask.request, Execute) else str(IoV())
-        directory, answer = question.directory, {"result": str(Result.FAILURE), "message": ""}
-        try:
-            if success:
-                directory = next(self._shop.service.outputs(question.job))[1]
-                answer = json.loads((directory / OUTCOME_FILE).read_text(encoding="utf-8"))
-            else:
-                answer["message"] = why_it_failed(self._shop.service, question.job)
-        except (OSError, ValueError, StopIteration) as error:
-            answer = {"result": str(Result.FAILURE), "message": f"its outcome cannot be read: {error}"}
-        return StoredExecution(
-            ask=ask.key,
-            algorithm=part.name,
-            fingerprint=question.fingerprint,
-            runs=ask.request.runs,
-            iov=iov,
-            result=str(answer.get("result", "boundaries")),
-            message=str(answer.get("message", "")),
-            answer=answer,
-            directory=directory,
-            iteration=self.iteration,
-        )
+    def _take(self, job: _Job, wanted: Callable[[Recorded], bool]) -> int:
+        """Write down what the tasks of a job recorded, and tell how much of it is new."""
+        part, fingerprint = job.part, self._fingerprint(job.part)
+        found = {
+            key: StoredExecution(
+                ask=key,
+                algorithm=part.name,
+                fingerprint=fingerprint,
+                runs=one.runs,
+                iov=one.iov,
+                result=str(one.answer.get("result", "boundaries")),
+                message=str(one.answer.get("message", "")),
+                answer={**one.answer, "log": one.log},
+                directory=one.directory,
+                iteration=self.iteration,
+            )
+            for key, one in newest(journals(job.directory), wanted).items()
+            if one.answer is not None
+        }
+        known = {key: _identity(one) for key, one in self.recorded.items()}
+        new = sum(known.get(key) != _identity(one) for key, one in found.items())
+        self._shop.crash("outcome.before")
+        self._shop.store.record_executions(self.one.name, found.values())
+        self._shop.crash("outcome.after")
+        self.recorded.update(found)
+        return new
 
 
-def _reply(execution: StoredExecution) -> Executed | tuple[ExpRun, ...]:
-    if "boundaries" in execution.answer:
-        return tuple(ExpRun(exp, run) for exp, run in execution.answer["boundaries"])
-    return Executed(execution.ask, Result(execution.result), execution.message)
+def _identity(one: StoredExecution) -> tuple[object, ...]:
+    return one.fingerprint, one.runs, one.iov

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.files import write_json
+from caf_core.calibration.journal import read_payload
 from caf_core.calibration.plans import Result, Verdict
 from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
@@ -45,23 +46,24 @@ def commit(shop: Workshop, step: AlgorithmsStep, missing: Sequence[str]) -> None
 
 
 def _payloads(step: AlgorithmsStep, part: ResolvedAlgorithm, origins: Origins) -> Iterable[StoredPayload]:
-    for one in step.runner.commits_of(part.index):
+    for one in step.commits_of(part.index):
         execution = step.recorded[one.key]
         origin = origins.origin(part, one, execution, step.chain(part.index))
-        for name, revision, suffix, file, own in execution.answer["payloads"]:
+        for row in execution.answer["payloads"]:
+            name, revision, suffix, _, own = row[:5]
             iov = IoV.parse(own) if own else one.iov
             yield StoredPayload(
-                Entry(name, revision, iov), suffix, (execution.directory / file).read_bytes(), origin
+                Entry(name, revision, iov), suffix, read_payload(execution.directory, row), origin
             )
 
 
 def payload_rows(step: AlgorithmsStep) -> list[tuple[str, str, str, str]]:
     """The payloads of an iteration for the checkpoint: algorithm, name, revision, interval."""
     return [
-        (part.name, name, revision, own or str(one.iov))
+        (part.name, row[0], row[1], row[4] or str(one.iov))
         for part in step.one.algorithms[: step.committed]
-        for one in step.runner.commits_of(part.index)
-        for name, revision, _, _, own in step.recorded[one.key].answer["payloads"]
+        for one in step.commits_of(part.index)
+        for row in step.recorded[one.key].answer["payloads"]
     ]
 
 
@@ -86,7 +88,7 @@ def _refuse_overlaps(items: Sequence[StoredPayload], step: AlgorithmsStep) -> No
 def _write_gaps(step: AlgorithmsStep) -> None:
     """Leave ``<algorithm>_iov_gaps.json`` where runs have no payload."""
     folder = step.one.iteration_dir(step.iteration) / "algorithm_output"
-    for part, verdict in zip(step.one.algorithms, step.runner.verdicts, strict=False):
+    for part, verdict in zip(step.one.algorithms, step.verdicts, strict=False):
         path = folder / f"{part.name}_iov_gaps.json"
         if verdict.gaps:
             write_json(path, [{"iov": str(gap.iov), "reason": gap.reason} for gap in verdict.gaps])
@@ -106,7 +108,7 @@ def tell_notes(step: AlgorithmsStep, told: set[str], say: Callable[[str], None])
         told: What was said before; what is said now is added.
         say: Tells the user a sentence.
     """
-    for part, verdict in zip(step.one.algorithms, step.runner.verdicts, strict=False):
+    for part, verdict in zip(step.one.algorithms, step.verdicts, strict=False):
         owner = f"{step.one.name}: algorithm {part.name!r}"
         new = [text for note in verdict.notes if (text := f"{owner}: {note}") not in told]
         told.update(new)
@@ -118,7 +120,7 @@ def tell_notes(step: AlgorithmsStep, told: set[str], say: Callable[[str], None])
 
 def overall(step: AlgorithmsStep) -> Verdict:
     """How the algorithms of an iteration ended together."""
-    verdicts = step.runner.verdicts
+    verdicts = step.verdicts
     for part, verdict in zip(step.one.algorithms, verdicts, strict=False):
         if not verdict.result.success:
             words = verdict.message or str(verdict.result)

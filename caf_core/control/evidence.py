@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from caf_core.calibration.collector import RUNS_FILE
-from caf_core.calibration.execution import OUTCOME_FILE
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.service import JobService
 
@@ -39,10 +38,9 @@ def _code(change: TaskChange) -> str:
 
 
 def _ended_early(change: TaskChange) -> str:
-    """What it means that a file is not there that is written last, after the user's function returned."""
-    for name in (RUNS_FILE, OUTCOME_FILE):
-        if change.failure is FailureKind.BAD_OUTPUT and f"no output matches {name!r}" in change.reason:
-            return f"it ended without returning, so there is no {name} (does something in it call exit?)"
+    """What it means that the list of runs is not there, which is written when the collector has returned."""
+    if change.failure is FailureKind.BAD_OUTPUT and f"no output matches {RUNS_FILE!r}" in change.reason:
+        return f"it ended without returning, so there is no {RUNS_FILE} (does something in it call exit?)"
     return ""
 
 

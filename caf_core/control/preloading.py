@@ -6,11 +6,12 @@ from caf_core.jobs.task import Call
 from caf_core.plugins.registry import Registry
 
 EXECUTION = "caf_core.calibration.execution"
+PLAN = "caf_core.calibration.plan_task"
 
 
 def basic_preloads(registry: Registry) -> tuple[str, ...]:
     """What every collector and every algorithm needs."""
-    return tuple(dict.fromkeys((EXECUTION, *(type(codec).__module__ for codec in registry.codecs()))))
+    return tuple(dict.fromkeys((EXECUTION, PLAN, *(type(codec).__module__ for codec in registry.codecs()))))
 
 
 def preloads(registry: Registry, one: Resolved) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ def algorithm_print(one: Resolved, part: ResolvedAlgorithm) -> str:
     return one.prints[key]
 
 
+def strategy_print(part: ResolvedAlgorithm) -> str:
+    """What the strategy of an algorithm does."""
+    return fingerprints.fingerprint(part.strategy)
+
+
 def algorithms_print(one: Resolved) -> str:
     """What all algorithms of a calibration and their strategies do."""
     return fingerprints.fingerprint([[algorithm_print(one, part), part.strategy] for part in one.algorithms])

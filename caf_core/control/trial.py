@@ -1,7 +1,8 @@
 """What is tried before anything is submitted: sending objects to other processes, opening databases."""
 
 from caf_core.calibration.collector import CommandCollector
-from caf_core.calibration.execution import AlgorithmKit, CollectKit
+from caf_core.calibration.execution import CollectKit
+from caf_core.calibration.loaded import AlgorithmKit
 from caf_core.conditions.chain import Chain
 from caf_core.control.resolved import Resolved
 from caf_core.errors import ConfigurationError, PayloadError
@@ -18,7 +19,7 @@ def try_out(one: Resolved, registry: Registry) -> None:
         if not isinstance(part.collection.collector, CommandCollector):
             CollectKit(part.collection.collector, part.collection.params, one.name, part.name).pack()
     for algorithm in one.algorithms:
-        AlgorithmKit(algorithm.algorithm, algorithm.params, one.name).pack()
+        AlgorithmKit(algorithm.algorithm, algorithm.params, algorithm.strategy, one.name).pack()
     urls = dict.fromkeys((*one.chain, *(url for part in one.collections for url in part.chain)))
     if urls:
         try:

@@ -98,6 +98,17 @@ def follow_parent() -> None:
     prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGHUP)
 
 
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process, which was just forked, when its parent dies, or end if it has died.
+
+    Args:
+        parent: The parent's number, as it was before the fork.
+    """
+    prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def watch(pid: int, begin: float, walltime: float | None, grace: float) -> Ended:
     """Wait until a child and all that descends from it has ended, and end it where that is asked for.
 

@@ -2,14 +2,22 @@
 
 # ruff: noqa: S101 - a suite is made of assertions
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from attrs import define, field, frozen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from caf_core.calibration.plan_tree import Reply
+from caf_core.calibration.carry_out import (
+    CarriedOut,
+    Question,
+    Reply,
+    Unanswered,
+    first_parts,
+    follow,
+    follow_parts,
+)
 from caf_core.calibration.plans import (
     Commit,
     Execute,
@@ -21,7 +29,7 @@ from caf_core.calibration.plans import (
     Result,
     Verdict,
 )
-from caf_core.calibration.runner import AlgorithmsRunner, Ask, PlannedAlgorithm
+from caf_core.calibration.runner import AlgorithmsRunner, cut_parts
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.iov import ExpRun, IoV
 
@@ -97,13 +105,9 @@ class MadeUpAlgorithm:
         chosen = self._known[key]
         return tuple(sorted(chosen)) if isinstance(chosen, list) else ()
 
-    def reply(self, ask: Ask) -> Reply:
-        """Answer what a runner asks."""
-        return (
-            self.execute(ask.request, ask.key)
-            if isinstance(ask.request, Execute)
-            else self.boundaries(ask.request)
-        )
+    def reply(self, key: str, question: Question) -> Reply:
+        """Answer a question of a plan."""
+        return self.execute(question, key) if isinstance(question, Execute) else self.boundaries(question)
 
 
 @define(kw_only=True)
@@ -169,24 +173,46 @@ scripts: st.SearchStrategy[Script] = st.recursive(_simple, _with_parts, max_leav
 """Scripts of plans, with parts within parts."""
 
 
-def drive(
-    runner: AlgorithmsRunner,
-    planned: Sequence[PlannedAlgorithm],
-    algorithms: Sequence[MadeUpAlgorithm],
-    data: st.DataObject,
-    recorded: Mapping[str, Reply] | None = None,
-) -> dict[str, Reply]:
-    """Answer a runner's questions, in an order that hypothesis chooses, until it has finished.
+def in_tasks(
+    runner: AlgorithmsRunner, make: Callable[[], Plan], algorithm: MadeUpAlgorithm, data: st.DataObject
+) -> CarriedOut:
+    """Carry a plan out as a runner wants it: by several tasks, in an order that hypothesis chooses, and then
+    once more from what they answered.
 
-    Returns:
-        The answers by key.
+    Args:
+        runner: The runner.
+        make: Makes the plan, anew each time.
+        algorithm: Answers.
+        data: Chooses the order.
     """
-    answers: dict[str, Reply] = {}
-    waiting = list(runner.start(planned, recorded))
-    while not runner.finished:
-        assert waiting, "a runner that has not finished waits for an answer"
-        ask = waiting.pop(data.draw(st.integers(0, len(waiting) - 1)))
-        assert ask.key not in answers, "nothing is asked twice"
-        answers[ask.key] = algorithms[ask.algorithm].reply(ask)
-        waiting += runner.answer(ask.key, answers[ask.key])
-    return answers
+    answers: dict[str, tuple[Question, Reply]] = {}
+
+    def ask(key: str, question: Question) -> Reply:
+        if key not in answers:
+            answers[key] = question, algorithm.reply(key, question)
+        return known(key, question)
+
+    def known(key: str, question: Question) -> Reply:
+        if key not in answers:
+            raise Unanswered(key)
+        asked, answer = answers[key]
+        assert asked == question, "a part asks the same, whatever was carried out before it"
+        return answer
+
+    parts = first_parts(make())
+    if parts is not None and parts.plans:
+        at_once = runner.parts_at_once(parts)
+        assert at_once >= 1, "a runner has at least one part on its way"
+        cuts = cut_parts(range(len(parts.plans)), at_once)
+        assert [position for cut in cuts for position in cut] == list(range(len(parts.plans)))
+        for positions in data.draw(st.permutations(cuts)):
+            follow_parts(make(), "", positions, ask, lambda _: None)
+    follow(make(), "", ask, lambda _: None)
+    commits: list[Commit] = []
+    verdict = follow(make(), "", known, commits.append)
+    return CarriedOut(verdict, tuple(commits))
+
+
+def without_keys(done: CarriedOut) -> tuple[Verdict, list[tuple[tuple[ExpRun, ...], IoV]]]:
+    """What came of a plan, without the keys of executions, which each way of carrying it out gives anew."""
+    return done.verdict, [(one.runs, one.iov) for one in done.commits]

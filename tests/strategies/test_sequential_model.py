@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 from attrs import define, field, frozen
 
-from caf_core.calibration.carry_out import CarriedOut, carry_out
-from caf_core.calibration.plans import Execute, Executed, FindBoundaries, Past, Result
-from caf_core.calibration.runner import ParallelRunner, PlannedAlgorithm
+from caf_core.calibration.carry_out import (
+    CarriedOut,
+    Question,
+    Reply,
+    carry_out,
+    first_parts,
+    follow,
+    follow_parts,
+)
+from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Past, Result
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV
 from caf_strategies import SequentialBoundaries, SequentialRunByRun
@@ -378,17 +385,23 @@ def check(number: int) -> None:
 
 
 def compare_parallel(case: Case, strategy: Any, done: CarriedOut) -> None:
-    """Experiments at the same time, in any order, change nothing."""
-    world, runner = World(case), ParallelRunner()
-    asks = runner.start([PlannedAlgorithm(0, "fit", strategy, case.data)])
-    while not runner.finished:
-        request = (ask := asks.pop(case.rng.randrange(len(asks)))).request
-        reply = world.execute(request) if isinstance(request, Execute) else world.find(request)
-        asks += runner.answer(ask.key, reply)
-    assert runner.verdicts == (done.verdict,)
-    assert [(one.runs, one.iov) for one in runner.commits_of(0)] == [
-        (one.runs, one.iov) for one in done.commits
-    ]
+    """Experiments in several tasks, in any order, change nothing."""
+    world, answers = World(case), {}
+
+    def ask(key: str, question: Question) -> Reply:
+        if key not in answers:
+            execution = isinstance(question, Execute)
+            answers[key] = world.execute(question) if execution else world.find(question)
+        return answers[key]
+
+    parts = first_parts(strategy.plan(case.data, Past()))
+    positions = list(range(len(parts.plans))) if parts else []
+    case.rng.shuffle(positions)
+    for position in positions:
+        follow_parts(strategy.plan(case.data, Past()), "0", [position], ask, lambda _: None)
+    commits: list[Commit] = []
+    assert follow(strategy.plan(case.data, Past()), "0", ask, commits.append) == done.verdict
+    assert [(one.runs, one.iov) for one in commits] == [(one.runs, one.iov) for one in done.commits]
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from caf_core.calibration.carry_out import carry_out
 from caf_core.calibration.plans import Execute, Executed, Past, Result
-from caf_core.calibration.runner import ParallelRunner, PlannedAlgorithm
 from caf_core.iov import ExpRun, IoV
 from caf_strategies import SimpleRunByRun, SingleIOV
 
@@ -53,15 +52,6 @@ def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
     for gap in done.verdict.gaps:
         wanted = table.get(gap.iov.first)
         assert gap.reason == (f"{wanted.replace('_', ' ')}: words" if wanted else "no data")
-
-    runner = ParallelRunner()
-    asks = runner.start([PlannedAlgorithm(0, "fit", SimpleRunByRun(), runs)])
-    assert len(asks) == len(runs)
-    choose.shuffle(asks)
-    for ask in asks:
-        assert runner.answer(ask.key, execute(ask.request)) == []
-    assert runner.verdicts == (done.verdict,)
-    assert runner.commits_of(0) == done.commits
 
 
 @settings(deadline=None)

@@ -81,7 +81,10 @@ def test_the_strategy_of_an_algorithm_and_its_parameters_win(tmp_path) -> None:
     assert constants(tmp_path / "out", "runs") == {"0,0,-1,-1": 5}
 
 
-def test_data_input_and_pre_algorithm_are_called(tmp_path) -> None:
+@pytest.mark.parametrize(("isolate", "experiments"), [(True, [2]), (False, [1, 1, 1, 2])])
+def test_data_input_and_pre_algorithm_are_called(tmp_path, isolate, experiments) -> None:
+    """One process executes all, and attributes of the algorithm stay, unless each has a process of its own."""
+
     class Fit:
         geometry = None
         experiments = ()
@@ -95,9 +98,9 @@ def test_data_input_and_pre_algorithm_are_called(tmp_path) -> None:
     def pre(algorithm, context):
         algorithm.geometry = f"for {context.iov}"
 
-    fit = Algorithm(Fit(), data_input=lambda collected: collected.entries, pre_algorithm=pre)
+    fit = Algorithm(Fit(), data_input=lambda collected: collected.entries, pre_algorithm=pre, isolate=isolate)
     run(calibration(fit, strategies="SimpleRunByRun"), tmp_path / "out")
-    assert constants(tmp_path / "out")["2,1,2,1"] == [9, "for 2,1,2,1", [2]]
+    assert constants(tmp_path / "out")["2,1,2,1"] == [9, "for 2,1,2,1", experiments]
 
 
 def test_runs_without_payload_are_listed_as_gaps(tmp_path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from caf_core.calibration.journal import Recorded
 from caf_core.control.lease import controller_lives
 from caf_core.control.reading.naming import Work, executions, runs_text, task
 from caf_core.control.reading.overview import COLLECTOR_KINDS, PRIVATE, Reader
@@ -78,6 +79,7 @@ class Case:
         answer: Of an execution that has one.
         split: The tasks that took its place, if it was split in two.
         waits: Why there is no attempt yet.
+        log: Which part of the log of its task belongs to it [bytes].
     """
 
     work: Work
@@ -87,6 +89,7 @@ class Case:
     answer: Answer | None = None
     split: tuple[str, ...] = ()
     waits: str = ""
+    log: tuple[int, int | None] = (0, None)
 
     @property
     def last(self) -> Attempt | None:
@@ -128,7 +131,8 @@ def read_case(store: Reader, work: Work) -> Case:
         state=now.state if now is not None else "init",
         attempts=attempts,
         line=line,
-        answer=_answer(store, work) if work.execution else None,
+        answer=_answer(work.execution),
+        log=work.execution.log if work.execution else (0, None),
         split=tuple(f"{prefix}/{child}" for one in split for child in one.children),
         waits="" if attempts else (now.reason if now is not None else "") or _why_it_waits(store, work),
     )
@@ -170,18 +174,12 @@ def failed_work(store: Reader, calibration: str, iteration: int) -> list[Work]:
     for job in latest.values():
         query = "SELECT task FROM task WHERE job = ? AND state = 'failed' ORDER BY task"
         found += [task(store, job, index) for (index,) in store.rows(query, (job.key,))]
-    bad = {
-        f"{algorithm}/{ask.replace('/', '_')}": fingerprint
-        for algorithm, ask, fingerprint in store.rows(
-            "SELECT algorithm, ask, fingerprint FROM execution WHERE calibration = ? AND iteration = ? AND "
-            "result = 'failure'",
-            (calibration, iteration),
-        )
-    }
     return found + [
         work
         for work in executions(store, calibration)
-        if work.iteration == iteration and work.name in bad and work.job.endswith(f"/{bad[work.name]}")
+        if work.iteration == iteration
+        and work.execution is not None
+        and (work.execution.answer or {}).get("result") == "failure"
     ]
 
 
@@ -229,13 +227,8 @@ def _record(submission: Path, tasks: list[int], index: int) -> Mapping[str, Any]
         return {}
 
 
-def _answer(store: Reader, work: Work) -> Answer | None:
-    rows = store.rows(
-        "SELECT result, message, runs, iov, algorithm, ask, fingerprint FROM execution WHERE calibration = "
-        "? AND iteration = ?",
-        (work.calibration, work.iteration),
-    )
-    for result, message, runs, iov, algorithm, ask, fingerprint in rows:
-        if work.name == f"{algorithm}/{ask.replace('/', '_')}" and work.job.endswith(f"/{fingerprint}"):
-            return Answer(result, message, runs_text(runs), iov)
-    return None
+def _answer(one: Recorded | None) -> Answer | None:
+    if one is None or one.answer is None:
+        return None
+    result = one.answer.get("result", "boundaries")
+    return Answer(result, one.answer.get("message", ""), runs_text(one.runs), one.iov)

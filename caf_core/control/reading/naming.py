@@ -8,24 +8,26 @@ from typing import Any
 
 from attrs import frozen
 
+from caf_core.calibration.journal import Recorded, journals, newest
 from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
 from caf_core.errors import ConfigurationError
+from caf_core.iov import ExpRun
 from caf_core.jobs.files import read_job
 
 
 @frozen
 class Work:
-    """A task of a collection, or an execution of an algorithm: in either case one task of a job.
+    """A task of a collection, or an execution of an algorithm, which happened in a task.
 
     Args:
-        name: Collection and number, or algorithm and ask.
+        name: Collection and number, or algorithm and key.
         calibration: Its calibration.
         iteration: Its iteration.
         job: Key of its job.
         index: Its number in the job.
         directory: The job's directory.
         backend: The job's backend.
-        execution: Whether it is an execution.
+        execution: What is recorded of it, if it is an execution.
     """
 
     name: str
@@ -35,7 +37,7 @@ class Work:
     index: int
     directory: Path
     backend: str
-    execution: bool
+    execution: Recorded | None = None
 
 
 def known_calibrations(store: Reader) -> list[str]:
@@ -124,38 +126,62 @@ def task(store: Reader, job: Any, index: int) -> Work:
         index,
         store.place(job.directory),
         job.backend,
-        False,
     )
 
 
 def executions(store: Reader, calibration: str) -> list[Work]:
-    """All executions of a calibration, oldest first."""
+    """All executions of a calibration that are recorded or have begun, oldest first."""
+    table, found = store.models.Execution, {}
+    jobs = plan_jobs(store, calibration)
+    for row in table.select().where(table.calibration == calibration).order_by(table.iteration, table.time):
+        runs = tuple(ExpRun(exp, run) for exp, run in json.loads(row.runs))
+        answer = json.loads(row.answer)
+        log = tuple(answer.get("log", (0, None)))
+        one = Recorded(row.ask, runs, row.iov, store.place(row.directory), log, answer)
+        found[row.iteration, row.algorithm, row.ask] = one
+    for job in jobs:
+        for one in newest(journals(store.place(job.directory)), lambda _: True).values():
+            known = found.get((job.iteration, job.name, one.key))
+            if known is None or known.directory == one.directory:
+                found[job.iteration, job.name, one.key] = one
+    work = [
+        _execution(store, calibration, iteration, algorithm, one, jobs)
+        for (iteration, algorithm, _), one in found.items()
+    ]
+    return sorted((one for one in work if one is not None), key=lambda one: one.iteration)
+
+
+def plan_jobs(store: Reader, calibration: str) -> list[Any]:
+    """The jobs that carry out plans, oldest first."""
     table = store.models.Job
     rows = table.select().where((table.calibration == calibration) & (table.kind == "execution"))
-    return [
-        Work(
-            execution_name(row.name, _ask(row)),
-            calibration,
-            row.iteration,
-            row.key,
-            0,
-            store.place(row.directory),
-            row.backend,
-            True,
-        )
-        for row in rows.order_by(table.iteration, table.created)
-    ]
+    return list(rows.order_by(table.iteration, table.created))
 
 
-def execution_name(algorithm: str, ask: str) -> str:
-    """The name of an execution; its ask is written as the folder of its job is called."""
-    return f"{algorithm}/{ask.replace('/', '_')}"
+def _execution(
+    store: Reader, calibration: str, iteration: int, algorithm: str, one: Recorded, jobs: list[Any]
+) -> Work | None:
+    """An execution; ``None`` if the job in which it happened is not known any more."""
+    for job in jobs:
+        directory = store.place(job.directory)
+        if one.directory.is_relative_to(directory):
+            number = one.directory.relative_to(directory).parts[0]
+            return Work(
+                execution_name(algorithm, one.key),
+                calibration,
+                iteration,
+                job.key,
+                int(number) if number.isdecimal() else 0,
+                directory,
+                job.backend,
+                one,
+            )
+    return None
 
 
-def _ask(job: Any) -> str:
-    """The ask of an execution's job, from its key ``calibration/iteration/algorithm/ask/fingerprint``."""
-    begin = len(f"{job.calibration}/{job.iteration}/{job.name}/")
-    return str(job.key[begin:]).rpartition("/")[0]
+def execution_name(algorithm: str, key: str) -> str:
+    """The name of an execution; its key is written as its folder is called."""
+    return f"{algorithm}/{key.replace('/', '_')}"
 
 
 def _jobs(store: Reader, calibration: str) -> list[Any]:
@@ -209,9 +235,9 @@ def _unknown(store: Reader, calibration: str, name: str, jobs: list[Any], everyt
     return f"calibration {calibration!r} has no task or execution {name!r}; it has: {known}."
 
 
-def runs_text(runs: str) -> str:
-    """Runs of a stored execution as text: ``1,0 1,1``; many are cut."""
-    pairs = [f"{exp},{run}" for exp, run in json.loads(runs)]
+def runs_text(runs: Iterable[ExpRun]) -> str:
+    """Runs as text: ``1,0 1,1``; many are cut."""
+    pairs = [f"{exp},{run}" for exp, run in runs]
     return (
         " ".join(pairs) if len(pairs) <= 8 else f"{' '.join(pairs[:4])} ... {pairs[-1]} ({len(pairs)} runs)"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from caf_core.calibration.journal import journals, newest
 from caf_core.calibration.states import END_STATES
 from caf_core.control.account import Account, read_account
 from caf_core.control.lease import controller_lives
@@ -184,17 +185,12 @@ _REASONS = """
     WHERE job = ? AND reason != '' AND state IN ('init', 'submitted', 'running')
     GROUP BY state, reason ORDER BY count(*) DESC LIMIT 5"""
 _RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND iteration = ? GROUP BY result"
-_UNANSWERED = """
-    SELECT count(*) FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution' AND fingerprint
-    NOT IN
-    (SELECT fingerprint FROM execution WHERE calibration = ? AND iteration = ?)"""
 
 
 def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -> CalibrationRow:
     mine = (row.name, row.iteration)
-    executions = dict(store.rows(_RESULTS, mine))
+    executions = dict(store.rows(_RESULTS, mine)) | _going_on(store, *mine)
     of_mine = [job for job in jobs if (job.calibration, job.iteration) == mine]
-    ((unanswered,),) = store.rows(_UNANSWERED, (*mine, *mine))
     return CalibrationRow(
         name=row.name,
         state=row.state,
@@ -204,7 +200,7 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         depends_on=tuple(json.loads(row.depends_on)),
         tasks=_tasks(store, of_mine),
         waiting=_waiting(store, of_mine),
-        executions={**executions, **({"running": unanswered} if unanswered else {})},
+        executions=executions,
         convergence=row.convergence,
         since=since.get(row.name),
         reason=row.reason,
@@ -212,6 +208,21 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         if row.state in END_STATES
         else Account(),
     )
+
+
+_PLANS = """
+    SELECT directory FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution'
+    AND key IN (SELECT job FROM task WHERE state IN ('submitted', 'running'))"""
+
+
+def _going_on(store: Reader, calibration: str, iteration: int) -> dict[str, int]:
+    """What plans that are being carried out have come to, by result; ``running`` for what they are at."""
+    counts: dict[str, int] = {}
+    for (directory,) in store.rows(_PLANS, (calibration, iteration)):
+        for one in newest(journals(store.place(directory)), lambda _: True).values():
+            result = "running" if one.answer is None else one.answer.get("result", "boundaries")
+            counts[result] = counts.get(result, 0) + 1
+    return counts
 
 
 def _waiting(store: Reader, jobs: list[Any]) -> tuple[Waiting, ...]:

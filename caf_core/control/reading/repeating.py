@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from caf_core.calibration.journal import Recorded
+from caf_core.control.preloading import PLAN
 from caf_core.control.reading.causes import Case
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.files import submission_directory
@@ -46,7 +48,7 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
         ConfigurationError: If what it needs is no longer there, or a command should be debugged.
     """
     work, last = case.work, case.last
-    line = case.line
+    line = case.line if work.execution is None else {**case.line, "call": _once(case.line, work.execution)}
     call = line["call"]
     if debugger and not call:
         raise ConfigurationError(
@@ -70,6 +72,15 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
         else with_setup(line["setup_cmds"], line["argv"])
     )
     return Repetition(tuple(argv), folder, env, bool(call))
+
+
+def _once(line: Mapping[str, Any], one: Recorded) -> dict[str, Any]:
+    """The call of a plan's task, for one of its executions."""
+    call = line["call"]
+    names = ("kit", "index", "iteration", "chain", "doors")
+    arguments = {name: call["arguments"][name] for name in names}
+    arguments |= {"key": one.key, "runs": [list(run) for run in one.runs], "iov": one.iov}
+    return {**call, "entry": f"{PLAN}:execute_once", "arguments": arguments}
 
 
 def _check_inputs(line: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ it."""
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import peewee
 from attrs import frozen
 
-from caf_core.calibration.plans import Commit
+from caf_core.calibration.carry_out import Question
+from caf_core.calibration.journal import iov_text
+from caf_core.calibration.plans import Commit, commit_rows, commits_of
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.conditions.payload import Entry
 from caf_core.conditions.validity import unique
@@ -51,6 +53,10 @@ class StoredExecution:
     answer: Mapping[str, Any]
     directory: Path
     iteration: int = 0
+
+    def answers(self, question: Question) -> bool:
+        """Whether it is about the same runs and interval as a question."""
+        return self.runs == question.runs and self.iov == iov_text(question)
 
 
 @frozen
@@ -231,23 +237,29 @@ class CheckpointStore:
             for row in rows.order_by(table.created)
         ]
 
-    def record_execution(self, calibration: str, execution: StoredExecution) -> None:
-        """Write down what an algorithm answered."""
+    def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
+        """Write down what an algorithm answered, in one transaction."""
+        table, now = self.models.Execution, self._clock()
+        rows = [
+            {
+                "calibration": calibration,
+                "iteration": one.iteration,
+                "ask": one.ask,
+                "algorithm": one.algorithm,
+                "fingerprint": one.fingerprint,
+                "runs": json_text([[run.exp, run.run] for run in one.runs]),
+                "iov": one.iov,
+                "result": one.result,
+                "message": one.message,
+                "answer": json_text(one.answer),
+                "directory": self.relative(one.directory),
+                "time": now,
+            }
+            for one in executions
+        ]
         with self.batch():
-            self.models.Execution.replace(
-                calibration=calibration,
-                iteration=execution.iteration,
-                ask=execution.ask,
-                algorithm=execution.algorithm,
-                fingerprint=execution.fingerprint,
-                runs=json_text([[run.exp, run.run] for run in execution.runs]),
-                iov=execution.iov,
-                result=execution.result,
-                message=execution.message,
-                answer=json_text(execution.answer),
-                directory=self.relative(execution.directory),
-                time=self._clock(),
-            ).execute()
+            for some in peewee.chunked(rows, 500):
+                table.replace_many(some).execute()
 
     def executions(self, calibration: str, iteration: int) -> dict[str, StoredExecution]:
         """The recorded answers of an iteration, by ask."""
@@ -286,12 +298,7 @@ class CheckpointStore:
     def end_iteration(self, calibration: str, iteration: int, ended: "IterationEnd") -> None:
         """Write down how an iteration ended, and what it committed."""
         table = self.models.Payload
-        commits = {
-            index: [
-                [one.key, [[run.exp, run.run] for run in one.runs], str(one.iov), one.reason] for one in ones
-            ]
-            for index, ones in ended.commits.items()
-        }
+        commits = {index: commit_rows(ones) for index, ones in ended.commits.items()}
         with self.batch():
             self.models.Iteration.replace(
                 calibration=calibration,
@@ -341,13 +348,7 @@ class CheckpointStore:
         row = table.get_or_none((table.calibration == calibration) & (table.number == iteration))
         if row is None:
             return {}
-        return {
-            int(index): tuple(
-                Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov), *reason)
-                for key, runs, iov, *reason in ones  # 0.1.0 wrote no reason.
-            )
-            for index, ones in json.loads(row.commits).items()
-        }
+        return {int(index): commits_of(rows) for index, rows in json.loads(row.commits).items()}
 
     def place(self, name: str, state: State, iteration: int, reason: str, **prints: str) -> None:
         """Put a calibration where a restart begins, with the fingerprints that led there."""

@@ -9,15 +9,10 @@ import pytest
 from caf_core.calibration.algorithm import Algorithm, AlgorithmContext, Outcome
 from caf_core.calibration.collected import TaskOutput, read_runs_file, write_index
 from caf_core.calibration.convergence import Metric
-from caf_core.calibration.execution import (
-    AlgorithmKit,
-    CollectKit,
-    Doors,
-    calibrate,
-    collect,
-    dotted,
-    find_boundaries,
-)
+from caf_core.calibration.execution import CollectKit, Doors, collect, dotted
+from caf_core.calibration.journal import read_journal, read_payload
+from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.plan_task import execute_once
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.codecs import BytesCodec, JsonCodec
 from caf_core.conditions.local import LocalDatabase
@@ -75,15 +70,14 @@ def test_a_collector_may_need_no_files(attempt) -> None:
     }
 
 
-def executed(attempt, algorithm, *, runs=((1, 1), (1, 2)), entry=calibrate, **settings):
+def executed(attempt, algorithm, *, runs=((1, 1), (1, 2)), iov="1,1,1,-1", **settings):
     """Execute an algorithm on two runs with 5 entries each; what it left."""
     kit, index = attempt.parent / "algorithm.pickle", attempt.parent / "index.json"
-    kit.write_bytes(AlgorithmKit(Algorithm(algorithm, "fit", **settings), {"cut": 1}, "cal").pack())
+    kit.write_bytes(AlgorithmKit(Algorithm(algorithm, "fit", **settings), {"cut": 1}, None, "cal").pack())
     outputs = [TaskOutput("default", attempt, (), {ExpRun(*run): 5 for run in ((1, 1), (1, 2), (9, 9))}, ())]
     write_index(index, outputs)
-    words = {"iov": "1,1,1,-1"} if entry is calibrate else {}
-    entry(str(kit), str(index), [list(run) for run in runs], iteration=2, chain=[], doors=DOORS, **words)
-    return json.loads((attempt / "outcome.json").read_text())
+    execute_once(str(kit), str(index), 2, [], DOORS, "0/0", [list(run) for run in runs], iov)
+    return read_journal(attempt).questions["0/0"].answer
 
 
 def test_an_outcome_and_its_payloads_are_left(attempt) -> None:
@@ -100,18 +94,18 @@ def test_an_outcome_and_its_payloads_are_left(attempt) -> None:
         "metrics": {"shift": [1.0, 2.0]},
         "entries": 10,
     }
-    (name, _, suffix, file, own), (_, _, raw, other, iov) = answer["payloads"]
-    assert (name, suffix, own) == ("a", "json", None)
-    assert json.loads((attempt / file).read_text()) == [1, 2]
-    assert ((attempt / other).read_bytes(), iov) == (b"raw", "2,0,2,-1")
-    assert raw != "json"
+    first, second = answer["payloads"]
+    assert (first[0], first[2], first[4]) == ("a", "json", None)
+    assert json.loads(read_payload(attempt, first)) == [1, 2]
+    assert (read_payload(attempt, second), second[4]) == (b"raw", "2,0,2,-1")
+    assert second[2] != "json"
 
 
 @pytest.mark.parametrize("result", ["failure", "not_enough_data"])
 def test_a_failure_leaves_no_payload(attempt, result) -> None:
     answer = executed(attempt, lambda context: Outcome(result, {"a": 1}))
     assert (answer["result"], answer["payloads"]) == (result, [])
-    assert not (attempt / "payloads").exists()
+    assert not (attempt / "payloads.pack").exists()
 
 
 def test_an_endless_message_is_cut(attempt) -> None:
@@ -131,10 +125,9 @@ def test_an_endless_message_is_cut(attempt) -> None:
         ),
     ],
 )
-def test_a_broken_contract_leaves_no_outcome(attempt, algorithm, error, words) -> None:
+def test_a_broken_contract_is_raised(attempt, algorithm, error, words) -> None:
     with pytest.raises(error, match=words):
         executed(attempt, algorithm)
-    assert not (attempt / "outcome.json").exists()
 
 
 def test_preparations_come_before_and_data_input_shapes_the_data(attempt) -> None:
@@ -175,12 +168,12 @@ class Found(Every):
 
 @pytest.mark.parametrize("algorithm", [Second(), Found()])
 def test_boundaries_are_found_in_either_way(attempt, algorithm) -> None:
-    assert executed(attempt, algorithm, entry=find_boundaries) == {"boundaries": [[1, 2]]}
+    assert executed(attempt, algorithm, iov="") == {"boundaries": [[1, 2]]}
 
 
 def test_without_a_way_to_find_boundaries_that_is_said(attempt) -> None:
     with pytest.raises(AlgorithmError, match="neither find_payload_boundaries nor is_boundary_required"):
-        executed(attempt, Every(), entry=find_boundaries)
+        executed(attempt, Every(), iov="")
 
 
 def test_doors_open_databases_as_this_process_would(tmp_path) -> None:

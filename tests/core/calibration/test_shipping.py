@@ -11,8 +11,9 @@ import pytest
 from attrs import frozen
 
 from caf_core.calibration.algorithm import Algorithm
-from caf_core.calibration.execution import AlgorithmKit, CollectKit
+from caf_core.calibration.execution import CollectKit
 from caf_core.calibration.files import write_atomically
+from caf_core.calibration.loaded import AlgorithmKit
 from caf_core.calibration.own_modules import modules_beside, script_folder
 from caf_core.calibration.shipping import pack, unpack
 from caf_core.errors import ConfigurationError
@@ -77,7 +78,7 @@ def test_what_cannot_be_pickled_is_named_with_the_way_to_it(collector, where) ->
 
 
 def test_the_parameters_of_an_algorithm_are_searched_too() -> None:
-    kit = AlgorithmKit(Algorithm(Holds(), "fit"), {"table": threading.Lock()}, "alignment")
+    kit = AlgorithmKit(Algorithm(Holds(), "fit"), {"table": threading.Lock()}, None, "alignment")
     with pytest.raises(
         ConfigurationError, match=r"algorithm 'fit' of calibration 'alignment'.* params\.table \(lock\)"
     ):

@@ -74,9 +74,7 @@ def test_notes_of_strategies_are_told_once_and_not_by_the_hundred() -> None:
     parts = [SimpleNamespace(name="fit"), SimpleNamespace(name="check")]
     many = tuple(f"note {number}" for number in range(25))
     verdicts = (Verdict(Result.OK, notes=many), Verdict(Result.OK, notes=("note 0",)))
-    step = SimpleNamespace(
-        one=SimpleNamespace(name="cal", algorithms=parts), runner=SimpleNamespace(verdicts=verdicts)
-    )
+    step = SimpleNamespace(one=SimpleNamespace(name="cal", algorithms=parts), verdicts=verdicts)
     told, said = set(), []
     tell_notes(step, told, said.append)
     assert said[0] == "cal: algorithm 'fit': note 0"

@@ -84,10 +84,8 @@ class Bench:
         self.decide()
         checkpoint = values.pop("checkpoint", None)
         for number in range(iteration + 1):
-            self.store.record_execution(
-                "cal",
-                StoredExecution("0/0", "fit", "fp", (ExpRun(1, 1),), "", "ok", "", {}, self.folder, number),
-            )
+            one = StoredExecution("0/0", "fit", "fp", (ExpRun(1, 1),), "", "ok", "", {}, self.folder, number)
+            self.store.record_executions("cal", [one])
         for number in kept:
             write_index(self.resolved().index_path(number), [])
         if checkpoint is not None:

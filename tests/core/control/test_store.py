@@ -279,9 +279,9 @@ def execution(ask: str, iteration: int, result: str = "ok", **answer) -> StoredE
 
 
 def test_executions_come_back_and_failures_can_be_forgotten(store) -> None:
-    store.record_execution("a", execution("0/0", 0, metrics={"m": [1.0, 2.0]}))
-    store.record_execution("a", execution("0/1", 0, "failure"))
-    store.record_execution("a", execution("0/0", 1, "iterate"))
+    store.record_executions("a", [execution("0/0", 0, metrics={"m": [1.0, 2.0]})])
+    store.record_executions("a", [execution("0/1", 0, "failure")])
+    store.record_executions("a", [execution("0/0", 1, "iterate")])
     assert store.executions("a", 0) == {
         "0/0": execution("0/0", 0, metrics={"m": [1.0, 2.0]}),
         "0/1": execution("0/1", 0, "failure"),
@@ -308,7 +308,7 @@ def test_dropping_forgets_from_an_iteration_on(store) -> None:
         for kind in ("collector", "execution"):
             key = f"a/{number}/{kind}"
             store.begin_job(StoredJob(key, "a", number, kind, "n", Path("/j"), "fp", None), "local")
-        store.record_execution("a", execution("0/0", number))
+        store.record_executions("a", [execution("0/0", number)])
         store.end_iteration("a", number, IterationEnd("ok", "", (), {}, ()))
     store.drop("a", collectors_from=2, executions_from=1)
     assert [len(store.jobs("a", number, "collector")) for number in range(3)] == [1, 1, 0]

@@ -9,7 +9,7 @@ from hypothesis.errors import Flaky
 
 from caf_core.calibration.asking import carry_out_parts, combined, execute
 from caf_core.calibration.plans import Commit, Result, Verdict
-from caf_core.calibration.runner import AlgorithmsRunner, SequentialRunner
+from caf_core.calibration.runner import SequentialRunner
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, IoV, iov_of_runs
@@ -105,14 +105,14 @@ class SharesBetweenParts(AlgorithmStrategy):
         begun = itertools.count()
 
         def part(run):
-            done = yield from execute((run,), iov_of_runs([run]))
+            done = yield from execute((run,), IoV.always() if next(begun) else iov_of_runs([run]))
             if not done.result.success:
                 return Verdict(done.result)
             yield Commit(done.key, (run,), iov_of_runs([run]))
-            return Verdict(done.result, f"the {next(begun)}th that ended well")
+            return Verdict(done.result)
 
         verdicts = yield from carry_out_parts([part(run) for run in runs])
-        return Verdict(combined(verdicts).result, verdicts[0].message)
+        return combined(verdicts)
 
 
 def check(suite, *arguments):
@@ -159,40 +159,16 @@ def test_a_strategy_must_be_an_attrs_class_with_known_granularities():
         StrategyConformance().test_is_an_attrs_class_that_says_what_it_can_use(Plain())
 
 
-class Forgetful(SequentialRunner):
-    """Asks again what was recorded."""
+class Idle(SequentialRunner):
+    """Has nothing on its way."""
 
-    def start(self, algorithms, recorded=None):
-        return super().start(algorithms)
-
-
-class Backwards(SequentialRunner):
-    @property
-    def commits(self):
-        return tuple(tuple(reversed(commits)) for commits in super().commits)
+    def parts_at_once(self, parts):
+        return 0
 
 
-class Silent(SequentialRunner):
-    @property
-    def outstanding(self):
-        return ()
-
-
-class Generous(SequentialRunner):
-    """Takes every answer for one to a question of its own."""
-
-    def answer(self, key, answer):
-        try:
-            return super().answer(key, answer)
-        except KeyError:
-            return []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("runner", [Forgetful, Backwards, Silent, Generous])
-def test_a_runner_that_breaks_the_rules_is_caught(runner: type[AlgorithmsRunner]):
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
-        check(RunnerConformance, runner)
+def test_a_runner_that_breaks_the_rules_is_caught():
+    with pytest.raises(AssertionError):
+        check(RunnerConformance, Idle)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,238 @@
+"""The process that executes an algorithm for a plan: forked, watched, and forked again when it has died."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Self
+
+from attrs import evolve, field, frozen
+
+from caf_core.calibration.carry_out import Question
+from caf_core.calibration.loaded import LoadedAlgorithm
+from caf_core.processes.subreaper import die_with_parent
+
+_LOOK = 0.5
+"""How often the process is looked at while it says nothing [s]: a child of it may hold its connection."""
+
+
+@frozen
+class Answer:
+    """What the process said: the answer as JSON, and the bytes of its payloads."""
+
+    text: str
+    payloads: tuple[bytes, ...]
+
+
+@frozen
+class Death:
+    """That the process died.
+
+    Args:
+        how: In words.
+        killed: Whether somebody else killed it, such as the kernel for lack of memory.
+    """
+
+    how: str
+    killed: bool = False
+
+
+class Forked:
+    """Asks a process that was forked from this one, in which the algorithm is loaded already.
+
+    Args:
+        loaded: The algorithm.
+        folder: Where executions leave files, in a folder each.
+        walltime: How long one may take [s].
+        isolate: Whether each has a process of its own.
+    """
+
+    def __init__(
+        self, loaded: LoadedAlgorithm, folder: Path, walltime: float | None = None, *, isolate: bool = False
+    ) -> None:
+        self._loaded, self._folder = loaded, folder
+        self._walltime, self._isolate = walltime, isolate
+        self._pid = 0
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        """This object."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        if self._connection is not None:
+            self._kill()
+
+    def ask(self, key: str, question: Question) -> Answer | Death:
+        """Have a question answered.
+
+        Args:
+            key: Its key.
+            question: The question.
+        """
+        if self._connection is None:
+            self._fork()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - made by ``_fork``
+        limit = None if self._walltime is None else time.monotonic() + self._walltime
+        with contextlib.suppress(OSError):  # one that died meanwhile is noticed below
+            connection.send((key, question))
+        try:
+            if not self._wait(connection, limit):
+                self._kill()
+                return Death(f"ended after the time limit of {self._walltime:g} s for one execution")
+            text, number = connection.recv()
+            answer = Answer(text, tuple(connection.recv_bytes() for _ in range(number)))
+        except (EOFError, OSError):
+            return self._died()
+        if self._isolate:
+            self._reap()
+        return answer
+
+    def _wait(self, connection: Connection, limit: float | None) -> bool:
+        """Wait until there is something to read; ``False`` if the time is over."""
+        while True:
+            rest = _LOOK if limit is None else min(_LOOK, max(0.0, limit - time.monotonic()))
+            if connection.poll(rest):
+                return True
+            if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                if connection.poll(0):
+                    return True
+                raise EOFError
+            if limit is not None and time.monotonic() >= limit:
+                return False
+
+    def _fork(self) -> None:
+        here, there = Pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(parent)
+                here.close()
+                _serve(there, self._loaded, self._folder, once=self._isolate)
+            finally:
+                os._exit(1)
+        there.close()
+        self._pid, self._connection = pid, here
+
+    def _kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        self._reap()
+
+    def _reap(self) -> int:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        _, status = os.waitpid(self._pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def _died(self) -> Death:
+        connection, self._connection = self._connection, None
+        _, status = os.waitpid(self._pid, 0)
+        if connection is not None:
+            connection.close()
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return Death(f"its process ended with exit code {code}, without returning")
+        return Death(f"its process was killed by signal {-code} ({_name(-code)})", -code == signal.SIGKILL)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+@frozen
+class _Surroundings:
+    """What an execution finds, and the next one finds again."""
+
+    folder: Path
+    environment: dict[str, str] = field(factory=lambda: dict(os.environ))
+    path: list[str] = field(factory=lambda: list(sys.path))
+
+    def restore(self) -> None:
+        if dict(os.environ) != self.environment:
+            os.environ.clear()
+            os.environ.update(self.environment)
+        if sys.path != self.path:
+            sys.path[:] = self.path
+
+
+class Scratch:
+    """The working directory of executions: one for all, which is kept for those that leave files.
+
+    Args:
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._work = folder, folder / "work"
+        self._target: Path | None = None
+        self._kept = False
+
+    def enter(self, key: str) -> None:
+        """Begin an execution."""
+        self._target, self._kept = self._folder / "executions" / key.replace("/", "_"), False
+        self._work.mkdir(exist_ok=True)
+        os.chdir(self._work)
+
+    def keep(self) -> Path:
+        """The folder of this execution; from now on it has its own name."""
+        assert self._target is not None  # noqa: S101 - set by ``enter``
+        if not self._kept:
+            self._target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(self._target, ignore_errors=True)  # of an execution that died
+            # Whoever works in it goes on doing so.
+            self._work.rename(self._target)
+            self._kept = True
+        return self._target
+
+    def leave(self) -> None:
+        """End an execution: what it left in its folder stays there."""
+        os.chdir(self._folder)
+        try:
+            used = any(True for _ in os.scandir(self._work))
+        except FileNotFoundError:
+            return
+        if used:
+            self.keep()
+
+
+def _serve(connection: Connection, loaded: LoadedAlgorithm, folder: Path, *, once: bool) -> None:
+    """Answer questions until nobody asks any more; does not return."""
+    surroundings, scratch = _Surroundings(folder), Scratch(folder)
+    flush: Callable[[None], int] = ctypes.CDLL(None).fflush
+    while True:
+        try:
+            key, question = connection.recv()
+        except EOFError:
+            os._exit(0)
+        scratch.enter(key)
+        answered = loaded.answer(key, question, scratch.keep)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answered = evolve(answered, answer={**answered.answer, "peak_memory_mb": round(peak, 3)})
+        scratch.leave()
+        surroundings.restore()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        flush(None)
+        connection.send((answered.text(), len(answered.payloads)))
+        for data in answered.payloads:
+            connection.send_bytes(data)
+        if once:
+            os._exit(0)

@@ -1,0 +1,196 @@
+"""The task that carries a plan out: all executions of one algorithm in one iteration, or some parts of them.
+
+``carry_out_plan`` is the ``entry`` of a ``Call``; its working directory is the attempt's own. This process
+follows the plan and keeps the journal, and the algorithm is executed in one that is forked from it, so that
+nothing that the algorithm does to its process can harm what was recorded.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts
+from caf_core.calibration.execution import Doors
+from caf_core.calibration.forked import Answer, Forked
+from caf_core.calibration.journal import (
+    Journal,
+    Recorded,
+    is_sound,
+    newest,
+    question_of,
+    read_payload,
+    reply_of,
+)
+from caf_core.calibration.loaded import Answered, LoadedAlgorithm, failed
+from caf_core.calibration.plans import Commit, Past, Result, Verdict, commits_of
+from caf_core.conditions.codecs import Codecs
+from caf_core.iov import ExpRun
+from caf_core.json_text import COMPACT, json_text
+
+_TRIES = 2
+"""So often a question is asked at which the algorithm's process dies."""
+
+
+def carry_out_plan(
+    kit: str,
+    index: str,
+    iteration: int,
+    chain: Sequence[str],
+    doors: Mapping[str, Any],
+    path: str,
+    past: str = "",
+    parts: Sequence[int] | None = None,
+    earlier: Sequence[str] = (),
+) -> None:
+    """Carry out the plan of an algorithm, and leave a journal and the payloads.
+
+    Args:
+        kit: The algorithm and its strategy.
+        index: What the collectors left.
+        iteration: The iteration.
+        chain: URLs of the databases that the algorithm sees.
+        doors: How they are opened.
+        path: With what all keys begin.
+        past: A file with what the previous iteration committed (see ``commit_rows``), if there was one.
+        parts: The parts of the plan that this task carries out; all of it if left out.
+        earlier: Folders with journals of earlier tasks; what they answer is not executed again, failures
+            apart.
+    """
+    here = Path.cwd()
+    sys.stdout.flush()
+    os.dup2(2, 1)  # one log, in the order in which things happened
+    loaded = LoadedAlgorithm(Path(kit), Path(index), iteration, chain, doors)
+    algorithm = loaded.kit.algorithm
+    plan = loaded.kit.strategy.plan(loaded.index.runs, Past(iteration, _committed(past)))
+    limit = None if algorithm.execution_walltime is None else algorithm.execution_walltime.total_seconds()
+    with (
+        Journal(here) as journal,
+        Forked(loaded, here, limit, isolate=algorithm.isolate) as process,
+    ):
+        known = _known(here, [Path(folder) for folder in earlier])
+        asking = _Asking(journal, process, known, Doors(**doors).open_codecs())
+        if parts is None:
+            journal.end(follow(plan, path, asking.ask, journal.commit))
+        else:
+            follow_parts(plan, path, parts, asking.ask, journal.commit)
+            journal.end(Verdict(Result.OK))
+    if (here / "work").is_dir():
+        (here / "work").rmdir()
+
+
+def _known(here: Path, earlier: Sequence[Path]) -> dict[str, Recorded]:
+    """What earlier tasks and earlier attempts of this task recorded."""
+    attempts = sorted(
+        (folder for folder in here.parent.glob("attempt-*") if folder != here),
+        key=lambda folder: folder.stat().st_mtime,
+    )
+    found = newest(earlier, is_kept)
+    for one in found.values():
+        one.deaths.clear()  # they counted then; a new start tries again
+    for key, one in newest(attempts, lambda _: True).items():
+        if one.answer is not None or key not in found:
+            found[key] = one
+        else:
+            found[key].deaths = one.deaths
+    return found
+
+
+def is_kept(one: Recorded) -> bool:
+    """Whether a later start makes use of an answer: of all but a ``failure``."""
+    return one.answer is not None and one.answer.get("result") != Result.FAILURE
+
+
+@frozen
+class _Asking:
+    """Answers the questions of a plan: as they were answered before, or by the algorithm."""
+
+    journal: Journal
+    process: Forked
+    known: Mapping[str, Recorded]
+    codecs: Codecs
+
+    def ask(self, key: str, question: Question) -> Reply:
+        before = self.known.get(key)
+        if before is not None and not before.answers(question):
+            before = None
+        self.journal.begin(key, question, _log_size())
+        if before is not None and before.answer is not None:
+            if is_sound(before.directory, before.answer, self.codecs):
+                return self._again(key, before.directory, before.answer)
+            before = None
+        deaths = list(before.deaths) if before else []
+        for how in deaths:
+            self.journal.died(key, how)
+        return self._execute(key, question, deaths)
+
+    def _again(self, key: str, directory: Path, answer: Mapping[str, Any]) -> Reply:
+        """Record an answer once more, so that one journal has everything."""
+        rows = answer.get("payloads", ())
+        payloads = [read_payload(directory, row) for row in rows]
+        answer = {**answer, "payloads": [row[:5] for row in rows]} if rows else answer
+        self.journal.answer(key, json_text(answer, separators=COMPACT), payloads, _log_size())
+        return reply_of(key, answer)
+
+    def _execute(self, key: str, question: Question, deaths: list[str]) -> Reply:
+        while len(deaths) < _TRIES:
+            answer = self.process.ask(key, question)
+            if isinstance(answer, Answer):
+                self.journal.answer(key, answer.text, answer.payloads, _log_size())
+                return reply_of(key, _parsed(answer.text))
+            if answer.killed:
+                # Nobody knows whose fault it was: this task ends likewise, and who watches over it decides.
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.journal.died(key, answer.how)
+            deaths.append(answer.how)
+        given_up: Answered = failed(f"{deaths[-1]}; so it did before" if _TRIES > 1 else deaths[-1])
+        self.journal.answer(key, given_up.text(), (), _log_size())
+        return reply_of(key, given_up.answer)
+
+
+def _committed(past: str) -> tuple[Commit, ...]:
+    return commits_of(json.loads(Path(past).read_text(encoding="utf-8"))) if past else ()
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def _log_size() -> int:
+    return os.fstat(2).st_size
+
+
+def execute_once(
+    kit: str,
+    index: str,
+    iteration: int,
+    chain: Sequence[str],
+    doors: Mapping[str, Any],
+    key: str,
+    runs: Sequence[Sequence[int]],
+    iov: str,
+) -> None:
+    """Execute an algorithm once, in the current directory, as a plan had it executed; errors are raised.
+
+    Args:
+        kit: The algorithm.
+        index: What the collectors left.
+        iteration: The iteration.
+        chain: URLs of the databases that the algorithm sees.
+        doors: How they are opened.
+        key: The question's key.
+        runs: The runs.
+        iov: The interval; empty to find boundaries.
+    """
+    loaded = LoadedAlgorithm(Path(kit), Path(index), iteration, chain, doors)
+    question = question_of([ExpRun(exp, run) for exp, run in runs], iov)
+    answered = loaded.execute(key, question, Path.cwd)
+    with Journal(Path.cwd()) as journal:
+        journal.begin(key, question, 0)
+        journal.answer(key, answered.text(), answered.payloads, 0)

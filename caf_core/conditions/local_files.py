@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve
 
 from caf_core.conditions.codecs import BytesCodec, revision_of
-from caf_core.conditions.files import read_if_there, replace_file, sync_directory
+from caf_core.conditions.files import read_if_there, replace_file, sync_directory, sync_files
 from caf_core.conditions.payload import Entry, StoredPayload, check_name
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
@@ -173,7 +173,7 @@ def _write_origins(directory: Path, origins: Origins, *, durable: bool) -> None:
             known.add(digest)
             lines.append(_line({"schema": 2, "tasks": digest, "of": origin.tasks}))
         payload = [entry.name, entry.revision, str(entry.iov)]
-        lines.append(_line({"payload": payload, "tasks": digest, "origin": origin.record()}))
+        lines.append(_line({"payload": payload, "tasks": digest, "origin": origin.facts()}))
     if lines or (directory / _ORIGINS).exists():
         replace_file(directory / _ORIGINS, b"".join(lines), durable=durable)
 
@@ -198,11 +198,16 @@ def write_items(
     directory.mkdir(parents=True, exist_ok=True)
     entries = []
     origins = {**known}
+    new: list[Path] = []
     for item in items:
         check_name(item.entry.name)
-        replace_file(directory / f"{_stem(item.entry)}.{item.suffix}", item.data, durable=durable)
+        path = directory / f"{_stem(item.entry)}.{item.suffix}"
+        if replace_file(path, item.data, durable=False):
+            new.append(path)
         origins[item.entry] = item.provenance
         entries.append(item.entry)
+    if durable:
+        sync_files(directory, new)
     _write_origins(directory, origins, durable=durable)
     return tuple(entries), origins
 

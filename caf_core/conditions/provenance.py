@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, fields, frozen
+from attrs import field, fields, frozen
 
 from caf_core.json_text import json_values
 
@@ -63,9 +63,11 @@ class Provenance:
     def record(self) -> dict[str, Any]:
         """JSON values without ``tasks``, as near as they come (see ``json_values``): a remark must never stop
         a commit."""
-        values = asdict(self, recurse=False)
-        del values["tasks"]
-        return {name: json_values(value) for name, value in values.items()}
+        return {name: json_values(value) for name, value in self.facts().items()}
+
+    def facts(self) -> dict[str, Any]:
+        """The facts as they are, without ``tasks``."""
+        return {name: getattr(self, name) for name in _FACTS}
 
     def to_json(self) -> dict[str, Any]:
         """As ``record``, with ``files`` and ``collected_constants`` among the inputs in place of ``tasks``:
@@ -85,6 +87,9 @@ class Provenance:
         unknown = {name: value for name, value in values.items() if name not in known}
         facts["notes"] = {**facts.get("notes", {}), **unknown}
         return cls(**facts)
+
+
+_FACTS = tuple(one.name for one in fields(Provenance) if one.name != "tasks")
 
 
 def numbers_text(numbers: Iterable[int]) -> str:

@@ -23,6 +23,7 @@ from caf_core.control.store.opening import open_for_writing
 from caf_core.errors import CheckpointError
 from caf_core.iov import ExpRun, IoV
 from caf_core.json_text import json_text
+from caf_core.text import storable
 
 
 @frozen
@@ -239,8 +240,8 @@ class CheckpointStore:
 
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""
-        table, now = self.models.Execution, self._clock()
-        rows = [
+        now = self._clock()
+        rows = (
             {
                 "calibration": calibration,
                 "iteration": one.iteration,
@@ -256,10 +257,23 @@ class CheckpointStore:
                 "time": now,
             }
             for one in executions
-        ]
-        with self.batch():
-            for some in peewee.chunked(rows, 500):
-                table.replace_many(some).execute()
+        )
+        self._insert("execution", rows)
+
+    def _insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert many rows, or replace them: peewee would take longer to write the statement than SQLite to
+        carry it out."""
+        rows = list(rows)
+        if rows:
+            names = list(rows[0])
+            places = ", ".join("?" * len(names))
+            statement = f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of ours
+            values = [
+                tuple(storable(value) if isinstance(value, str) else value for value in row.values())
+                for row in rows
+            ]
+            with self.batch():
+                self.database.connection().executemany(statement, values)
 
     def executions(self, calibration: str, iteration: int) -> dict[str, StoredExecution]:
         """The recorded answers of an iteration, by ask."""
@@ -312,17 +326,9 @@ class CheckpointStore:
             table.delete().where(
                 (table.calibration == calibration) & (table.iteration == iteration)
             ).execute()
-            if ended.payloads:
-                fields = [
-                    table.calibration,
-                    table.iteration,
-                    table.algorithm,
-                    table.name,
-                    table.revision,
-                    table.iov,
-                ]
-                rows = [(calibration, iteration, *payload) for payload in ended.payloads]
-                table.insert_many(rows, fields=fields).execute()
+            names = ("calibration", "iteration", "algorithm", "name", "revision", "iov")
+            rows = ((calibration, iteration, *payload) for payload in ended.payloads)
+            self._insert("payload", (dict(zip(names, row, strict=True)) for row in rows))
 
     def payloads(self, calibration: str, iteration: int) -> tuple[Entry, ...] | None:
         """What an iteration that ended committed; ``None`` if it did not end."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
 
+from caf_core.errors import CafError
+
 GROUP = "caf"
 """The group of entry points by which distributions declare their plugins."""
 
@@ -118,5 +120,8 @@ def normalised(name: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line of text: its class and its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    """An exception as one line of text: its message, after its class if that is none of caf's own."""
+    message = " ".join(str(error).split())
+    if message and isinstance(error, CafError):
+        return message
+    return f"{type(error).__name__}: {message}".removesuffix(": ")

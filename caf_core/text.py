@@ -8,3 +8,9 @@ def storable(text: object) -> str:
     them: they are written as escapes (``\\udce9``).
     """
     return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def clause(text: object) -> str:
+    """A sentence of somebody else's, such as an error's, as a part of another one: without the full stop."""
+    words = str(text).rstrip()
+    return words if words.endswith("..") else words.removesuffix(".")

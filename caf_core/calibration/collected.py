@@ -22,6 +22,7 @@ from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, as_exprun
+from caf_core.text import clause
 
 DAMAGED = ".damaged"
 """What a file of collected data is called behind its name once it was found to be damaged."""
@@ -81,8 +82,8 @@ def read_runs_file(path: Path) -> RunsFile:
         return RunsFile(runs, chunks, tuple(tuple(map(str, row)) for row in content.get("constants", ())))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AlgorithmError(
-            f"{path} is not a list of runs ({error}); a collector writes [[experiment, run, entries], ...] "
-            f"into {RUNS_FILE}."
+            f"{path} is not a list of runs ({clause(error)}); a collector writes "
+            f"[[experiment, run, entries], ...] into {RUNS_FILE}."
         ) from error
 
 

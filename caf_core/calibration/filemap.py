@@ -18,6 +18,7 @@ from caf_core.calibration.files import write_atomically
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV, as_iov
 from caf_core.json_text import json_text
+from caf_core.text import clause
 
 SCHEMA = 1
 PICKLES = (".pkl", ".pickle")
@@ -65,7 +66,7 @@ def load(path: str | Path) -> dict[str, IoV]:
         ) from error
     except Exception as error:
         raise ConfigurationError(
-            f"{file} is no file map ({type(error).__name__}: {error}); make one with caf filemap."
+            f"{file} is no file map ({type(error).__name__}: {clause(error)}); make one with caf filemap."
         ) from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(
@@ -108,7 +109,7 @@ def _iov(value: Any, name: object, what: str) -> IoV:
         return as_iov(numbers * 2 if len(numbers) == 2 else numbers)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"{what} gives {name!r} the interval {value!r}, which is none ({error}); correct it."
+            f"{what} gives {name!r} the interval {value!r}, which is none ({clause(error)}); correct it."
         ) from error
 
 

@@ -26,6 +26,7 @@ from caf_core.calibration.plans import (
 )
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
+from caf_core.text import clause
 
 Question = Execute | FindBoundaries
 Reply = Executed | tuple[ExpRun, ...]
@@ -208,7 +209,7 @@ class PlanTree:
         except CafError:
             raise
         except Exception as error:
-            raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {error}") from error
+            raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {clause(error)}") from error
 
     def _ask(self, node: Node, question: Question) -> None:
         key = node.key = node.next_path()

@@ -6,6 +6,7 @@ from caf_core.calibration.collector import RUNS_FILE
 from caf_core.calibration.execution import OUTCOME_FILE
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.service import JobService
+from caf_core.text import clause
 
 _TAIL = 4096
 _LONGEST = 500
@@ -49,6 +50,7 @@ def _ended_early(change: TaskChange) -> str:
 def _shortened(line: str) -> str:
     """A line that fits into a sentence, without what would confuse a terminal."""
     plain = "".join(character if character.isprintable() else " " for character in line).strip()
+    plain = clause(plain)
     return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]} ..."
 
 

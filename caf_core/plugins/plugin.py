@@ -12,6 +12,7 @@ from enum import StrEnum
 from importlib.metadata import entry_points
 
 from caf_core.errors import CafError
+from caf_core.text import clause
 
 GROUP = "caf"
 """The group of entry points by which distributions declare their plugins."""
@@ -120,8 +121,8 @@ def normalised(name: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line of text: its message, after its class if that is none of caf's own."""
-    message = " ".join(str(error).split())
+    """An exception as a part of a sentence: its message, after its class if that is none of caf's own."""
+    message = clause(" ".join(str(error).split()))
     if message and isinstance(error, CafError):
         return message
     return f"{type(error).__name__}: {message}".removesuffix(": ")

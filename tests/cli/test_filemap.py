@@ -97,6 +97,18 @@ def test_what_cannot_be_mapped_is_listed(tree, caf):
     assert caf("filemap", *words, tree / "**" / "*.root").code == 0
 
 
+def test_no_map_without_a_file_in_it_is_written(tree, caf):
+    (tree / "map.json").write_text("an older map")
+    (tree / "other.root").touch()
+    called = caf("filemap", "-m", "raw", tree / "other.root", "-o", tree / "map.json")
+    assert called.code == 1
+    assert called.err.endswith(f"1 of 1 files could not be mapped; {tree / 'map.json'} is not written.\n")
+    called = caf("filemap", "-m", "raw", "-re", "root", tree / "**" / "*.root", "-o", tree / "map.json")
+    assert called.code == 2
+    assert "--filter-regex 'root' leaves out all 5 files" in called.err
+    assert (tree / "map.json").read_text() == "an older map"
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_metadata_come_from_plugins(tree, run_caf, processes):
     """No plugin knows these: every one is listed, none is lost, whatever the number of processes."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.text import clause
 from caf_service.client import Client
 from caf_service.compat_inputs import FORM, by_name, by_sample, check_order, energies, refuse_grid
 from caf_service.plans import load_plan
@@ -148,7 +149,7 @@ def createCalibration(*args: Any, **kwargs: Any) -> CalibrationNumber:
     except TypeError as error:
         raise ValueError(
             "createCalibration takes (steering_file, software_version, directories, number_of_jobs) or "
-            f"({', '.join(FORM)}), but {error}."
+            f"({', '.join(FORM)}), but {clause(error)}."
         ) from error
     wish = form(*args, **kwargs)
     plan = str(_config["plan"])

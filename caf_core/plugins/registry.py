@@ -161,7 +161,7 @@ class Registry:
         if failed:
             plugin, error = failed[0]
             raise PluginError(
-                f"{plugin.source.label} cannot tell the runs in {path!r}: {one_line(error).rstrip('.')}; "
+                f"{plugin.source.label} cannot tell the runs in {path!r}: {one_line(error)}; "
                 "repair the file or leave it out, or say which runs it holds in files_to_iovs."
             ) from error
         return None

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from attrs import field, frozen
 
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
-from caf_core.calibration.files import write_json
+from caf_core.calibration.files import check_own, write_json
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, as_exprun
 from caf_core.text import clause
@@ -169,6 +169,7 @@ class Collected:
         for run, number, place in sorted(rows):
             path = self._outputs[number].directory / DATA_FILE
             with path.open("rb") as file:
+                check_own(file, path, "pickled data")
                 data = _sound_chunk(file, place)
             if data is None:
                 path.rename(path.with_name(path.name + DAMAGED))

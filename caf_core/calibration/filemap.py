@@ -31,11 +31,36 @@ Found = list[str]
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads the intervals of maps that ``b2caf-filemap`` of basf2 wrote as tuples, without basf2."""
+    """Reads maps, which may be anybody's: names, runs and intervals, and nothing that executes code.
+
+    The intervals of maps that ``b2caf-filemap`` of basf2 wrote become tuples, without basf2.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """See ``pickle.Unpickler``."""
-        return _FormerIoV if (module, name) == ("caf.utils", "IoV") else super().find_class(module, name)
+        if (module, name) == ("caf.utils", "IoV"):
+            return _FormerIoV
+        if (module.partition(".")[0], name) not in _IN_MAPS:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no file, run or interval")
+        return super().find_class(module, name)
+
+
+_IN_MAPS = frozenset(
+    {
+        ("caf_core", "IoV"),
+        ("caf_core", "ExpRun"),
+        ("collections", "OrderedDict"),
+        ("copyreg", "_reconstructor"),  # this and the next three stand in the oldest form of pickles
+        ("copy_reg", "_reconstructor"),
+        ("__builtin__", "tuple"),
+        ("__builtin__", "object"),
+        ("numpy", "dtype"),
+        ("numpy", "scalar"),
+        ("pathlib", "PosixPath"),
+        ("pathlib", "PurePosixPath"),
+    }
+)
+"""What a map may be made of beside plain values: package and name."""
 
 
 class _FormerIoV(tuple[int, ...]):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from caf_core.calibration import filemap
 from caf_core.errors import ConfigurationError
-from caf_core.iov import IoV
+from caf_core.iov import ExpRun, IoV
 
 
 @pytest.fixture
@@ -79,6 +79,23 @@ def test_a_map_of_b2caf_filemap_is_read_without_basf2(tmp_path, monkeypatch):
         there.setitem(sys.modules, "caf.utils", module)
         (tmp_path / "map.pkl").write_bytes(pickle.dumps({"/a.root": former(3, 1, 3, -1)}))
     assert filemap.load(tmp_path / "map.pkl") == {"/a.root": IoV(3, 1, 3, -1)}
+
+
+class Wicked:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_pickled_map_holds_files_and_runs_and_executes_nothing(tmp_path, monkeypatch, protocol):
+    monkeypatch.chdir(tmp_path)
+    content = {tmp_path / "a.root": IoV(3, 1, 3, 2), "b.root": ExpRun(3, 7), "c.root": (3, 8)}
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps(content, protocol))
+    assert [iov.run_low for iov in filemap.load("map.pkl").values()] == [1, 7, 8]
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps({"a.root": Wicked()}, protocol))
+    with pytest.raises(ConfigurationError, match=r"is no file map .*which is no file, run or interval"):
+        filemap.load("map.pkl")
+    assert not (tmp_path / "executed").exists()
 
 
 def test_brackets_in_a_name_are_no_trap(tree, caf):

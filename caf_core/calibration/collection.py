@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from numbers import Real
 from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
@@ -138,9 +139,13 @@ class Collection(DatabaseUser):
                 f"{owner}: keep_collector_output is {self.keep_collector_output!r}; it can be "
                 f"{', '.join(map(repr, KEEP))}."
             )
-        if not 0 < self.min_fraction <= 1:
+        if not isinstance(self.min_fraction, Real) or not 0 < self.min_fraction <= 1:
             raise ConfigurationError(
-                f"{owner}: min_fraction is {self.min_fraction}; it lies above 0 and is at most 1."
+                f"{owner}: min_fraction is {self.min_fraction!r}; it lies above 0 and is at most 1."
+            )
+        if not isinstance(self.params, Mapping):
+            raise ConfigurationError(
+                f"{owner}: params is {self.params!r}; it is a table of names and values."
             )
         for name in ("max_files_per_collector_job", "max_collector_jobs"):
             number = getattr(self, name)

@@ -193,6 +193,13 @@ def _check_settings(calibration: Calibration, settings: Mapping[str, Any]) -> No
             f"{owner}: keep_collector_output is {settings['keep_collector_output']!r}; it can be "
             f"{', '.join(map(repr, KEEP))}."
         )
+    switches = {
+        "require_convergence": settings["require_convergence"],
+        "save_payloads": calibration.save_payloads,
+    }
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{owner}: {key} is {value!r}; it can be True or False.")
     strategies, count = settings["strategies"], len(calibration.algorithms)
     if isinstance(strategies, list | tuple) and len(strategies) != count:
         raise ConfigurationError(

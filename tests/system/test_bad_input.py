@@ -143,7 +143,10 @@ def test_a_collector_that_leaves_nothing(desk) -> None:
     ("line", "words"),
     [
         ("return None", "returned NoneType; calibrate() returns an Outcome"),
-        ("return Outcome('fine')", "'fine' is not a valid Result"),
+        ("return Outcome('fine')", "'fine' is no result of an algorithm; it can be 'ok', 'iterate'"),
+        ("return Outcome('ok', 'x')", "'x' is no payload; give {name: content}, or a list of Payload(name"),
+        ("return Outcome('ok', [('x', 1)])", "('x', 1) is no payload"),
+        ("return Outcome('ok', {}, None)", "the metrics are None; give {name: Metric(value, tolerance)}"),
         ("return Outcome('not_enough_data')", "too few data"),
         ("return Outcome('failure', message='no peak')", "no peak"),
         ("return Outcome('ok', {'x': object()})", "payload 'x'"),

@@ -56,6 +56,7 @@ def test_payloads_need_no_origin(database: LocalDatabase) -> None:
     assert [database.load(entry) for entry in entries] == [1.0, 2.0]
     assert database.write(payloads[:1]) == entries[:1] == database.entries()
     assert database.provenance(entries[0]) == Provenance()
+    assert Payload("scale", 1.0, "1,0,1,9") == Payload("scale", 1.0, (1, 0, 1, 9)) == payloads[0]
 
 
 def test_the_lines_are_as_documented(database: LocalDatabase) -> None:

@@ -1,6 +1,6 @@
 """What an algorithm sees and answers, and how a user describes one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,13 +21,22 @@ from caf_core.text import storable
 __all__ = ["Algorithm", "AlgorithmContext", "AnyAlgorithm", "Metric", "Outcome", "Result"]
 
 
-def _payloads(value: Mapping[str, Any] | Sequence[Payload]) -> tuple[Payload, ...]:
+def _payloads(value: Any) -> tuple[Payload, ...]:
     if isinstance(value, Mapping):
         return tuple(Payload(name, content) for name, content in value.items())
-    return tuple(value)
+    several = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
+    payloads = tuple(several)
+    for one in payloads:
+        if not isinstance(one, Payload):
+            raise ConfigurationError(
+                f"{one!r} is no payload; give {{name: content}}, or a list of Payload(name, content)."
+            )
+    return payloads
 
 
-def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+def _named(metrics: Any) -> dict[str, Metric]:
+    if not isinstance(metrics, Mapping):
+        raise ConfigurationError(f"the metrics are {metrics!r}; give {{name: Metric(value, tolerance)}}.")
     for name, metric in metrics.items():
         if not isinstance(metric, Metric):
             raise ConfigurationError(
@@ -35,6 +44,16 @@ def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
                 "which it no longer matters."
             )
     return {storable(name): metric for name, metric in metrics.items()}
+
+
+def _result(value: str) -> Result:
+    try:
+        return Result(value)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{value!r} is no result of an algorithm; it can be "
+            f"{', '.join(repr(str(one)) for one in Result)}."
+        ) from error
 
 
 @frozen
@@ -50,7 +69,7 @@ class Outcome:
         message: A sentence for people.
     """
 
-    result: Result = field(converter=Result)
+    result: Result = field(converter=_result)
     payloads: tuple[Payload, ...] = field(default=(), converter=_payloads)
     metrics: Mapping[str, Metric] = field(factory=dict, converter=_named)
     message: str = field(default="", converter=storable)

@@ -23,6 +23,7 @@ from caf_core.calibration.plans import (
 )
 from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun
+from caf_core.text import clause
 
 Boundaries = tuple[ExpRun, ...]
 Question = Execute | FindBoundaries
@@ -164,7 +165,7 @@ def _next(plan: Plan, answer: Answer) -> Request | Verdict:
     except CafError:
         raise
     except Exception as error:
-        raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {error}") from error
+        raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {clause(error)}") from error
 
 
 def _use_up(commit: Commit, successes: set[str]) -> None:

@@ -21,9 +21,10 @@ from typing import Any
 from attrs import field, frozen
 
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
-from caf_core.calibration.files import write_json
+from caf_core.calibration.files import check_own, write_json
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, as_exprun
+from caf_core.text import clause
 
 DAMAGED = ".damaged"
 """What a file of collected data is called behind its name once it was found to be damaged."""
@@ -83,8 +84,8 @@ def read_runs_file(path: Path) -> RunsFile:
         return RunsFile(runs, chunks, tuple(tuple(map(str, row)) for row in content.get("constants", ())))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AlgorithmError(
-            f"{path} is not a list of runs ({error}); a collector writes [[experiment, run, entries], ...] "
-            f"into {RUNS_FILE}."
+            f"{path} is not a list of runs ({clause(error)}); a collector writes "
+            f"[[experiment, run, entries], ...] into {RUNS_FILE}."
         ) from error
 
 
@@ -190,7 +191,9 @@ class Index:
             while len(self._open) >= self._KEPT:
                 self._open.pop(next(iter(self._open))).close()
             path = self.outputs[number].directory / DATA_FILE
-            file = self._open[number] = path.open("rb", buffering=0)
+            file = path.open("rb", buffering=0)
+            self._open[number] = file
+            check_own(file, path, "pickled data")
         return file
 
     def __del__(self) -> None:

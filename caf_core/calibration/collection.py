@@ -138,10 +138,14 @@ class Collection(DatabaseUser):
                 f"{owner}: keep_collector_output is {self.keep_collector_output!r}; it can be "
                 f"{', '.join(map(repr, KEEP))}."
             )
-        if not 0 < self.min_fraction <= 1:
+        fraction: Any = self.min_fraction  # as a user wrote it
+        if not isinstance(fraction, int | float) or not 0 < fraction <= 1:
             raise ConfigurationError(
-                f"{owner}: min_fraction is {self.min_fraction}; it lies above 0 and is at most 1."
+                f"{owner}: min_fraction is {fraction!r}; it lies above 0 and is at most 1."
             )
+        params: Any = self.params
+        if not isinstance(params, Mapping):
+            raise ConfigurationError(f"{owner}: params is {params!r}; it is a table of names and values.")
         for name in ("max_files_per_collector_job", "max_collector_jobs"):
             number = getattr(self, name)
             if number is not None and (not isinstance(number, int) or number < 1):

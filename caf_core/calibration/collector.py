@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
-from caf_core.calibration.files import write_json
+from caf_core.calibration.files import forbid_others, write_json
 from caf_core.conditions.chain import Chain
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_exprun, as_runs
@@ -115,6 +115,7 @@ class CollectorContext:
             return
         if self._data is None:
             self._data = _Checked((self.output_dir / DATA_FILE).open("wb"))
+            forbid_others(self._data.file)  # who reads it executes what it says
         self._data.checksum, start = 0, self._data.size
         pickle.dump(data, self._data, protocol=pickle.HIGHEST_PROTOCOL)
         chunk = (key.exp, key.run, start, self._data.size - start, self._data.checksum)

@@ -18,6 +18,7 @@ from caf_core.calibration.files import write_atomically
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.iov import IoV, as_iov
 from caf_core.json_text import json_text
+from caf_core.text import clause
 
 SCHEMA = 1
 PICKLES = (".pkl", ".pickle")
@@ -30,11 +31,36 @@ Found = list[str]
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads the intervals of maps that ``b2caf-filemap`` of basf2 wrote as tuples, without basf2."""
+    """Reads maps, which may be anybody's: names, runs and intervals, and nothing that executes code.
+
+    The intervals of maps that ``b2caf-filemap`` of basf2 wrote become tuples, without basf2.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """See ``pickle.Unpickler``."""
-        return _FormerIoV if (module, name) == ("caf.utils", "IoV") else super().find_class(module, name)
+        if (module, name) == ("caf.utils", "IoV"):
+            return _FormerIoV
+        if (module.partition(".")[0], name) not in _IN_MAPS:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no file, run or interval")
+        return super().find_class(module, name)
+
+
+_IN_MAPS = frozenset(
+    {
+        ("caf_core", "IoV"),
+        ("caf_core", "ExpRun"),
+        ("collections", "OrderedDict"),
+        ("copyreg", "_reconstructor"),  # this and the next three stand in the oldest form of pickles
+        ("copy_reg", "_reconstructor"),
+        ("__builtin__", "tuple"),
+        ("__builtin__", "object"),
+        ("numpy", "dtype"),
+        ("numpy", "scalar"),
+        ("pathlib", "PosixPath"),
+        ("pathlib", "PurePosixPath"),
+    }
+)
+"""What a map may be made of beside plain values: package and name."""
 
 
 class _FormerIoV(tuple[int, ...]):
@@ -65,7 +91,7 @@ def load(path: str | Path) -> dict[str, IoV]:
         ) from error
     except Exception as error:
         raise ConfigurationError(
-            f"{file} is no file map ({type(error).__name__}: {error}); make one with caf filemap."
+            f"{file} is no file map ({type(error).__name__}: {clause(error)}); make one with caf filemap."
         ) from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(
@@ -108,7 +134,7 @@ def _iov(value: Any, name: object, what: str) -> IoV:
         return as_iov(numbers * 2 if len(numbers) == 2 else numbers)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"{what} gives {name!r} the interval {value!r}, which is none ({error}); correct it."
+            f"{what} gives {name!r} the interval {value!r}, which is none ({clause(error)}); correct it."
         ) from error
 
 

@@ -14,12 +14,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from caf_core.calibration.carry_out import Question
 from caf_core.calibration.loaded import LoadedAlgorithm
 from caf_core.processes.subreaper import die_with_parent
+from caf_core.text import with_last_line
 
+LOG_FILE = "stderr"
 _LOOK = 0.5
 """How often the process is looked at while it says nothing [s]: a child of it may hold its connection."""
 
@@ -43,6 +45,11 @@ class Death:
 
     how: str
     killed: bool = False
+
+
+def log_size() -> int:
+    """How much has been written to the log [bytes]."""
+    return os.fstat(2).st_size
 
 
 class Forked:
@@ -145,7 +152,7 @@ class Forked:
             connection.close()
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
-            return Death(f"its process ended with exit code {code}, without returning")
+            return Death(f"it ended without returning, with exit code {code}")
         return Death(f"its process was killed by signal {-code} ({_name(-code)})", -code == signal.SIGKILL)
 
 
@@ -165,6 +172,7 @@ class _Surroundings:
     path: list[str] = field(factory=lambda: list(sys.path))
 
     def restore(self) -> None:
+        """Make it as it was."""
         if dict(os.environ) != self.environment:
             os.environ.clear()
             os.environ.update(self.environment)
@@ -222,15 +230,17 @@ def _serve(connection: Connection, loaded: LoadedAlgorithm, folder: Path, *, onc
         except EOFError:
             os._exit(0)
         scratch.enter(key)
+        begin = log_size()
         answered = loaded.answer(key, question, scratch.keep)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answered = evolve(answered, answer={**answered.answer, "peak_memory_mb": round(peak, 3)})
+        answered.answer["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         scratch.leave()
         surroundings.restore()
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
         flush(None)
+        if answered.exited:
+            answered.answer["message"] = with_last_line(answered.answer["message"], folder / LOG_FILE, begin)
         connection.send((answered.text(), len(answered.payloads)))
         for data in answered.payloads:
             connection.send_bytes(data)

@@ -26,12 +26,12 @@ from caf_core.conditions.codecs import Codecs
 from caf_core.conditions.finite import not_finite
 from caf_core.conditions.payload import Payload
 from caf_core.conditions.provenance import Provenance
-from caf_core.errors import AlgorithmError
+from caf_core.errors import AlgorithmError, CafError
 from caf_core.iov import ExpRun, IoV
 from caf_core.json_text import COMPACT, json_text
+from caf_core.text import in_a_sentence
 
 _MESSAGE_LIMIT = 4000
-_NO_RETURN = "it ended without returning (does something in it call exit?)"
 
 
 @frozen
@@ -55,10 +55,12 @@ class Answered:
     Args:
         answer: The answer, JSON values.
         payloads: The bytes of its payloads.
+        exited: Whether the algorithm called for an exit; what it printed last may say why.
     """
 
     answer: dict[str, Any]
     payloads: tuple[bytes, ...] = ()
+    exited: bool = False
 
     def text(self) -> str:
         """The answer as JSON."""
@@ -102,11 +104,11 @@ class LoadedAlgorithm:
         begun, process = time.monotonic(), os.getpid()
         try:
             answered = self.execute(key, question, directory)
-        except SystemExit:
-            answered = failed(_NO_RETURN)
+        except SystemExit as exit_:
+            answered = evolve(failed(_exited(exit_.code)), exited=True)
         except BaseException as error:  # the plan decides what follows from it
             traceback.print_exc()
-            answered = failed(_last_line(error))
+            answered = failed(_in_words(error))
         if os.getpid() != process:
             os._exit(0)  # a child that the algorithm forked, which returned as its parent did
         answered.answer["seconds"] = round(time.monotonic() - begun, 6)
@@ -203,6 +205,15 @@ def _seed(words: str) -> None:
         numpy.random.seed(seed)
 
 
-def _last_line(error: BaseException) -> str:
+def _exited(code: object) -> str:
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)  # noqa: T201 - as Python does when it exits
+    number = (code or 0) if code is None or isinstance(code, int) else 1
+    return f"it ended without returning, with exit code {number} (does something in it call exit?)"
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, CafError):
+        return str(error)
     lines = "".join(traceback.format_exception_only(error)).splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), type(error).__name__)
+    return in_a_sentence(next((line for line in reversed(lines) if line.strip()), type(error).__name__))

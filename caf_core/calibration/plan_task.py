@@ -17,7 +17,7 @@ from attrs import frozen
 
 from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts
 from caf_core.calibration.execution import Doors
-from caf_core.calibration.forked import Answer, Forked
+from caf_core.calibration.forked import LOG_FILE, Answer, Forked, log_size
 from caf_core.calibration.journal import (
     Journal,
     Recorded,
@@ -27,11 +27,12 @@ from caf_core.calibration.journal import (
     read_payload,
     reply_of,
 )
-from caf_core.calibration.loaded import Answered, LoadedAlgorithm, failed
+from caf_core.calibration.loaded import LoadedAlgorithm, failed
 from caf_core.calibration.plans import Commit, Past, Result, Verdict, commits_of
 from caf_core.conditions.codecs import Codecs
 from caf_core.iov import ExpRun
 from caf_core.json_text import COMPACT, json_text
+from caf_core.text import with_last_line
 
 _TRIES = 2
 """So often a question is asked at which the algorithm's process dies."""
@@ -119,7 +120,7 @@ class _Asking:
         before = self.known.get(key)
         if before is not None and not before.answers(question):
             before = None
-        self.journal.begin(key, question, _log_size())
+        self.journal.begin(key, question, log_size())
         if before is not None and before.answer is not None:
             if is_sound(before.directory, before.answer, self.codecs):
                 return self._again(key, before.directory, before.answer)
@@ -134,22 +135,24 @@ class _Asking:
         rows = answer.get("payloads", ())
         payloads = [read_payload(directory, row) for row in rows]
         answer = {**answer, "payloads": [row[:5] for row in rows]} if rows else answer
-        self.journal.answer(key, json_text(answer, separators=COMPACT), payloads, _log_size())
+        self.journal.answer(key, json_text(answer, separators=COMPACT), payloads, log_size())
         return reply_of(key, answer)
 
     def _execute(self, key: str, question: Question, deaths: list[str]) -> Reply:
+        begin = log_size()
         while len(deaths) < _TRIES:
             answer = self.process.ask(key, question)
             if isinstance(answer, Answer):
-                self.journal.answer(key, answer.text, answer.payloads, _log_size())
+                self.journal.answer(key, answer.text, answer.payloads, log_size())
                 return reply_of(key, _parsed(answer.text))
             if answer.killed:
                 # Nobody knows whose fault it was: this task ends likewise, and who watches over it decides.
                 os.kill(os.getpid(), signal.SIGKILL)
             self.journal.died(key, answer.how)
             deaths.append(answer.how)
-        given_up: Answered = failed(f"{deaths[-1]}; so it did before" if _TRIES > 1 else deaths[-1])
-        self.journal.answer(key, given_up.text(), (), _log_size())
+        words = f"{deaths[-1]}, as it did before"
+        given_up = failed(with_last_line(words, self.journal.folder / LOG_FILE, begin))
+        self.journal.answer(key, given_up.text(), (), log_size())
         return reply_of(key, given_up.answer)
 
 
@@ -160,10 +163,6 @@ def _committed(past: str) -> tuple[Commit, ...]:
 def _parsed(text: str) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(text)
     return parsed
-
-
-def _log_size() -> int:
-    return os.fstat(2).st_size
 
 
 def execute_once(

@@ -35,6 +35,7 @@ from caf_core.calibration.own_pickles import OwnPickler, own_dumps, texts_of
 from caf_core.calibration.task_main import add_to_main, become_main, is_task
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.json_text import json_text
+from caf_core.text import clause
 
 _SCHEMA = 2
 _NO_CODE = 1
@@ -80,7 +81,7 @@ def pack(value: object, what: str) -> bytes:
             names, part = _culprit(value)
             where = f"{'.'.join(names)} ({type(part).__name__}): " if names else ""
             raise ConfigurationError(
-                f"{what} cannot be sent to another process: {where}{error}; "
+                f"{what} cannot be sent to another process: {where}{clause(error)}; "
                 "create it inside collect() or calibrate() instead, or leave it out with __getstate__."
             ) from error
     body = pickle.dumps((own, texts_of(pickler.files)), pickle.HIGHEST_PROTOCOL) + stream.getvalue()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from attrs import define, field
 from rich.console import Console
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from rich.text import Text
 from caf_core.calibration.states import END_STATES, State
 from caf_core.cli.base import duration, shown
 from caf_core.cli.progress import WaitingNews
+from caf_core.cli.redraw import Redrawn
 from caf_core.cli.tables import COLOURS
 from caf_core.jobs.ledger import TaskState
 
@@ -89,10 +89,10 @@ class Bars:
         self._bars: dict[str, Bar] = {}
         self._news = WaitingNews()
         self._over = False
-        self._live = Live(
-            console=self._console,
+        self._live = Redrawn(
+            self._draw,
+            self._console,
             refresh_per_second=_REFRESH,
-            get_renderable=self._draw,
             auto_refresh=live,
             # What a script prints into a file or a pipe stays there.
             redirect_stdout=sys.stdout.isatty(),

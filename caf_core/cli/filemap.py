@@ -67,7 +67,7 @@ def command(
 
     Patterns are file names, globs (** too) or URIs. A calibration takes the map:
     collection.files_to_iovs = "F.json". The exit code is 1 if a file could not be mapped; the others are in
-    the map all the same.
+    the map all the same. No map is written without any file in it.
     """
     from caf_core.calibration import filemap
 
@@ -98,7 +98,8 @@ def find_names(patterns: Sequence[str], filter_regex: str | None) -> list[str]:
     """The files that patterns mean: absolute, sorted within a pattern, each once.
 
     Raises:
-        ConfigurationError: If a pattern matches nothing, or the filter is no regular expression.
+        ConfigurationError: If a pattern matches nothing, or the filter is no regular expression or leaves
+            nothing.
     """
     from caf_core.jobs.input_names import is_uri, matches
 
@@ -116,7 +117,12 @@ def find_names(patterns: Sequence[str], filter_regex: str | None) -> list[str]:
                 f"no file matches {pattern!r}; correct it, or quote it against the shell."
             )
         found.update(dict.fromkeys(files))
-    return [name for name in found if unwanted is None or not unwanted.search(name)]
+    kept = [name for name in found if unwanted is None or not unwanted.search(name)]
+    if not kept:
+        raise ConfigurationError(
+            f"--filter-regex {filter_regex!r} leaves out all {len(found)} files; correct it."
+        )
+    return kept
 
 
 def _by_path(name: str, pattern: str, experiment: int | None) -> list[str]:
@@ -137,12 +143,14 @@ def _report(names: list[str], found: list[list[str]], output_file: Path, *, prin
     if print_map:
         for name, iov in mapped.items():
             print(f"{iov}\t{shown(name)}")
-    save(output_file, {name: IoV.parse(iov) for name, iov in mapped.items()})
-    click.echo(f"{len(mapped)} of {len(names)} files are in {shown(output_file)}", err=True)
+    if mapped:
+        save(output_file, {name: IoV.parse(iov) for name, iov in mapped.items()})
+        click.echo(f"{len(mapped)} of {len(names)} files are in {shown(output_file)}", err=True)
     for name, complaint in lost:
         click.echo(f"caf: {shown(name)}: {shown(complaint)}", err=True)
     if lost:
-        click.echo(f"caf: {len(lost)} of {len(names)} files could not be mapped.", err=True)
+        not_written = "" if mapped else f"; {shown(output_file)} is not written"
+        click.echo(f"caf: {len(lost)} of {len(names)} files could not be mapped{not_written}.", err=True)
     return Exit.FAILED if lost else Exit.OK
 
 
@@ -155,7 +163,10 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from caf_core.cli.redraw import Redrawn
+
     columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("files", total=total)
+    progress = Progress(*columns, auto_refresh=False)
+    task = progress.add_task("files", total=total)
+    with Redrawn(progress.get_renderable, Console(stderr=True), transient=True):
         yield lambda number: progress.advance(task, number)

@@ -39,6 +39,10 @@ def command(
     """
     from caf_core.control import graph
 
+    if states and script is not None:
+        raise ConfigurationError(
+            "--states draws the state machine that all calibrations have; leave out the script, or --states."
+        )
     if states:
         print(_machine(settings.path, language), end="")
         return

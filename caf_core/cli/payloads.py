@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.option("--name", "names", multiple=True, help="Only this payload; may be given several times.")
 @click.option("--run", metavar="EXP,RUN", help="Only what is valid for this run.")
 @click.option(
-    "--diff", "other", metavar="OTHER", help="How it differs from another database; exit code 1 if it does."
+    "--diff",
+    "other",
+    metavar="OTHER",
+    help="How it differs from another database, in all or by --name or --run; exit code 1 if so.",
 )
 @click.option(
     "--export-basf2",
@@ -50,25 +53,24 @@ def command(
     the database of its results, and so does nothing at all. With --export-basf2 it may also be the
     conditions.json of a task.
     """
+    source = database if database is not None else str(settings.path)
     if folder is not None:
-        return _export(database if database is not None else str(settings.path), folder, names)
-    here = _open(database if database is not None else str(settings.path))
-    if other is not None:
-        return _print_difference(here, _open(other))
+        unused = {"--run": run, "--diff": other, "--show": show, "--json": settings.json}
+        if given := [option for option, value in unused.items() if value]:
+            raise ConfigurationError(
+                f"--export-basf2 writes whole databases, and knows no {' or '.join(given)}; leave that out."
+            )
+        return _export(source, folder, names)
+    here = _open(source)
     wanted = _run(run) if run is not None else None
+    if other is not None:
+        return _print_difference((here, _open(other)), names, wanted, show=show, as_json=settings.json)
     entries = _chosen(here, names, wanted)
     accounts = _accounts(here)
     everything = {entry.name for entry in here.entries()}
-    if names and not entries and not everything.intersection(names):
-        known = sorted({entry.name for entry in here.entries()})
-        raise ConfigurationError(
-            f"there is no payload {' or '.join(map(repr, names))} in {here.url}; there is: "
-            f"{', '.join(known) or 'none'}."
-        )
-    rows = [_described(here, entry) for entry in entries]
-    if show:
-        contents = _contents(here, entries)
-        rows = [{**row, "content": content} for row, content in zip(rows, contents, strict=True)]
+    if not everything.intersection(names):
+        _check_names(names, everything, here.url)
+    rows = _rows(here, entries, show=show)
     chosen = frozenset(names or everything)
     gaps = _gaps(accounts, chosen, wanted, entries)
     if settings.json:
@@ -111,11 +113,28 @@ def _run(text: str) -> "ExpRun":
 
 def _chosen(database: "ConditionsDatabase", names: tuple[str, ...], run: "ExpRun | None") -> list["Entry"]:
     """The entries to show, by name and then by interval; for a run those that a look-up gives."""
-    entries = [entry for entry in database.entries() if not names or entry.name in names]
+    entries = _of_names(database.entries(), names)
     if run is not None:
         found = [database.find(name, run) for name in sorted({entry.name for entry in entries})]
         return [entry for entry in found if entry is not None]
     return sorted(entries, key=lambda entry: (entry.name, entry.iov))
+
+
+def _check_names(names: tuple[str, ...], known: Iterable[str], where: str) -> None:
+    if names:
+        raise ConfigurationError(
+            f"there is no payload {' or '.join(map(repr, names))} in {where}; there is: "
+            f"{', '.join(sorted(known)) or 'none'}."
+        )
+
+
+def _rows(database: "ConditionsDatabase", entries: Iterable["Entry"], *, show: bool) -> list[dict[str, Any]]:
+    entries = list(entries)
+    rows = [_described(database, entry) for entry in entries]
+    if show:
+        contents = _contents(database, entries)
+        rows = [{**row, "content": content} for row, content in zip(rows, contents, strict=True)]
+    return rows
 
 
 def _described(database: "ConditionsDatabase", entry: "Entry") -> dict[str, Any]:
@@ -213,12 +232,62 @@ def _one_line(content: Any) -> str:
     return shown(text if len(text) <= 200 else f"{text[:197]}...")
 
 
-def _print_difference(here: "ConditionsDatabase", there: "ConditionsDatabase") -> int:
+def _print_difference(
+    databases: "tuple[ConditionsDatabase, ConditionsDatabase]",
+    names: tuple[str, ...],
+    run: "ExpRun | None",
+    *,
+    show: bool,
+    as_json: bool,
+) -> int:
+    """Print how two databases differ, as far as names and a run say what counts."""
     from caf_core.conditions.diff import difference
 
-    found = difference(here.entries(), there.entries())
-    if not found:
+    here, there = databases
+    known = {entry.name for one in databases for entry in one.entries()}
+    if not known.intersection(names):
+        _check_names(names, known, f"{here.url} and {there.url}")
+    found = difference(*_to_compare(databases, names, run))
+    sides = [
+        dict(zip(entries, _rows(one, entries, show=show), strict=True))
+        for one, entries in zip(databases, found.entries(), strict=True)
+    ]
+    if as_json:
+        only_here, only_there = (list(side.values()) for side in sides)
+        print(
+            json_text(
+                {
+                    "differ": bool(found),
+                    "only_here": only_here,
+                    "only_there": only_there,
+                    "reordered": found.reordered(),
+                },
+                indent=2,
+            )
+        )
+    elif not found:
         print("no difference.")
-        return Exit.OK
-    say(found.text())
-    return Exit.FAILED
+    else:
+        contents = [
+            {entry: f": {_one_line(row['content'])}" for entry, row in side.items()} if show else {}
+            for side in sides
+        ]
+        say(found.text(*contents))
+    return Exit.FAILED if found else Exit.OK
+
+
+def _to_compare(
+    databases: "tuple[ConditionsDatabase, ConditionsDatabase]", names: tuple[str, ...], run: "ExpRun | None"
+) -> "list[list[Entry]]":
+    """The entries of two databases that count; those of one run differ if their contents do."""
+    if run is None:
+        # In their own order: of entries that overlap the last one counts.
+        return [_of_names(one.entries(), names) for one in databases]
+    chosen = [_chosen(one, names, run) for one in databases]
+    here, there = ({(entry.name, entry.revision) for entry in entries} for entries in chosen)
+    same = here & there
+    return [[entry for entry in entries if (entry.name, entry.revision) not in same] for entries in chosen]
+
+
+def _of_names(entries: Iterable["Entry"], names: tuple[str, ...]) -> list["Entry"]:
+    return [entry for entry in entries if not names or entry.name in names]

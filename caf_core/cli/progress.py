@@ -1,7 +1,9 @@
 """Showing how calibrations get on while the controller works."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from caf_core.cli.base import shown
@@ -63,7 +65,11 @@ class Lines:
         self._stream = stream
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
+        self._withheld: dict[tuple[str, str], JobStatus] = {}
+        self._later: threading.Timer | None = None
+        self._writing = threading.RLock()
         self._news = WaitingNews()
+        self._reasons: dict[str, str] = {}
 
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """See ``Listener``."""
@@ -71,17 +77,23 @@ class Lines:
 
     def moved(self, move: "Move") -> None:
         """See ``Listener``."""
-        reason = f" ({shown(move.reason)})" if move.reason else ""
+        # A calibration fails in two moves, for one reason.
+        news = move.reason if move.reason != self._reasons.get(move.name) else ""
+        self._reasons[move.name] = move.reason
+        reason = f" ({shown(news)})" if news else ""
         self._write(f"{shown(move.name)}: iteration {move.iteration}, {move.new}{reason}")
 
     def jobs(self, calibration: str, collection: str, status: "JobStatus") -> None:
-        """See ``Listener``; not every change is worth a line."""
+        """See ``Listener``; not every change is worth a line, but the last one is."""
         key, now = (calibration, collection), self._clock()
         failed = status.counts.get(TaskState.FAILED, 0)
-        last, known = self._last.get(key, (float("-inf"), 0))
-        if now - last >= _EVERY or failed > known or status.ended:
-            self._last[key] = now, failed
-            self._write(f"{shown(calibration)}: {shown(collection)}: {counts_text(status)}")
+        with self._writing:
+            last, known = self._last.get(key, (float("-inf"), 0))
+            if now - last >= _EVERY or failed > known or status.ended:
+                self._tell(key, status, now)
+            else:
+                self._withheld[key] = status
+                self._plan(last + _EVERY - now)
         if reason := self._news.of(calibration, collection, status):
             self._write(f"{shown(calibration)}: {shown(collection)}: tasks wait: {shown(reason)}")
 
@@ -91,6 +103,36 @@ class Lines:
 
     def ended(self) -> None:
         """See ``Listener``."""
+        with self._writing:
+            self._withheld.clear()
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+
+    def tell_withheld(self) -> None:
+        """Write what has changed, and was not worth a line then."""
+        with self._writing:
+            self._later = None
+            now = self._clock()
+            for key, status in list(self._withheld.items()):
+                wait = self._last[key][0] + _EVERY - now
+                if wait > 0:
+                    self._plan(wait)
+                else:
+                    with suppress(OSError, ValueError):  # the next line in the main thread says so
+                        self._tell(key, status, now)
+
+    def _plan(self, wait: float) -> None:
+        if self._later is None:
+            self._later = threading.Timer(wait, self.tell_withheld)
+            self._later.daemon = True
+            self._later.start()
+
+    def _tell(self, key: tuple[str, str], status: "JobStatus", now: float) -> None:
+        self._last[key] = now, status.counts.get(TaskState.FAILED, 0)
+        self._withheld.pop(key, None)
+        self._write(f"{shown(key[0])}: {shown(key[1])}: {counts_text(status)}")
 
     def _write(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with self._writing:
+            print(text, file=self._stream, flush=True)

@@ -11,6 +11,7 @@ from types import ModuleType, TracebackType
 
 from caf_core.cli.base import shown
 from caf_core.errors import ConfigurationError
+from caf_core.text import clause
 
 
 class ScriptError(ConfigurationError):
@@ -32,7 +33,7 @@ def execute_script(script: Path, arguments: Sequence[str]) -> None:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         place = f"{shown(script)}, line {line}" if line else shown(script)
-        raise ScriptError(f"{place}: {getattr(error, 'msg', error)}; correct the script.") from error
+        raise ScriptError(f"{place}: {clause(getattr(error, 'msg', error))}; correct the script.") from error
     with _as_main(script, arguments) as namespace:
         exec(code, namespace)  # noqa: S102 - executing the user's script is what this is for
 
@@ -65,7 +66,7 @@ def script_error(script: Path, error: Exception) -> ScriptError:
     """An exception of the script as one sentence that names the line."""
     line = _line(script, error.__traceback__)
     place = f"{shown(script)}, line {line}" if line else shown(script)
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    text = clause(f"{type(error).__name__}: {error}".removesuffix(": "))
     found = ScriptError(f"{place}: {text}; caf run --debug shows the whole traceback.")
     found.__cause__ = error
     return found

@@ -19,6 +19,7 @@ from caf_core.cli.base import Command, Settings, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 from caf_core.json_text import json_text
+from caf_core.text import clause
 
 if TYPE_CHECKING:
     from caf_core.cli.submission import Result, Show
@@ -257,12 +258,12 @@ def _report(name: str, directory: Path, result: "Result", *, as_json: bool) -> i
 
 def _failed_text(name: str, directory: Path, failed: "Sequence[TaskChange]", result: "Result") -> str:
     first = failed[0]
+    reason = clause(first.reason or first.failure or f"exit code {first.exit_code}")
     allowed = ", which --min-fraction allows" if result.status.success else ""
     return (
         f"caf: {len(failed)} of {result.status.total} tasks failed{allowed}; tasks/{first.index}: "
-        f"{shown(first.reason or first.failure or f'exit code {first.exit_code}')}. Look closer with: "
-        f"caf why {shown(name)} -p {shown(directory)}; the same command again executes what failed once "
-        "more."
+        f"{shown(reason)}. Look closer with: caf why {shown(name)} -p {shown(directory)}; the same command "
+        "again executes what failed once more."
     )
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from caf_core.control.reading.causes import Attempt, Case
     from caf_core.control.reading.overview import Reader
 
-_TAIL = 16_384
 _MEANINGS = {
     "init": "it is not at the scheduler; caf submits it as soon as what is said above allows it",
     "submitted": "the scheduler has it, and it has not begun as far as is known",
@@ -164,7 +163,7 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     last = case.last
     if last is None:
         return [*text, f"  not submitted yet: {shown(case.waits)}"]
-    said = last_lines(last.directory / "stderr", lines, case.log)
+    said = _last_lines(case, lines)
     if said:
         text += ["  last lines of stderr:", *(f"    | {line}" for line in said)]
     there = (last.directory / "stderr").exists()
@@ -232,18 +231,12 @@ def done_text(case: "Case", attempt: "Attempt", following: "Attempt | None") -> 
     return f"then: nothing; the retry policy gives {attempt.failure or 'this'} no (further) attempt"
 
 
-def last_lines(path: Path, count: int, part: tuple[int, int | None] = (0, None)) -> list[str]:
-    """The last lines of a log, or of a part of it, that are not empty; none if it cannot be read."""
-    begin, end = part
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2) if end is None else end
-            begin = file.seek(max(begin, end - _TAIL))
-            text = file.read(max(0, end - begin)).decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    lines = [shown(line.rstrip().expandtabs()) for line in text.splitlines() if line.strip()]
-    return lines[-count:] if count else []
+def _last_lines(case: "Case", count: int) -> list[str]:
+    """The last lines that the last attempt printed."""
+    from caf_core.text import last_lines
+
+    log = case.last.directory / "stderr" if case.last else Path()
+    return [shown(line.expandtabs()) for line in last_lines(log, count, case.log)]
 
 
 def _word(text: object) -> str:
@@ -263,7 +256,7 @@ def _as_json(row: Any, account: "Account", cases: "list[Case]", lines: int) -> d
         "cases": [
             {
                 **attrs.asdict(case),
-                "stderr": last_lines(case.last.directory / "stderr", lines, case.log) if case.last else [],
+                "stderr": _last_lines(case, lines),
             }
             for case in cases
         ],

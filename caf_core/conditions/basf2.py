@@ -58,21 +58,29 @@ def export_basf2(
     wanted = {entry.name for _, entry in chosen} if names is None else set(names)
     if absent := sorted(wanted - {entry.name for _, entry in chosen}):
         raise PayloadError(f"there is no payload {', '.join(map(repr, absent))}; correct the name.")
+    chosen = [(each, entry) for each, entry in chosen if entry.name in wanted]
+    for each, entry in chosen:  # before anything is written
+        _content(each, entry)
     with local_files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lines = [_write(folder, each, entry) for each, entry in chosen if entry.name in wanted]
-        local_files.write_index(folder, lines)
+        local_files.write_index(folder, [_write(folder, each, entry) for each, entry in chosen])
     return local_files.index_path(folder)
 
 
-def _write(folder: Path, database: ConditionsDatabase, entry: Entry) -> Entry:
-    """Write the file of a payload under the first digits of its MD5 sum that no other content has."""
+def _content(database: ConditionsDatabase, entry: Entry) -> bytes:
+    """The bytes of a payload that basf2 can read."""
     data = database.read(entry).data
     if not data.startswith(_ROOT):
         raise PayloadError(
             f"the payload {entry.name!r} for {entry.iov} is no ROOT file, and basf2 reads nothing else; let "
             f"the algorithm answer with the bytes of one, or name the payloads to be written."
         )
+    return data
+
+
+def _write(folder: Path, database: ConditionsDatabase, entry: Entry) -> Entry:
+    """Write the file of a payload under the first digits of its MD5 sum that no other content has."""
+    data = _content(database, entry)
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     # 16 digits would look like a revision of caf's.
     for size in (size for size in range(_SHORTEST, _LONGEST + 1) if size != 16):

@@ -13,6 +13,7 @@ from caf_core.conditions.npz import NpzCodec
 from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import ConfigurationError, PayloadError
+from caf_core.text import clause
 
 _SUFFIX = re.compile(r"[A-Za-z0-9]+")
 
@@ -200,7 +201,7 @@ def revision_of(codec: str, data: bytes) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it contains itself, or is nested too deeply"
-    return str(error).rstrip(".") or type(error).__name__
+    return clause(error) or type(error).__name__
 
 
 BUILTIN_CODECS = Codecs((BytesCodec(), NpzCodec(), JsonCodec()))

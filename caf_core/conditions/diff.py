@@ -1,12 +1,16 @@
 """What two databases do not have in common."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from attrs import frozen
 
 from caf_core.conditions.payload import Entry
 from caf_core.conditions.validity import effect
+from caf_core.iov import IoV
+
+NOTHING: Mapping[Entry, str] = MappingProxyType({})
 
 
 @frozen
@@ -42,19 +46,38 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.only_here or self.only_there or self.changed)
 
-    def text(self) -> str:
-        """The difference in lines: ``-`` only here, ``+`` only there, ``~`` overlaps in another order."""
-        marked = [("-", entry) for entry in self.only_here] + [("+", entry) for entry in self.only_there]
-        for change in self.changed:
-            marked += [("-", entry) for entry in change.here] + [("+", entry) for entry in change.there]
-        marked.sort(key=lambda pair: (pair[1].name, pair[1].iov, pair[0] == "+"))
-        reordered = [change.name for change in self.changed if not change.here and not change.there]
+    def entries(self) -> tuple[list[Entry], list[Entry]]:
+        """The entries that only this database has, and those that only the other one has, by name and
+        interval.
+        """
+        here = [*self.only_here, *(entry for change in self.changed for entry in change.here)]
+        there = [*self.only_there, *(entry for change in self.changed for entry in change.there)]
+        return sorted(here, key=_place), sorted(there, key=_place)
+
+    def reordered(self) -> list[str]:
+        """The names whose entries are the same, and overlap in another order."""
+        return [change.name for change in self.changed if not change.here and not change.there]
+
+    def text(self, here: Mapping[Entry, str] = NOTHING, there: Mapping[Entry, str] = NOTHING) -> str:
+        """The difference in lines: ``-`` only here, ``+`` only there, ``~`` overlaps in another order.
+
+        Args:
+            here: What stands behind entries of this database.
+            there: What stands behind entries of the other one.
+        """
+        marked = [
+            (mark, entry, behind.get(entry, ""))
+            for mark, entries, behind in zip("-+", self.entries(), (here, there), strict=True)
+            for entry in entries
+        ]
+        marked.sort(key=lambda row: _place(row[1]))
         return "\n".join(
-            [f"{mark} {entry.line()}" for mark, entry in marked]
-            + [f"~ {name} (the same entries, overlapping in another order)" for name in reordered]
+            [f"{mark} {entry.line()}{behind}" for mark, entry, behind in marked]
+            + [f"~ {name} (the same entries, overlapping in another order)" for name in self.reordered()]
         )
 
-    __str__ = text
+    def __str__(self) -> str:
+        return self.text()
 
 
 def difference(here: Iterable[Entry], there: Iterable[Entry]) -> Difference:
@@ -68,6 +91,10 @@ def difference(here: Iterable[Entry], there: Iterable[Entry]) -> Difference:
         only_right = tuple(entry for entry in right[name] if entry not in left[name])
         changed.append(Change(name, only_left, only_right))
     return Difference(_only(left, right), _only(right, left), tuple(changed))
+
+
+def _place(entry: Entry) -> tuple[str, IoV]:
+    return entry.name, entry.iov
 
 
 def _by_name(entries: Iterable[Entry]) -> dict[str, dict[Entry, None]]:

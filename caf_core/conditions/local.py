@@ -24,6 +24,8 @@ from caf_core.conditions.validity import Validity, appended, effect, unique, val
 from caf_core.errors import PayloadError
 from caf_core.iov import ExpRun
 
+Payloads = Iterable[Payload | tuple[Payload, Provenance]]
+
 
 class LocalDatabase:
     """A directory of payloads. One that does not exist yet is empty, and is made by the first write.
@@ -102,27 +104,37 @@ class LocalDatabase:
         """A hash of what look-ups give; equal for databases that say the same by other lines."""
         return effect(self.entries())
 
-    def store(self, payloads: Iterable[tuple[Payload, Provenance]]) -> tuple[Entry, ...]:
+    def store(self, payloads: Payloads) -> tuple[Entry, ...]:
         """Add payloads in one transaction: all of them count afterwards, or none.
 
         To store the same again changes nothing.
 
+        Args:
+            payloads: Payloads with their intervals, each alone or with where it came from.
         Returns:
             Their entries.
         Raises:
             PayloadError: If one of them cannot be stored, or the directory cannot be written.
         """
-        return self.store_encoded([self.codecs.encode(payload, origin) for payload, origin in payloads])
+        return self.store_encoded(self._encoded(payloads))
 
-    def write(self, payloads: Iterable[tuple[Payload, Provenance]]) -> tuple[Entry, ...]:
+    def write(self, payloads: Payloads) -> tuple[Entry, ...]:
         """Make the database hold exactly these payloads, in one transaction.
 
+        Args:
+            payloads: As for ``store``.
         Returns:
             Their entries.
         Raises:
             PayloadError: As for ``store``.
         """
-        return self.write_encoded([self.codecs.encode(payload, origin) for payload, origin in payloads])
+        return self.write_encoded(self._encoded(payloads))
+
+    def _encoded(self, payloads: Payloads) -> list[StoredPayload]:
+        return [
+            self.codecs.encode(one) if isinstance(one, Payload) else self.codecs.encode(*one)
+            for one in payloads
+        ]
 
     def store_encoded(self, items: Iterable[StoredPayload]) -> tuple[Entry, ...]:
         """As ``store``, for encoded payloads; they are written one by one, and not kept in memory."""

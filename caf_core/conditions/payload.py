@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
+from attrs.converters import optional
 
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import InvalidIoVError, PayloadError
-from caf_core.iov import IoV
+from caf_core.iov import IoV, as_iov
 
 # A name becomes part of a file name, of a line with blanks between its fields, and of an SQL row: plain
 # ASCII keeps it the same in all three.
@@ -50,7 +51,7 @@ class Payload:
 
     name: str = field(validator=_valid_name)
     content: Any
-    iov: IoV | None = None
+    iov: IoV | None = field(default=None, converter=optional(as_iov))
     codec: str | None = None
 
 

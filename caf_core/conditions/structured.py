@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any, TypeVar, get_origin
 
 from caf_core.errors import PayloadError
+from caf_core.text import clause
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def structure(content: Any, as_type: type[T], *, name: str = "content") -> T:
     try:
         return _converter().structure(content, as_type)  # type: ignore[no-any-return]  # the cached converter is Any, see below
     except Exception as error:  # cattrs raises groups of whatever the fields' types raise
-        details = "; ".join(_leaves(error))
+        details = "; ".join(map(clause, _leaves(error)))
         raise PayloadError(
             f"the payload {name!r} is no {getattr(as_type, '__name__', as_type)}: {details}; ask "
             f"for another type, or without one."

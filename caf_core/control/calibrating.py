@@ -36,6 +36,7 @@ from caf_core.errors import AlgorithmError, CafError
 from caf_core.jobs.local import usable_processors
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
+from caf_core.text import clause
 
 KIND = "execution"
 
@@ -211,7 +212,7 @@ class AlgorithmsStep:
         except CafError:
             raise
         except Exception as error:
-            raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {error}") from error
+            raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {clause(error)}") from error
 
     def _known(self, fingerprint: str) -> Callable[[str, Question], Reply]:
         """Answers questions from what is recorded."""

@@ -5,30 +5,13 @@ from pathlib import Path
 from caf_core.calibration.collector import RUNS_FILE
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.service import JobService
-
-_TAIL = 4096
-_LONGEST = 500
-
-
-def last_lines(path: Path, count: int = 1) -> list[str]:
-    """The last lines of a file that are not empty; none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+from caf_core.text import with_last_line
 
 
 def explain(change: TaskChange, stderr: Path) -> str:
     """One task's failure: what ended it, and the last line that it printed to stderr."""
     what = _ended_early(change) or change.reason or _code(change)
-    said = [_shortened(line) for line in last_lines(stderr)]
-    if not said or said[0] in what:
-        return what
-    return said[0] if what in said[0] else f"{what}: {said[0]}"
+    return with_last_line(what, stderr)
 
 
 def _code(change: TaskChange) -> str:
@@ -42,12 +25,6 @@ def _ended_early(change: TaskChange) -> str:
     if change.failure is FailureKind.BAD_OUTPUT and f"no output matches {RUNS_FILE!r}" in change.reason:
         return f"it ended without returning, so there is no {RUNS_FILE} (does something in it call exit?)"
     return ""
-
-
-def _shortened(line: str) -> str:
-    """A line that fits into a sentence, without what would confuse a terminal."""
-    plain = "".join(character if character.isprintable() else " " for character in line).strip()
-    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]} ..."
 
 
 def _stderr(service: JobService, key: str, index: int) -> Path:

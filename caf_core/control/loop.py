@@ -30,6 +30,7 @@ from caf_core.errors import CafError, CheckpointError
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.service import JobUpdate, ServiceEvent, Tick
 from caf_core.plugins.observers import Observers
+from caf_core.text import clause
 
 
 @frozen
@@ -342,7 +343,7 @@ def _run_own(calibration: CalibrationBase, inbox: Inbox[object]) -> None:
         calibration.run()
         reason = _own_complaint(calibration)
     except BaseException as error:  # the controller waits for this thread, whatever ends it
-        reason = f"its run() raised {type(error).__name__}: {error}"
+        reason = f"its run() raised {type(error).__name__}: {clause(error)}"
     inbox.put(Posted(events.OwnRunEnded(calibration.name, not reason, reason)))
 
 

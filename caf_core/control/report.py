@@ -11,6 +11,7 @@ from caf_core.calibration.states import State
 from caf_core.control.account import Account
 from caf_core.control.outstanding import left_text
 from caf_core.errors import CafError
+from caf_core.text import clause
 
 if TYPE_CHECKING:
     from caf_core.control.effects import Move
@@ -154,7 +155,9 @@ class CalibrationFailedError(CafError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        reasons = "; ".join(f"{name}: {reason or 'not reached'}" for name, reason in report.failures.items())
+        reasons = "; ".join(
+            f"{name}: {clause(reason) or 'not reached'}" for name, reason in report.failures.items()
+        )
         super().__init__(
             f"{len(report.failures)} of {len(report.calibrations)} calibration(s) did not complete "
             f"({reasons}). "

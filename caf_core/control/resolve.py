@@ -37,6 +37,7 @@ from caf_core.jobs.splitters import MaxFilesSplitter, MaxSubjobsSplitter, Subjob
 from caf_core.jobs.task import Resources
 from caf_core.plugins.known import STRATEGY_PARAMETERS
 from caf_core.plugins.registry import Registry
+from caf_core.text import clause
 
 
 def dependency_graph(calibrations: Sequence[CalibrationBase]) -> dict[str, list[str]]:
@@ -120,7 +121,7 @@ def _check_own(calibration: CalibrationBase) -> None:
     except Exception as error:
         raise ConfigurationError(
             f"calibration {calibration.name!r} cannot say whether it is valid: is_valid() raised "
-            f"{type(error).__name__}: {error}; correct it."
+            f"{type(error).__name__}: {clause(error)}; correct it."
         ) from error
     if not valid:
         raise ConfigurationError(
@@ -192,6 +193,13 @@ def _check_settings(calibration: Calibration, settings: Mapping[str, Any]) -> No
             f"{owner}: keep_collector_output is {settings['keep_collector_output']!r}; it can be "
             f"{', '.join(map(repr, KEEP))}."
         )
+    switches = {
+        "require_convergence": settings["require_convergence"],
+        "save_payloads": calibration.save_payloads,
+    }
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{owner}: {key} is {value!r}; it can be True or False.")
     strategies, count = settings["strategies"], len(calibration.algorithms)
     if isinstance(strategies, list | tuple) and len(strategies) != count:
         raise ConfigurationError(

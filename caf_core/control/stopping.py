@@ -31,8 +31,8 @@ class LastWords:
 
     def say(self) -> None:
         """Say it without anything that the rest of the process may be in the middle of."""
-        # A bar that was being drawn has hidden the cursor, and left it at the end of its line.
-        before = "\x1b[?25h\n" if os.isatty(2) else ""
+        # Bars that were being drawn have hidden the cursor, and left it before them; lines may be cut.
+        before = "\x1b[?25h\x1b[?7h\x1b[J\n" if os.isatty(2) else ""
         with suppress(OSError):
             os.write(2, f"{before}caf: {self.text}\n".encode(errors="backslashreplace"))
 

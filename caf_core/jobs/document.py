@@ -15,6 +15,7 @@ from caf_core.jobs.model import Job
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.task import Resources
 from caf_core.json_text import exact_json
+from caf_core.text import clause
 
 SCHEMA = 1
 
@@ -101,7 +102,9 @@ def read_job(path: Path) -> Job:
     try:
         document = _converter().structure(content, JobDocument)
     except BaseValidationError as error:
-        raise ConfigurationError(f"{path} is not a job file: {'; '.join(transform_error(error))}.") from error
+        raise ConfigurationError(
+            f"{path} is not a job file: {'; '.join(map(clause, transform_error(error)))}."
+        ) from error
     job = Job(**{name: getattr(document, name) for name in _FIELDS})
     for subjob in document.subjobs:
         job.create_subjob(subjob.id, input_files=subjob.input_files, args=subjob.args)

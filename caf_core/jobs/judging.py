@@ -22,6 +22,7 @@ from caf_core.jobs.evidence import Evidence, Verdict, judge
 from caf_core.jobs.ledger import FailureKind, TaskState
 from caf_core.jobs.retry import OWN, Remedy
 from caf_core.jobs.task import Resources
+from caf_core.text import clause
 
 MORE = (FailureKind.OUT_OF_MEMORY, FailureKind.WALLTIME)
 """What a held task can be given more of."""
@@ -136,9 +137,9 @@ class JudgedBook(TaskBook):
         words = (
             verdict.reason
             if record is not None
-            else "; ".join(filter(None, (verdict.reason, out.broken.get(position))))
+            else "; ".join(map(clause, filter(None, (verdict.reason, out.broken.get(position)))))
         )
-        words = "; ".join(filter(None, (words, self._holds(index))))
+        words = "; ".join(map(clause, filter(None, (words, self._holds(index)))))
         self._fail(out, position, verdict.failure or FailureKind.EXIT_CODE, words, now)
 
     def _fail(

@@ -27,6 +27,7 @@ from caf_core.jobs.effects import (
 from caf_core.jobs.judging import JudgedBook
 from caf_core.jobs.ledger import FailureKind, IntentState
 from caf_core.jobs.terms import Terms
+from caf_core.text import clause
 
 __all__ = ["Terms", "Tracker"]
 
@@ -178,7 +179,7 @@ class Tracker(JudgedBook):
             wait = again_after.total_seconds()
             out.search_at = now + wait
             said = out.problem or "nobody knows whether the scheduler has it"
-            self._say(out, f"{said}; it is not there, and is searched once more in {wait:.0f} s")
+            self._say(out, f"{clause(said)}; it is not there, and is searched once more in {wait:.0f} s")
             return
         policy = self.terms.retry
         rule = policy.rule(out.kind)

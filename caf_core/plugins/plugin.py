@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
 
+from caf_core.errors import CafError
+from caf_core.text import clause
+
 GROUP = "caf"
 """The group of entry points by which distributions declare their plugins."""
 
@@ -118,5 +121,8 @@ def normalised(name: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line of text: its class and its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    """An exception as a part of a sentence: its message, after its class if that is none of caf's own."""
+    message = clause(" ".join(str(error).split()))
+    if message and isinstance(error, CafError):
+        return message
+    return f"{type(error).__name__}: {message}".removesuffix(": ")

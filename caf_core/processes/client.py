@@ -34,6 +34,7 @@ class ResidentClient:
         self._events: Channel | None = None
         self._listener: threading.Thread | None = None
         self._closing = False
+        self._ending = False
         self._unanswered = 0
 
     @classmethod
@@ -160,11 +161,18 @@ class ResidentClient:
 
     def cancel(self, keys: Sequence[str]) -> None:
         """End calls; those that have ended or are unknown are no error."""
-        self._ask({"op": "cancel", "keys": list(keys), "group": None})
+        self._end({"op": "cancel", "keys": list(keys), "group": None})
 
     def cancel_group(self, group: str) -> None:
         """End all calls of a group."""
-        self._ask({"op": "cancel", "keys": [], "group": group})
+        self._end({"op": "cancel", "keys": [], "group": group})
+
+    def _end(self, message: dict[str, Any]) -> None:
+        try:
+            self._ask(message)
+        except ResidentError:
+            if not self._ending:  # else it has ended all calls, and itself
+                raise
 
     def states(self, group: str | None = None) -> Mapping[str, CallEvent]:
         """The state of every call of a group, or of all, that the resident knows; in the order they came."""
@@ -185,7 +193,7 @@ class ResidentClient:
         Args:
             kill: Whether to cancel what is queued and executing; else it is finished first.
         """
-        self._closing = True  # its end is no loss
+        self._closing, self._ending = True, kill  # its end is no loss
         with contextlib.suppress(ResidentError):
             self._ask({"op": "shutdown", "kill": kill})
             with self._asking, contextlib.suppress(OSError):

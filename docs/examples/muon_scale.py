@@ -83,9 +83,8 @@ class FitZPeak:
         }
         change = Metric(correction - 1, tolerance=0.1 * fit.error / fit.position)
         result = Result.OK if abs(change.value) < change.tolerance else Result.ITERATE
-        return Outcome(
-            result, {CONSTANT: constant}, {"correction": change}, f"Z peak at {fit.position:.3f} GeV"
-        )
+        message = "; ".join(filter(None, (f"Z peak at {fit.position:.3f} GeV", fit.message)))
+        return Outcome(result, {CONSTANT: constant}, {"correction": change}, message)
 
 
 def muon_scale(

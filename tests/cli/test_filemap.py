@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from caf_core.calibration import filemap
 from caf_core.errors import ConfigurationError
-from caf_core.iov import IoV
+from caf_core.iov import ExpRun, IoV
 
 
 @pytest.fixture
@@ -81,6 +81,23 @@ def test_a_map_of_b2caf_filemap_is_read_without_basf2(tmp_path, monkeypatch):
     assert filemap.load(tmp_path / "map.pkl") == {"/a.root": IoV(3, 1, 3, -1)}
 
 
+class Wicked:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_pickled_map_holds_files_and_runs_and_executes_nothing(tmp_path, monkeypatch, protocol):
+    monkeypatch.chdir(tmp_path)
+    content = {tmp_path / "a.root": IoV(3, 1, 3, 2), "b.root": ExpRun(3, 7), "c.root": (3, 8)}
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps(content, protocol))
+    assert [iov.run_low for iov in filemap.load("map.pkl").values()] == [1, 7, 8]
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps({"a.root": Wicked()}, protocol))
+    with pytest.raises(ConfigurationError, match=r"is no file map .*which is no file, run or interval"):
+        filemap.load("map.pkl")
+    assert not (tmp_path / "executed").exists()
+
+
 def test_brackets_in_a_name_are_no_trap(tree, caf):
     (name,) = (tree / "e0003" / "4S" / "r00044").iterdir()
     assert caf("filemap", "-m", "raw", "-p", "-o", tree / "m.json", name).out.startswith("3,44,3,44")
@@ -95,6 +112,18 @@ def test_what_cannot_be_mapped_is_listed(tree, caf):
     assert len(filemap.load(tree / "map.json")) == 4
     words = ("-m", "raw", "-re", "oth.*root$", "-f", tree / "map.pkl")
     assert caf("filemap", *words, tree / "**" / "*.root").code == 0
+
+
+def test_no_map_without_a_file_in_it_is_written(tree, caf):
+    (tree / "map.json").write_text("an older map")
+    (tree / "other.root").touch()
+    called = caf("filemap", "-m", "raw", tree / "other.root", "-o", tree / "map.json")
+    assert called.code == 1
+    assert called.err.endswith(f"1 of 1 files could not be mapped; {tree / 'map.json'} is not written.\n")
+    called = caf("filemap", "-m", "raw", "-re", "root", tree / "**" / "*.root", "-o", tree / "map.json")
+    assert called.code == 2
+    assert "--filter-regex 'root' leaves out all 5 files" in called.err
+    assert (tree / "map.json").read_text() == "an older map"
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,6 +1,7 @@
 """``caf payloads`` and ``caf graph``."""
 
 import json
+import re
 
 import pytest
 
@@ -55,6 +56,71 @@ def test_differences(good, tmp_path, caf):
     assert [line[0] for line in called.out.splitlines()] == ["-", "+"]
 
 
+@pytest.fixture
+def two(tmp_path):
+    """Two databases: x differs in its content, y in the end of its interval, z is in one of them only."""
+    from caf_core.conditions.local import LocalDatabase
+    from caf_core.conditions.payload import Payload
+    from caf_core.conditions.provenance import Provenance
+    from caf_core.iov import IoV
+
+    for folder, x, end, names in (("here", 1, 5, "xyz"), ("there", [2, 3], 9, "xy")):
+        contents = {"x": x, "y": 7, "z": 8}
+        LocalDatabase(tmp_path / folder).store(
+            [
+                (Payload(name, contents[name], IoV(1, 0, 1, end)), Provenance(calibration="fit"))
+                for name in names
+            ]
+        )
+    return tmp_path / "here", tmp_path / "there"
+
+
+def test_differences_as_json_with_contents(two, caf):
+    here, there = two
+    called = caf("payloads", here, "--diff", there, "--json", "--show")
+    assert called.code == 1
+    found = json.loads(called.out)
+    assert (found["differ"], found["reordered"]) == (True, [])
+    rows = [
+        [(row["name"], row["iov"], row["content"], row["provenance"]["calibration"]) for row in found[side]]
+        for side in ("only_here", "only_there")
+    ]
+    assert rows == [
+        [("x", "1,0,1,5", 1, "fit"), ("y", "1,0,1,5", 7, "fit"), ("z", "1,0,1,5", 8, "fit")],
+        [("x", "1,0,1,9", [2, 3], "fit"), ("y", "1,0,1,9", 7, "fit")],
+    ]
+    called = caf("payloads", here, "--diff", here, "--json")
+    assert called.code == 0
+    assert json.loads(called.out) == {"differ": False, "only_here": [], "only_there": [], "reordered": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "lines"),
+    [
+        (("--show", "--name", "x"), 1, ["- x 1,0,1,5: 1", "+ x 1,0,1,9: [2, 3]"]),
+        (("--name", "y"), 1, ["- y 1,0,1,5", "+ y 1,0,1,9"]),
+        (("--name", "y", "--run", "1,3"), 0, ["no difference."]),
+        (("--name", "y", "--run", "1,7", "--show"), 1, ["+ y 1,0,1,9: 7"]),
+        (("--run", "2,1"), 0, ["no difference."]),
+    ],
+)
+def test_differences_of_a_name_and_at_a_run(two, caf, words, code, lines):
+    here, there = two
+    called = caf("payloads", here, "--diff", there, *words)
+    assert called.code == code
+    assert [re.sub(r" [0-9a-f]{16} ", " ", line) for line in called.out.splitlines()] == lines
+
+
+def test_what_cannot_be_compared_or_exported_as_wished_is_refused(two, caf, tmp_path):
+    here, there = two
+    called = caf("payloads", here, "--diff", there, "--name", "nothing")
+    assert (called.code, called.out) == (2, "")
+    assert "there is: x, y, z." in called.err
+    called = caf("payloads", here, "--export-basf2", tmp_path / "basf2", "--diff", there, "--json")
+    assert called.code == 2
+    assert "knows no --diff or --json" in called.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("--name", "nothing"), "there is: mean_first, mean_second"), (("--run", "seven"), "--run 1,42")],
@@ -88,6 +154,8 @@ def test_the_state_machine(good, caf, tmp_path, monkeypatch):
     assert "running_collector --> collector_completed: complete_collector" in caf("graph", "--states").out
     assert "note right of completed: first" in caf("graph", "--states", "-p", good[0]).out
     assert caf("graph", "--states", "--format", "dot").out.startswith("digraph")
+    (tmp_path / "script.py").touch()
+    assert "leave out the script" in caf("graph", "--states", "script.py").err
 
 
 def test_a_script_without_a_run_has_no_graph(tmp_path, caf):

@@ -4,10 +4,15 @@ import json
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
+
+from caf_core.testing.bench import wait_until
 
 
 def test_a_run_tells_its_progress_in_lines_and_ends_with_0(good):
@@ -44,6 +49,9 @@ def test_failed_calibrations_end_with_1_and_one_sentence(bad):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("caf: 2 of 2 calibration(s) did not complete")
     assert f"caf why first -p {output}" in last
+    reason = "ValueError: too many values"
+    assert [reason in line for line in done.stderr.splitlines()].count(True) == 2, "when it fails, and last"
+    assert reason in last
     assert "Traceback" not in done.stderr
 
 
@@ -275,6 +283,87 @@ def test_lines_are_not_written_for_every_change():
     text = stream.getvalue().splitlines()
     assert len(text) == 3  # at once, at the failure, ten seconds later
     assert "1 failed" in text[1]
+
+
+def test_the_last_change_gets_its_line_when_nothing_follows():
+    from io import StringIO
+
+    from caf_core.cli.progress import Lines
+    from caf_core.jobs.ledger import TaskState
+    from caf_core.jobs.service import JobStatus
+
+    stream, now = StringIO(), [0.0]
+    lines = Lines(stream, clock=lambda: now[0])
+    for done in (0, 1, 7):
+        counts = {TaskState.COMPLETED: done, TaskState.RUNNING: 9 - done}
+        lines.jobs("a", "default", JobStatus(counts, {}, 9, 0.0, False, False))
+        now[0] += 1.0
+    lines.tell_withheld()
+    assert len(stream.getvalue().splitlines()) == 1, "it is too early"
+    now[0] += 10.0
+    lines.tell_withheld()
+    assert stream.getvalue().splitlines()[1:] == ["a: default: 7/9 tasks done, 2 running"]
+    lines.ended()
+
+
+RESIZED = """
+import sys, time
+from caf_core.calibration.states import State
+from caf_core.cli.bars import Bars
+from caf_core.control.effects import Move
+from caf_core.jobs.ledger import TaskState
+from caf_core.jobs.service import JobStatus
+
+print(*(f"line-{number}" for number in range(int(sys.argv[1]))), sep="\\n", flush=True)
+bars = Bars(sys.stderr)
+names = ["alpha", "beta", "gamma"]
+bars.begun(dict.fromkeys(names, 5))
+for name in names:
+    bars.moved(Move(name, 0, State.INIT, State.RUNNING_COLLECTOR))
+    counts = {TaskState.COMPLETED: 10, TaskState.RUNNING: 2, TaskState.INIT: 28}
+    bars.jobs(name, "default", JobStatus(counts, {}, 40, 0.25, False, False))
+open(sys.argv[2]).close()
+bars.ended()
+print("over", flush=True)
+open(sys.argv[2]).close()
+"""
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here, whose screen can be looked at")
+@pytest.mark.parametrize("before", [2, 40])
+def test_no_old_bar_stays_when_the_terminal_changes_its_width(before, tmp_path):
+    (tmp_path / "bars.py").write_text(RESIZED)
+    os.mkfifo(tmp_path / "go on")
+    # Given, and not inherited: readline has set the size of some terminal behind Python's back.
+    environment = {key: os.environ[key] for key in os.environ.keys() - {"COLUMNS", "LINES", "TMUX"}}
+
+    def tmux(*words):
+        command = ["tmux", "-S", "tmux", "-f", os.devnull, *map(str, words)]
+        options = {"capture_output": True, "text": True, "timeout": 60, "check": True}
+        return subprocess.run(command, cwd=tmp_path, env=environment, **options).stdout
+
+    def bars():
+        screen = tmux("capture-pane", "-p").splitlines()
+        return [line for line in screen if line.strip() and not line.startswith("line-")]
+
+    def drawn_for(width):
+        lines = bars()
+        names = [line.split()[0] for line in lines]
+        return names == ["alpha", "beta", "gamma"] and all((len(line) > 80) == (width > 80) for line in lines)
+
+    words = shlex.join([sys.executable, str(tmp_path / "bars.py"), str(before), str(tmp_path / "go on")])
+    tmux("new-session", "-d", "-x", 130, "-y", 30, words)
+    try:
+        for width in (130, 60, 130, 55, 130):
+            tmux("resize-window", "-x", width)
+            wait_until(lambda width=width: drawn_for(width), 60, f"there are three bars for {width} columns")
+        (tmp_path / "go on").write_text("")
+        wait_until(lambda: "over" in bars(), 60, "it ends")
+        assert [line.split()[0] for line in bars()] == ["alpha", "beta", "gamma", "over"]
+        shown = tmux("capture-pane", "-p", "-S", "-").splitlines()
+        assert f"line-{before - 1}" in shown, "what was there before stays"
+    finally:
+        tmux("kill-server")
 
 
 @pytest.mark.parametrize("columns", [70, 80, 120])

@@ -69,6 +69,7 @@ def test_everything_else_is_kept():
         (ONE.replace(b"SigPeakRms_1", b"SigPeakRms_0"), "PhotonSigPeakRms_0 more than once"),
         (ONE.replace(b">0.3 0.7<", b">nan 0.7<"), "contents of PhotonSigPeakRms_0"),
         (ONE.replace(b">0.3 0.7<", b">-0.3 1.3<"), "contents of PhotonSigPeakRms_0"),
+        (ONE.replace(b">0.3 0.7<", b">3 7<"), "PhotonSigPeakRms_0 that add up to 10"),
         (ONE.replace(b">10 0<", b">inf 0<"), "NSignalEvents"),
         (ONE.replace(b">10 0<", b">10.5 0<"), "not whole"),
         (b'<?xml version="1.0" encoding="klingon"?>' + ONE, "klingon"),

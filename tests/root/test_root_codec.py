@@ -267,6 +267,7 @@ def test_arrays_alone_are_left_to_the_core():
         ({"x": np.array(["a"])}, "use arrays of numbers"),
         ({"x": np.array(1.0)}, "use arrays of numbers"),
         ({"x": np.array([1.0], dtype=np.float16)}, "use arrays of numbers"),
+        ({"x": np.zeros((3, 0))}, "has rows without a number"),
         ({"x": np.array([1.0], dtype=np.longdouble)}, "use arrays of numbers"),
         ({"x": np.array([1j])}, "use arrays of numbers"),
         ({"x": np.array(["2026-01-01"], dtype="M8[s]")}, "use arrays of numbers"),

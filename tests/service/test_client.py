@@ -1,8 +1,12 @@
 """The Python client against a real service."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +16,9 @@ from caf_core.errors import ConfigurationError
 from caf_core.testing.bench import wait_until
 from caf_service.client import Client, files_of, find_address
 from caf_service.config import ServiceConfig
+from caf_service.listeners import OWNER
 from caf_service.server import Server
-from caf_service.transport import RefusedError, UnreachableError, UntrustedError
+from caf_service.transport import Address, RefusedError, Transport, UnreachableError, UntrustedError
 from ports import free_port
 from service.rig import LAST, LIMIT, LONG, Rig, rig
 
@@ -166,3 +171,59 @@ def test_a_certificate_that_an_authority_signed(tmp_path: Path) -> None:
             pytest.raises(UntrustedError, match=r"CERTIFI.*CAF_SERVICE_CERTIFICATE names a file"),
         ):
             client.me()
+
+
+STRANGER = """
+import os, socket, sys
+host, user = sys.argv[1], int(sys.argv[2])
+os.setuid(user)
+listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+print(listener.getsockname()[1], flush=True)
+while True:
+    connection, _ = listener.accept()
+    said = connection.recv(1000)
+    print(len(said), flush=True)
+    connection.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    connection.close()
+"""
+
+
+@contextmanager
+def stranger(host: str, user: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A program of another user that listens on this machine; it tells how much it was told."""
+    command = [sys.executable, "-S", "-E", "-c", STRANGER, host, str(user)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can execute a program as another user")
+@pytest.mark.parametrize(
+    ("listens", "asked"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::1", "[::1]")]
+)
+def test_no_token_is_sent_to_another_users_program(
+    listens: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(OWNER, raising=False)
+    with stranger(listens, 12345) as (port, process):
+        url = f"http://{asked}:{port}"
+        with (
+            Client(url, "secret", patience=600.0) as client,  # it is not waited for
+            pytest.raises(
+                UntrustedError, match=r"the user 12345, and would get the token; .*CAF_SERVICE_OWNER"
+            ),
+        ):
+            client.me()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        for owner in ("12346", "no such account"):
+            with pytest.raises(UntrustedError, match=f"the user 12345, and CAF_SERVICE_OWNER is {owner}"):
+                Transport(Address(url, "secret", owner=owner)).get("/me")
+            assert process.stdout.readline() == "0\n"
+        monkeypatch.setenv(OWNER, "12345")
+        with Client(url, "secret") as client, pytest.raises(RefusedError):
+            client.me()
+        assert int(process.stdout.readline()) > 0

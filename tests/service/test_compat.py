@@ -143,6 +143,8 @@ def test_files_of_the_grid_are_refused_at_once(service: Rig, given: Any) -> None
     for answer in (
         createCalibration({**inputs, "ZUDS": [lfn]}, numbers, settings),
         createCalibration({**inputs, "ZUDS": lfn.lower()}, numbers, settings),
+        createCalibration({**inputs, "ZUDS": {lfn}}, numbers, settings),
+        createCalibration({**inputs, "ZUDS": (name for name in [lfn])}, numbers, settings),
         createCalibration(inputs, numbers, {**settings, "steeringFile": lfn}),
         createCalibration(inputs, numbers, {**settings, "detectorModel": lfn}),
         createCalibration("steering_file.xml", "v1", [lfn], 2),
@@ -151,6 +153,9 @@ def test_files_of_the_grid_are_refused_at_once(service: Rig, given: Any) -> None
     ):
         assert not answer["OK"]
         assert "a file of the grid, which workers do not reach here; copy it" in answer["Message"]
+    for wrong in (None, 5, [[lfn]], [None], b"a.slcio"):
+        answer = createCalibration({**inputs, "ZUDS": wrong}, numbers, settings)
+        assert answer["Message"].startswith("inputFiles gives zuds ")
     assert service.client.statuses() == []
 
 
@@ -198,6 +203,11 @@ def test_unknown_numbers(service: Rig, given: Any) -> None:
     )
     assert "'no' is no number of a calibration" in killCalibrations(["no"])["Message"]
     assert "True is no number" in killCalibrations(True)["Message"]
+    for wrong in (None, 1.5, -1, "x"):
+        for function in (killCalibrations, getResult, getUserCalibrationStatuses):
+            if (wrong, function) != (None, getUserCalibrationStatuses):
+                assert f"{wrong!r} is no number of a calibration" in function(wrong)["Message"]
+    assert "'/a' is no number of a calibration" in changeDirectoryToCopyTo("/a", 1)["Message"]
     assert killCalibrations("4711")["Message"].startswith("There is no calibration 4711")
     assert changeDirectoryToCopyTo(number, "elsewhere", "CERN-DST-EOS")["Value"].endswith("elsewhere")
     assert killCalibrations(f"{number}")["Value"] == {number: "killed"}

@@ -106,7 +106,7 @@ def test_too_few_in_an_experiment_fails_and_leaves_those_before_it() -> None:
     counts = {ExpRun(2, 1): 3, ExpRun(2, 2): 4}
     done = carry_out(SequentialRunByRun().plan(runs("1:1-2", "2:1-2", "3:1"), Past()), events(counts))
     assert done.verdict.result is TOO_FEW
-    assert done.verdict.message == "there are too few data in all the 2 runs from 2,1 to 2,2: 7 events"
+    assert done.verdict.message == "there are too few data in the 2 runs from 2,1 to 2,2 in all: 7 events"
     assert committed(done) == ["1,1,1,1", "1,2,1,-1"]
 
 

@@ -83,7 +83,7 @@ def test_the_strategy_of_an_algorithm_and_its_parameters_win(tmp_path) -> None:
 
 @pytest.mark.parametrize(("isolate", "experiments"), [(True, [2]), (False, [1, 1, 1, 2])])
 def test_data_input_and_pre_algorithm_are_called(tmp_path, isolate, experiments) -> None:
-    """One process executes all, and attributes of the algorithm stay, unless each has a process of its own."""
+    """One process executes all, and attributes of the algorithm stay; or each has a process of its own."""
 
     class Fit:
         geometry = None

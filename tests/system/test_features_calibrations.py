@@ -137,6 +137,7 @@ def test_defaults_hold_where_a_calibration_says_nothing(tmp_path) -> None:
         ({"max_iterations": -1}, "max_iterations is -1"),
         ({"max_iterations": "3"}, "max_iterations is '3'"),
         ({"keep_collector_output": "some"}, "keep_collector_output is 'some'"),
+        ({"require_convergence": "no"}, "require_convergence is 'no'; it can be True or False"),
         ({"strategies": ["SingleIOV", "SingleIOV"]}, "1 algorithm.* and 2 strategies"),
         ({"strategies": "SingleIoV"}, "there is no strategy called 'SingleIoV'"),
         ({"runner": "fast"}, "there is no runner called 'fast'"),
@@ -147,6 +148,11 @@ def test_defaults_that_cannot_be_are_refused(tmp_path, defaults, words) -> None:
     with pytest.raises(ConfigurationError, match=words):
         caf_of(tmp_path / "out", one("a"), calibration_defaults=defaults).run()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_text_does_not_save_payloads(tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="save_payloads is 'no'; it can be True or False"):
+        caf_of(tmp_path, one("a", save_payloads="no")).run()
 
 
 def test_only_wanted_payloads_reach_the_common_database(tmp_path) -> None:

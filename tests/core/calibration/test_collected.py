@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from caf_core.calibration.collected import (
 )
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CollectorContext, RunSelection
 from caf_core.conditions.chain import Chain
-from caf_core.errors import AlgorithmError
+from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, IoV
 
 
@@ -55,6 +56,25 @@ def test_chunks_come_by_experiment_run_task_and_put(tmp_path) -> None:
     assert data.merged() == ["a", "b", "c1", "c2", "d"]
     assert data.by_run() == {(1, 1): ["a"], (1, 2): ["b", "c1", "c2"], (2, 1): ["d"]}
     assert data.entries == 5
+
+
+def test_data_that_others_may_have_written_are_refused_before_they_are_unpickled(tmp_path) -> None:
+    before = os.umask(0o000)
+    try:
+        data = collected([task(tmp_path, [((1, 1), ["a"], 1)])])
+    finally:
+        os.umask(before)
+    path = tmp_path / DATA_FILE
+    assert path.stat().st_mode & 0o777 == 0o644, "whatever the umask is"
+    assert data.merged() == ["a"]
+    path.chmod(0o664)
+    with pytest.raises(ConfigurationError, match=r"collected\.caf holds pickled data, and others may write"):
+        data.merged()
+    path.chmod(0o644)
+    if os.geteuid() == 0:  # only root gives files away
+        os.chown(path, 12345, -1)
+        with pytest.raises(ConfigurationError, match=r"belongs to another user \(12345\)"):
+            data.merged()
 
 
 def test_only_the_given_runs_are_seen(tmp_path) -> None:

@@ -137,6 +137,8 @@ def test_no_file_with_a_wanted_run_is_left_out(iovs, ignored, requested) -> None
         ({"collector": 5}, "int cannot collect"),
         ({"granularity": "event"}, "granularity is 'event'; it can be 'run' or 'all'"),
         ({"on_missing": "ignore"}, "on_missing is 'ignore'"),
+        ({"min_fraction": "0.5"}, "min_fraction is '0.5'; it lies above 0"),
+        ({"params": 5}, "params is 5; it is a table"),
         ({"keep_collector_output": "none"}, "it can be 'all', 'last', 'failed'"),
         ({"min_fraction": 0}, "min_fraction is 0"),
         ({"min_fraction": 1.5}, "min_fraction is 1.5"),

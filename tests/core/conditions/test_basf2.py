@@ -124,6 +124,7 @@ def test_it_is_written_as_basf2_writes_it(tmp_path) -> None:
     own.store(root(("BeamSpot", b"root A", 5, 0, 5, -1), ("note", "text", 5, 0, 5, -1)))
     with pytest.raises(PayloadError, match=r"'note' for 5,0,5,-1 is no ROOT file"):
         own.export_basf2(tmp_path / "localdb")
+    assert not (tmp_path / "localdb").exists()
     with pytest.raises(PayloadError, match="there is no payload 'beamspot'"):
         own.export_basf2(tmp_path / "localdb", ["beamspot"])
     revision = hashlib.md5(b"root A").hexdigest()[:6]

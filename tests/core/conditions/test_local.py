@@ -50,6 +50,15 @@ def test_what_is_stored_is_found_for_its_runs(database: LocalDatabase) -> None:
     assert database.find("other", ExpRun(1, 0)) is None
 
 
+def test_payloads_need_no_origin(database: LocalDatabase) -> None:
+    payloads = [Payload("scale", 1.0, IoV(1, 0, 1, 9)), Payload("offset", 2.0, IoV(1, 0, 1, 9))]
+    entries = database.store(payloads)
+    assert [database.load(entry) for entry in entries] == [1.0, 2.0]
+    assert database.write(payloads[:1]) == entries[:1] == database.entries()
+    assert database.provenance(entries[0]) == Provenance()
+    assert Payload("scale", 1.0, "1,0,1,9") == Payload("scale", 1.0, (1, 0, 1, 9)) == payloads[0]
+
+
 def test_the_lines_are_as_documented(database: LocalDatabase) -> None:
     (entry,) = database.store([scale(1.5, 1, 2, 1, -1)])
     assert (database.path / "database.txt").read_text() == f"scale {entry.revision} 1,2,1,-1\n"

@@ -10,6 +10,7 @@ import pytest
 from caf_core import hookimpl
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.errors import (
+    CafError,
     ConfigurationError,
     DuplicatePluginError,
     PluginError,
@@ -307,6 +308,11 @@ def test_a_reader_that_fails_is_heard_only_if_nobody_else_knows():
         def caf_iov_of_file(self, path):
             raise OSError("truncated")
 
+    class Refusing:
+        @hookimpl
+        def caf_iov_of_file(self, path):
+            raise CafError(f"file {path} is empty.")
+
     class Reader:
         @hookimpl
         def caf_iov_of_file(self, path):
@@ -315,6 +321,9 @@ def test_a_reader_that_fails_is_heard_only_if_nobody_else_knows():
     assert Registry([Reader(), Failing()]).iov_of_file("f") == IoV(1, 2, 1, 3)
     with pytest.raises(PluginError, match="Failing cannot tell the runs in 'f': OSError: truncated"):
         Registry([Failing()]).iov_of_file("f")
+    # A sentence of caf's own is neither called by its class nor ended twice.
+    with pytest.raises(PluginError, match=r"in 'f': file f is empty; repair"):
+        Registry([Refusing()]).iov_of_file("f")
     assert Registry().iov_of_file("f") is None
 
 

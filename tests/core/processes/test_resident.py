@@ -514,3 +514,15 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResidentError, match=r"cannot be started: .*file"):
         ResidentClient.start(tmp_path / "file", slots=1)
+
+
+def test_a_process_that_is_ended_need_not_be_told_to_cancel(tmp_path) -> None:
+    """Ctrl-C ends the process while worker threads still cancel its calls, one by one."""
+    client = ResidentClient.start(tmp_path / "resident", slots=1)
+    client.shutdown(kill=True)
+    client.cancel(["a"])
+    client.cancel_group("g")
+    client = ResidentClient.start(tmp_path / "resident", slots=1)
+    client.shutdown(kill=False)
+    with pytest.raises(ResidentError, match=r"cannot be reached|has ended"):
+        client.cancel(["a"])

@@ -20,6 +20,8 @@ from caf_pandora.histogram import Floats
 EVENTS = {"Sig": "NSignalEvents", "Bkg": "NBackgroundEvents"}
 CONTENTS = "BinContents"
 EDGES = "EnergyBinLowerEdges"
+_MOST = 1.001
+"""The most that contents of a histogram add up to, with what their numbers are rounded to."""
 _BIN = re.compile(r"_(?P<bin>\d+)$")
 _ENCODING = re.compile(r"encoding\s*=\s*[\"']([^\"']+)")
 
@@ -162,6 +164,11 @@ def _contents(element: markup.Element, events: dict[str, Floats], name: object) 
         return np.zeros_like(contents)
     if not (np.isfinite(contents).all() and (contents >= 0).all()):
         raise SteeringError(f"{name} has contents of {histogram} that are no numbers from 0 on.")
+    if (total := float(contents.sum())) > _MOST:
+        raise SteeringError(
+            f"{name} has contents of {histogram} that add up to {total:g}, and they are fractions of its "
+            "events: they should add up to 1."
+        )
     return contents
 
 

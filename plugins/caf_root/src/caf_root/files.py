@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caf_core.errors import CafError
+from caf_core.text import clause
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MAGIC = b"root"
@@ -71,14 +72,14 @@ def reading(path: str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, ImportError):  # uproot or fsspec names the package
-            reason = " ".join(str(error).split())[:200]
+            reason = clause(" ".join(str(error).split())[:200])
             raise RootFileError(
                 path,
                 f"cannot be read here, because a package is missing ({reason}); install it, the file may be "
                 "as it should.",
             ) from error
         # A damaged file makes every layer of uproot fail in its own way; there is no common base class.
-        reason = " ".join(str(error).split())[:200] or "no reason given"
+        reason = clause(" ".join(str(error).split())[:200]) or "no reason given"
         raise RootFileError(
             path,
             f"cannot be read ({type(error).__name__}: {reason}); check it and copy it again, or take it out "

@@ -136,6 +136,10 @@ def _check_values(name: str, values: NDArray[Any]) -> None:
         raise ValueError(
             f"column {name!r} is of type {kind} with {values.ndim} dimensions; use arrays of numbers"
         )
+    if 0 in values.shape[1:]:
+        raise ValueError(
+            f"column {name!r} has rows without a number, which a ROOT file does not keep; leave it out"
+        )
     if kind.metadata:
         raise ValueError(f"column {name!r} has a type with metadata, which ROOT does not keep; take them out")
 

@@ -12,17 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.tokens import new_token
+from caf_service.listeners import OWNER
 from caf_service.patience import Patience
 from caf_service.snapshot import State
 from caf_service.transport import Address, ServiceError, Transport, quoted
 
 URL, TOKEN, CERTIFICATE = "CAF_SERVICE_URL", "CAF_SERVICE_TOKEN", "CAF_SERVICE_CERTIFICATE"
 SETTINGS = "caf/service.json"
-"""Where ``{"url", "token", "certificate"}`` stand, below ``$XDG_CONFIG_HOME`` or ``~/.config``."""
+"""Where ``{"url", "token", "certificate", "owner"}`` stand, below ``$XDG_CONFIG_HOME`` or ``~/.config``."""
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/")
 """The beginning of ``root://...`` and the like."""
@@ -58,7 +59,8 @@ def find_address(url: str = "", token: str = "", environ: Mapping[str, str] | No
             f"nothing says where the service is; give its address, set {URL} and {TOKEN}, or write them into "
             f"{file}."
         )
-    return Address(url, token, Path(certificate) if certificate else None)
+    owner = environ.get(OWNER, "") or str(kept.get("owner") or "")
+    return Address(url, token, Path(certificate) if certificate else None, owner)
 
 
 @frozen
@@ -98,7 +100,7 @@ class Client:
     ) -> None:
         address = find_address(url, token)
         if certificate is not None:
-            address = Address(address.url, address.token, certificate)
+            address = evolve(address, certificate=certificate)
         self._transport = Transport(address)
         self._patience = Patience(patience, notice=notice, trusting=False)
 

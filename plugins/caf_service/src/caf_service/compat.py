@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from caf_core.errors import CafError, ConfigurationError
+from caf_core.text import clause
 from caf_service.client import Client
-from caf_service.compat_inputs import FORM, by_name, by_sample, check_order, energies, refuse_grid
+from caf_service.compat_inputs import FORM, by_name, by_sample, check_order, energies, listed, refuse_grid
 from caf_service.plans import load_plan
 
 Arguments = ParamSpec("Arguments")
@@ -148,7 +149,7 @@ def createCalibration(*args: Any, **kwargs: Any) -> CalibrationNumber:
     except TypeError as error:
         raise ValueError(
             "createCalibration takes (steering_file, software_version, directories, number_of_jobs) or "
-            f"({', '.join(FORM)}), but {error}."
+            f"({', '.join(FORM)}), but {clause(error)}."
         ) from error
     wish = form(*args, **kwargs)
     plan = str(_config["plan"])
@@ -193,7 +194,8 @@ def _by_dictionaries(inputFiles: Any, numberOfEventsPerFile: Any, calibSettingsD
         for one in (inputFiles, numberOfEventsPerFile, calibSettingsDict)
     ]
     check_order(given, _MARKS)
-    files, numbers = by_name(given[0], "inputFiles"), by_name(given[1], "numberOfEventsPerFile")
+    numbers = by_name(given[1], "numberOfEventsPerFile")
+    files = {name: listed(some, name) for name, some in by_name(given[0], "inputFiles").items()}
     usual = {name: one for name, one in _config["settings"].items() if name != "numberOfEventsPerFile"}
     settings = usual | {name: one for name, one in given[2].items() if one is not None or name not in usual}
     refuse_grid({**files, **settings})
@@ -214,7 +216,7 @@ def _by_dictionaries(inputFiles: Any, numberOfEventsPerFile: Any, calibSettingsD
 def getResult(calibrationID: int, folder: str | Path | None = None) -> str:
     """Fetch the result of a calibration that has finished; the value is the folder with its files."""
     with _client() as client:
-        return str(client.get_result(int(calibrationID), folder))
+        return str(client.get_result(_number(calibrationID), folder))
 
 
 @_answering
@@ -263,7 +265,7 @@ def changeDirectoryToCopyTo(calibId: int, newPath: str | Path, newSE: str | None
     del newSE
     refuse_grid({"newPath": newPath})
     with _client() as client:
-        return str(client.change_output_dir(int(calibId), newPath)["output_dir"])
+        return str(client.change_output_dir(_number(calibId), newPath)["output_dir"])
 
 
 class CalibrationClient:
@@ -303,11 +305,16 @@ def _each(calibrations: int | Iterable[int], do: Callable[[Client, int], str]) -
 
 def _numbers(calibrations: int | Iterable[int]) -> list[int]:
     """The numbers of calibrations; a text is one of them, and not its digits."""
-    several = [calibrations] if isinstance(calibrations, int | str) else list(calibrations)
+    given: Any = calibrations  # as a user wrote it
+    several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     wrong = [one for one in several if isinstance(one, bool) or not str(one).isdecimal()]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is no number of a calibration; give one, or a list of them.")
     return [int(one) for one in several]
+
+
+def _number(calibration: int) -> int:
+    return _numbers([calibration])[0]
 
 
 def _unknown(calibration: int) -> str:

@@ -33,6 +33,21 @@ def by_name(given: Mapping[str, Any], what: str) -> dict[str, Any]:
     return named
 
 
+def listed(names: Any, sample: str) -> list[str]:
+    """The files of a sample, however several names are given.
+
+    Raises:
+        ValueError: If they are no names of files.
+    """
+    if isinstance(names, Iterable) and not isinstance(names, bytes | Mapping):
+        found = names if isinstance(names, str) else list(names)
+        if all(isinstance(name, str | Path) for name in found):
+            return files_of(found)
+    elif isinstance(names, Path):
+        return files_of(names)
+    raise ValueError(f"inputFiles gives {sample} {names!r}; it is a list of names of files.")
+
+
 def by_sample(places: Iterable[str | Path] | str | Path) -> dict[str, list[str]]:
     """Files by sample, told by the names of the folders above them: ``.../gamma/10`` holds photons.
 
@@ -133,4 +148,5 @@ def _looks_like(given: Any, settings: frozenset[str]) -> str:
     values = [value for name, value in given.items() if str(name).lower() in _SAMPLES]
     if not values:
         return ""
-    return FORM[1] if all(isinstance(value, int | float) for value in values) else FORM[0]
+    numbers = all(isinstance(value, int | float) or str(value).isdecimal() for value in values)
+    return FORM[1] if numbers else FORM[0]

@@ -10,6 +10,7 @@ from caf_core.errors import CafError, CheckpointError, ConfigurationError, Plugi
 from caf_core.jobs.ledger import FailureKind, TaskChange, TaskState
 from caf_core.jobs.requests import JobUpdate
 from caf_core.jobs.service import JobService
+from caf_core.text import clause
 from caf_service.desk import AgentDesk, Crew
 from caf_service.endings import EXCUSED, Ending
 from caf_service.errors import NotFoundError
@@ -224,7 +225,7 @@ class Crews:
 def _how(change: TaskChange) -> str:
     reason = change.reason or f"the worker ended ({change.failure or change.state})"
     try:
-        return reason if change.exit_code is None else f"{reason}: {Ending(change.exit_code).meaning}"
+        return reason if change.exit_code is None else f"{clause(reason)}: {Ending(change.exit_code).meaning}"
     except ValueError:
         return reason
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from attrs import define, field
 
+from caf_core.text import clause
 from caf_service.transport import RefusedError, ServiceError, UnreachableError, UntrustedError
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Patience:
                 problem, wanted = error, error.retry_after or 0.0
             away = self.clock() - began
             if away >= self.limit:
-                raise AbandonedError(f"{problem}; given up after {away:.0f} s") from problem
+                raise AbandonedError(f"{clause(problem)}; given up after {away:.0f} s") from problem
             if away >= MOMENT and not noticed:
                 noticed = True
                 self.notice(problem)

@@ -7,6 +7,7 @@ from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.plugins.lookup import import_named
 from caf_core.plugins.plugin import Kind
 from caf_core.plugins.registry import Registry
+from caf_core.text import clause
 from caf_service.plan import Phase, Plan, Share, Slice
 from caf_service.snapshot import Stop
 
@@ -28,7 +29,8 @@ def load_plan(name: str, reference: str = "", registry: Registry | None = None) 
         return _checked(import_named(reference), reference)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"the plan {name!r} cannot be imported from {reference!r}: {error}; is it on Python's path?"
+            f"the plan {name!r} cannot be imported from {reference!r}: {clause(error)}; is it on "
+            "Python's path?"
         ) from error
 
 

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.json_text import exact_json
+from caf_service.listeners import StrangerError, check_peer
 
 BLOCK = 1 << 20
 _SHOWN = 500
@@ -29,8 +30,8 @@ class UnreachableError(ServiceError):
 
 
 class UntrustedError(UnreachableError):
-    """What answers has no certificate that is trusted; it may have one later, but most likely somebody must
-    do something about it.
+    """What answers has no certificate that is trusted, or belongs to another user of this machine; that may
+    change, but most likely somebody must do something about it.
     """
 
 
@@ -62,11 +63,14 @@ class Address:
         url: ``http://host:port`` or ``https://host:port``, perhaps with a path before the API's.
         token: The token.
         certificate: File with certificates that are trusted beside those of the system.
+        owner: Whose service it may be beside the user's own and root's, where it is on this machine and has
+            no TLS; else what ``CAF_SERVICE_OWNER`` says.
     """
 
     url: str
     token: str = ""
     certificate: Path | None = None
+    owner: str = ""
 
 
 class Transport:
@@ -152,7 +156,7 @@ class Transport:
             if not isinstance(body, bytes | None):
                 body.seek(0)
             return self._exchange(method, path, body, headers, timeout=timeout)
-        except ssl.SSLCertVerificationError as error:
+        except (ssl.SSLCertVerificationError, StrangerError) as error:
             self.close()
             raise UntrustedError(self._away(error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -186,7 +190,7 @@ class Transport:
             raise ConfigurationError(f"{address.url!r} is no address of a service; write http://HOST:PORT.")
         self._prefix, self._token = parts.path.rstrip("/"), address.token
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout)
+            return _PlainConnection(parts.hostname, parts.port, self._timeout, address.owner)
         context = ssl.create_default_context()
         if address.certificate is not None:
             # Beside those of the system; the service's own certificate is enough, whoever signed it.
@@ -215,7 +219,21 @@ class Transport:
         hint = ""
         if isinstance(error, ssl.SSLCertVerificationError):
             hint = "; if its certificate is to be trusted, CAF_SERVICE_CERTIFICATE names a file that holds it"
+        if isinstance(error, StrangerError):
+            return f"the service at {url} is not asked: {error}"
         return f"the service at {url} does not answer: {str(error) or type(error).__name__}{hint}"
+
+
+class _PlainConnection(http.client.HTTPConnection):
+    """A connection without TLS, that says nothing to a program of another user of this machine."""
+
+    def __init__(self, host: str, port: int | None, timeout: float, owner: str) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._owner = owner
+
+    def connect(self) -> None:
+        super().connect()
+        check_peer(self.sock, self._owner)
 
 
 def quoted(*parts: object) -> str:

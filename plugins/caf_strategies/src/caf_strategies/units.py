@@ -155,7 +155,7 @@ def execute_merging(units: Sequence[Unit], span: IoV) -> Plan:
         words.clear()
     if not done:
         return Verdict(
-            Result.NOT_ENOUGH_DATA, f"there are too few data in all {named(runs)}{said(words[-1])}"
+            Result.NOT_ENOUGH_DATA, f"there are too few data in {named(runs)} in all{said(words[-1])}"
         )
     if group:
         last = done.pop()

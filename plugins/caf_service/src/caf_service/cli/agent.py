@@ -8,6 +8,7 @@ import click
 from caf_core.cli.base import Command
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
+from caf_core.text import clause
 
 if TYPE_CHECKING:
     from caf_service.transport import Address
@@ -60,7 +61,7 @@ def check_role(address: "Address") -> None:
     try:
         role = transport.get("/me")["role"]
     except UntrustedError as error:
-        raise ConfigurationError(f"{error}.") from error
+        raise ConfigurationError(f"{clause(error)}.") from error
     except UnreachableError:
         return
     except RefusedError as error:

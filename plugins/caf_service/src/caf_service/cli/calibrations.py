@@ -15,6 +15,7 @@ from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
 from caf_core.json_text import json_text
+from caf_core.text import clause
 from caf_service.cli.showing import COLUMNS, PLANS, plan_row, plan_text, row, step_line, text_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def _client() -> "Client":
 
     url, token_file = click.get_current_context().meta["caf_service"]
     token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
-    return Client(url, token, notice=lambda problem: click.echo(f"caf: {shown(problem)}; waiting", err=True))
+    return Client(
+        url, token, notice=lambda problem: click.echo(f"caf: {shown(clause(problem))}; waiting", err=True)
+    )
 
 
 @command.command("list", cls=Command)

@@ -12,6 +12,7 @@ from attrs import Attribute, fields
 
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.json_text import exact_json
+from caf_core.text import clause
 
 if TYPE_CHECKING:
     from caf_service.plans import Catalogue
@@ -152,7 +153,7 @@ def make_config(data: Path, setup: Mapping[str, Any]) -> Any:
             values["limits"] = Limits(**_known(values["limits"], fields(Limits), f"{data / FILE}: limits"))
         return ServiceConfig(data=data.absolute(), **{"port": 8443, **values})
     except TypeError as error:
-        raise ConfigurationError(f"{data / FILE}: {error}; correct it.") from error
+        raise ConfigurationError(f"{data / FILE}: {clause(error)}; correct it.") from error
 
 
 def _known(

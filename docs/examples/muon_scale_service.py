@@ -9,7 +9,7 @@ python muon_scale_service.py --workers 4       makes its own data, and compares 
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from attrs import frozen
 from muon_scale import BRANCHES, CONSTANT, MASS, MUONS, UNCALIBRATED, FitZPeak
 
 from caf_core import CAF, CafError, ExpRun, IoV, Outcome, Payload
+from caf_core.calibration.carry_out import carry_out
 from caf_core.calibration.plans import Commit, Execute, Executed, Past
-from caf_core.calibration.runner import PlannedAlgorithm, SequentialRunner
 from caf_root import RunHistograms, pair_mass, read_chunks, split_runs
 from caf_root.counts import Counts
 from caf_service import Phase, Plan, Results, ServiceCalibration, Setting, Slice, Stage, Update, Work
@@ -108,11 +108,18 @@ def calibrate(results: Results, parameters: Mapping[str, Any]) -> Update:
     ]
     outcomes: dict[str, Outcome] = {}
 
-    def execute(key: str, request: Execute) -> Executed:
+    def execute(request: Execute) -> Executed:
+        key = str(len(outcomes))
         outcomes[key] = outcome = FitZPeak().calibrate(Fit(request.runs, spectra, known, params))
         return Executed(key, outcome.result, outcome.message)
 
-    commits, iterate, message = carry_out(spectra.runs, Past(results.position.step, tuple(past)), execute)
+    plan = SequentialRunByRun(keep_boundaries=True).plan(
+        spectra.runs, Past(results.position.step, tuple(past))
+    )
+    done = carry_out(plan, execute)
+    if not done.verdict.result.success:
+        raise CafError(f"{done.verdict.result}: {done.verdict.message}")
+    commits = done.commits
     groups = [
         {
             "iov": str(one.iov),
@@ -122,29 +129,9 @@ def calibrate(results: Results, parameters: Mapping[str, Any]) -> Update:
         for one in commits
     ]
     corrections = [abs(outcomes[one.key].metrics["correction"].value) for one in commits]
-    return Update(
-        {"groups": groups}, {"correction": max(corrections), "groups": len(groups)}, not iterate, message
-    )
-
-
-def carry_out(
-    runs: tuple[ExpRun, ...], past: Past, execute: Callable[[str, Execute], Executed]
-) -> tuple[tuple[Commit, ...], bool, str]:
-    """Let the strategy have its way; returns what counts, and whether another iteration is wanted."""
-    runner = SequentialRunner()
-    strategy = SequentialRunByRun(keep_boundaries=True)
-    asks = runner.start([PlannedAlgorithm(0, "z_peak", strategy, runs, past)])
-    while asks:
-        asks = [
-            more
-            for ask in asks
-            if isinstance(ask.request, Execute)
-            for more in runner.answer(ask.key, execute(ask.key, ask.request))
-        ]
-    verdict = runner.verdicts[-1]
-    if not verdict.result.success:
-        raise CafError(f"{verdict.result}: {verdict.message}")
-    return runner.commits_of(0), verdict.result == "iterate", verdict.message
+    converged = done.verdict.result != "iterate"
+    metrics = {"correction": max(corrections), "groups": len(groups)}
+    return Update({"groups": groups}, metrics, converged, done.verdict.message)
 
 
 def as_runs(pairs: Iterable[Sequence[int]]) -> tuple[ExpRun, ...]:

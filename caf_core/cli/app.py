@@ -17,6 +17,7 @@ import click
 from caf_core.cli.base import Settings, debug_option, say, shown, tame_log
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, CheckpointError, ConfigurationError
+from caf_core.text import clause
 
 COMMANDS = {
     "run": "Execute a script and show the progress of its calibrations.",
@@ -193,7 +194,7 @@ def _complain(error: Exception, settings: Settings) -> int:
         case click.exceptions.Abort():
             said = str(error.__cause__) if isinstance(error.__cause__, KeyboardInterrupt) else ""
             return _say(said or "stopped.", Exit.INTERRUPTED)
-        case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+        case click.exceptions.NoArgsIsHelpError():
             say(error.format_message(), err=True)
             return Exit.CONFIGURATION
         case click.ClickException():
@@ -212,7 +213,7 @@ def _complain(error: Exception, settings: Settings) -> int:
             return _say(f"{error.strerror or error}{_of(error)}; mend that and try again.", Exit.OTHER)
     hint = "" if settings.debug else "; --debug shows where"
     return _say(
-        f"a fault of caf itself: {type(error).__name__}: {error}{hint}, please report it.", Exit.OTHER
+        f"a fault of caf itself: {type(error).__name__}: {clause(error)}{hint}, please report it.", Exit.OTHER
     )
 
 

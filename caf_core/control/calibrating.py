@@ -248,13 +248,17 @@ class AlgorithmsStep:
 
     def _submit(self, part: ResolvedAlgorithm, fingerprint: str) -> None:
         """Have a plan carried out, or go on waiting for a job of an earlier process that does so."""
-        jobs = [
-            job
-            for job in self._shop.store.jobs(self.one.name, self.iteration, KIND)
-            if job.name == part.name and job.fingerprint == fingerprint
+        known = [
+            job for job in self._shop.store.jobs(self.one.name, self.iteration, KIND) if job.name == part.name
         ]
+        jobs = [job for job in known if job.fingerprint == fingerprint]
         if jobs and self._goes_on(part, jobs[-1]):
             return
+        for job in known:
+            # What it depends on has changed, and it would go on for nothing.
+            if self._shop.store.is_busy(job.key) and self._goes_on(part, job):
+                self._shop.service.cancel(job.key)
+                del self._jobs[job.key]
         folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
         number = len(jobs)
         while (folder / str(number)).exists():

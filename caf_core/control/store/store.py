@@ -238,6 +238,13 @@ class CheckpointStore:
             for row in rows.order_by(table.created)
         ]
 
+    def is_busy(self, key: str) -> bool:
+        """Whether a job has tasks that were submitted and have not ended, as far as is written down."""
+        table = self.models.Task
+        return bool(
+            table.select().where((table.job == key) & table.state.in_(("submitted", "running"))).exists()
+        )
+
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""
         now = self._clock()

@@ -22,7 +22,7 @@ from attrs import field, frozen
 
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import check_own, write_json
-from caf_core.errors import AlgorithmError
+from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, as_exprun
 from caf_core.text import clause
 
@@ -192,8 +192,12 @@ class Index:
                 self._open.pop(next(iter(self._open))).close()
             path = self.outputs[number].directory / DATA_FILE
             file = path.open("rb", buffering=0)
+            try:
+                check_own(file, path, "pickled data")
+            except ConfigurationError:
+                file.close()
+                raise
             self._open[number] = file
-            check_own(file, path, "pickled data")
         return file
 
     def __del__(self) -> None:

@@ -61,20 +61,20 @@ def test_chunks_come_by_experiment_run_task_and_put(tmp_path) -> None:
 def test_data_that_others_may_have_written_are_refused_before_they_are_unpickled(tmp_path) -> None:
     before = os.umask(0o000)
     try:
-        data = collected([task(tmp_path, [((1, 1), ["a"], 1)])])
+        output = task(tmp_path, [((1, 1), ["a"], 1)])
     finally:
         os.umask(before)
     path = tmp_path / DATA_FILE
     assert path.stat().st_mode & 0o777 == 0o644, "whatever the umask is"
-    assert data.merged() == ["a"]
+    assert collected([output]).merged() == ["a"]
     path.chmod(0o664)
     with pytest.raises(ConfigurationError, match=r"collected\.caf holds pickled data, and others may write"):
-        data.merged()
+        collected([output]).merged()
     path.chmod(0o644)
     if os.geteuid() == 0:  # only root gives files away
         os.chown(path, 12345, -1)
         with pytest.raises(ConfigurationError, match=r"belongs to another user \(12345\)"):
-            data.merged()
+            collected([output]).merged()
 
 
 def test_only_the_given_runs_are_seen(tmp_path) -> None:

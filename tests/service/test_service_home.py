@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from caf_core.clock import steady
 from caf_core.errors import ConfigurationError
 from caf_service.config import ServiceConfig
 from caf_service.home import IDENTITY
@@ -91,6 +92,7 @@ def test_what_is_old_is_cleaned_also_after_the_database_was_away(tmp_path: Path,
         service.accounts,
         1.0,
         clock,
+        steady,
         interval=0.01,
     )
     try:

@@ -53,6 +53,7 @@ runs_with_data: st.SearchStrategy[tuple[ExpRun, ...]] = st.lists(
 moods: st.SearchStrategy[tuple[Result, ...]] = st.sampled_from(
     [
         (Result.OK,),
+        (Result.ITERATE,),
         (Result.OK, Result.ITERATE),
         (Result.OK, Result.OK, Result.NOT_ENOUGH_DATA),
         (Result.OK, Result.ITERATE, Result.NOT_ENOUGH_DATA, Result.FAILURE),

@@ -22,6 +22,7 @@ from caf_core.processes.subreaper import die_with_parent
 from caf_core.text import with_last_line
 
 LOG_FILE = "stderr"
+WORK = "work"
 _LOOK = 0.5
 """How often the process is looked at while it says nothing [s]: a child of it may hold its connection."""
 
@@ -96,11 +97,14 @@ class Forked:
         try:
             if not self._wait(connection, limit):
                 self._kill()
+                Scratch(self._folder).take_over(key)
                 return Death(f"ended after the time limit of {self._walltime:g} s for one execution")
             text, number = connection.recv()
             answer = Answer(text, tuple(connection.recv_bytes() for _ in range(number)))
         except (EOFError, OSError):
-            return self._died()
+            death = self._died()
+            Scratch(self._folder).take_over(key)
+            return death
         if self._isolate:
             self._reap()
         return answer
@@ -188,7 +192,7 @@ class Scratch:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._work = folder, folder / "work"
+        self._folder, self._work = folder, folder / WORK
         self._target: Path | None = None
         self._kept = False
 
@@ -212,6 +216,14 @@ class Scratch:
     def leave(self) -> None:
         """End an execution: what it left in its folder stays there."""
         os.chdir(self._folder)
+        self._keep_what_is_left()
+
+    def take_over(self, key: str) -> None:
+        """End an execution whose process has died."""
+        self._target = self._folder / "executions" / key.replace("/", "_")
+        self._keep_what_is_left()
+
+    def _keep_what_is_left(self) -> None:
         try:
             used = any(True for _ in os.scandir(self._work))
         except FileNotFoundError:

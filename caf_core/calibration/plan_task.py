@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from attrs import frozen
 
 from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts
 from caf_core.calibration.execution import Doors
-from caf_core.calibration.forked import LOG_FILE, Answer, Forked, log_size
+from caf_core.calibration.forked import LOG_FILE, WORK, Answer, Forked, log_size
 from caf_core.calibration.journal import (
     Journal,
     Recorded,
@@ -81,8 +82,8 @@ def carry_out_plan(
         else:
             follow_parts(plan, path, parts, asking.ask, journal.commit)
             journal.end(Verdict(Result.OK))
-    if (here / "work").is_dir():
-        (here / "work").rmdir()
+    with suppress(FileNotFoundError):
+        (here / WORK).rmdir()
 
 
 def _known(here: Path, earlier: Sequence[Path]) -> dict[str, Recorded]:
@@ -125,10 +126,7 @@ class _Asking:
             if is_sound(before.directory, before.answer, self.codecs):
                 return self._again(key, before.directory, before.answer)
             before = None
-        deaths = list(before.deaths) if before else []
-        for how in deaths:
-            self.journal.died(key, how)
-        return self._execute(key, question, deaths)
+        return self._execute(key, question, list(before.deaths) if before else [])
 
     def _again(self, key: str, directory: Path, answer: Mapping[str, Any]) -> Reply:
         """Record an answer once more, so that one journal has everything."""

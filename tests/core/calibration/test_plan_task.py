@@ -227,14 +227,25 @@ def mean_of(context):
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_counts_against_its_request_alone(bench, death, isolate) -> None:
     code, words = DEATHS[death]
-    here, ended = bench.task(harmful(code), isolate=isolate)
+    here, ended = bench.task(harmful(f"Path('left.txt').touch(); {code}"), isolate=isolate)
     assert ended == 0
+    assert [str(path.relative_to(here)) for path in here.rglob("left.txt")] == ["executions/0_0.2_0/left.txt"]
     assert results(here) == ["ok", "ok", "failure", "ok", "ok"]
     third = read_journal(here).questions["0/0.2/0"]
     assert words in third.answer["message"]
     assert len(third.deaths) == 2
     assert bench.calls == {"1": 1, "2": 1, "3": 2, "4": 1, "5": 1}
     assert {runs: data for runs, data in ALL.items() if runs[0].run != 3} == constants(here)
+
+
+def test_a_death_is_counted_once_however_many_attempts_follow(bench) -> None:
+    code = "import signal; n = Path(os.environ['CALLS']).read_text().split().count('3')"
+    code += "; os.abort() if n == 1 else os.kill(os.getpid(), signal.SIGKILL) if n < 4 else None"
+    for attempt in (1, 2, 3):
+        bench.task(harmful(code), attempt)
+    here, ended = bench.task(harmful(code), 4)
+    assert ended == 0
+    assert results(here) == ["ok"] * RUNS
 
 
 def test_an_execution_has_a_time_limit_of_its_own(bench) -> None:

@@ -107,7 +107,7 @@ class LoadedAlgorithm:
         except SystemExit as exit_:
             answered = evolve(failed(_exited(exit_.code)), exited=True)
         except BaseException as error:  # the plan decides what follows from it
-            traceback.print_exc()
+            _print(error)
             answered = failed(_in_words(error))
         if os.getpid() != process:
             os._exit(0)  # a child that the algorithm forked, which returned as its parent did
@@ -210,6 +210,14 @@ def _exited(code: object) -> str:
         print(code, file=sys.stderr)  # noqa: T201 - as Python does when it exits
     number = (code or 0) if code is None or isinstance(code, int) else 1
     return f"it ended without returning, with exit code {number} (does something in it call exit?)"
+
+
+def _print(error: BaseException) -> None:
+    """Print a traceback that begins in the user's code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    traceback.print_exception(error.with_traceback(trace))
 
 
 def _in_words(error: BaseException) -> str:

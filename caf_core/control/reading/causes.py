@@ -128,7 +128,7 @@ def read_case(store: Reader, work: Work) -> Case:
     attempts = tuple(_attempt(store, work, line, row) for row in ended.values())
     return Case(
         work=work,
-        state=now.state if now is not None else "init",
+        state=_state_of(work.execution) or (now.state if now is not None else "init"),
         attempts=attempts,
         line=line,
         answer=_answer(work.execution),
@@ -225,6 +225,15 @@ def _record(submission: Path, tasks: list[int], index: int) -> Mapping[str, Any]
         return read_record(str(submission / "records" / f"{tasks.index(index)}.json"))
     except (OSError, ValueError):
         return {}
+
+
+def _state_of(one: Recorded | None) -> str:
+    """How an execution stands, whatever became of the task in which it happened; empty for a task."""
+    if one is None:
+        return ""
+    if one.answer is None:
+        return "running"
+    return "failed" if one.answer.get("result") == "failure" else "completed"
 
 
 def _answer(one: Recorded | None) -> Answer | None:

@@ -44,13 +44,10 @@ test: $(STAMP)  ## Run the tests and check the code
 test-slow: $(DOCS_STAMP)  ## The crash tests, builds and installs that take minutes
 	$(PY) -m pytest -n $(WORKERS) -m "slow and not cluster and not postgresql"
 
-# The core's tests with the lowest versions that its pyproject.toml allows, and with the newest of everything: those
-# that touch a dependency, without what only computes or waits.
+# The core's tests with the lowest versions that its pyproject.toml allows, and with the newest of everything.
 CORE := -e . -e plugins/caf_local -e plugins/caf_strategies --group core-tests
-CORE_TESTS := tests/core/calibration tests/core/conditions tests/core/plugins tests/core/control/test_store.py \
-	tests/core/control/test_store_ledger.py tests/core/jobs/test_config.py tests/core/jobs/test_model.py tests/core/jobs/test_complaints.py \
-	tests/core/processes/test_command.py tests/local tests/strategies tests/cli/test_app.py tests/cli/test_payloads.py tests/cli/test_run.py \
-	-k "not test_sequential_model and not test_runners" -m "not slow and not cluster and not postgresql"
+CORE_TESTS := tests/core tests/strategies tests/local tests/cli/test_app.py tests/cli/test_payloads.py \
+	tests/cli/test_run.py -m "not slow and not cluster and not postgresql"
 PYTHONS := $(HOME)/.pyenv/versions/*/bin/python3 /usr/local/bin/python3.?? /usr/bin/python3.?? $(PYTHON)
 NEWEST ?= $(shell for python in $(PYTHONS); do \
 	$$python -c 'import sys; print("%d.%03d" % sys.version_info[:2], sys.executable)' 2>/dev/null </dev/null; \

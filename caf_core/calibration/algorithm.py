@@ -192,6 +192,13 @@ class Algorithm:
             raise ConfigurationError(
                 f"{self.algorithm.__name__} is a class; give an instance of it: {self.algorithm.__name__}()."
             )
+        if not isinstance(self.isolate, bool):
+            raise ConfigurationError(f"isolate is {self.isolate!r}; it can be True or False.")
+        limit: Any = self.execution_walltime  # as a user wrote it
+        if limit is not None and not (isinstance(limit, timedelta) and limit > timedelta(0)):
+            raise ConfigurationError(
+                f"execution_walltime is {limit!r}; it is a time such as datetime.timedelta(minutes=5)."
+            )
         if not self.name:
             self.name = getattr(self.algorithm, "__name__", type(self.algorithm).__name__)
 

@@ -85,7 +85,7 @@ def _host(name: tuple[str, ...]) -> IPv4Address | IPv6Address:
 
 
 def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """IPv4 in the clothes of IPv6 as what it is."""
+    """An IPv4 address that is written as one of IPv6, as IPv4."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

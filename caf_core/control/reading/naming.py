@@ -132,26 +132,26 @@ def task(store: Reader, job: Any, index: int) -> Work:
 def executions(store: Reader, calibration: str) -> list[Work]:
     """All executions of a calibration that are recorded or have begun, oldest first."""
     table, found = store.models.Execution, {}
-    jobs = plan_jobs(store, calibration)
+    jobs = {store.place(job.directory): job for job in _plan_jobs(store, calibration)}
     for row in table.select().where(table.calibration == calibration).order_by(table.iteration, table.time):
         runs = tuple(ExpRun(exp, run) for exp, run in json.loads(row.runs))
         answer = json.loads(row.answer)
         log = tuple(answer.get("log", (0, None)))
         one = Recorded(row.ask, runs, row.iov, store.place(row.directory), log, answer)
         found[row.iteration, row.algorithm, row.ask] = one
-    for job in jobs:
-        for one in newest(journals(store.place(job.directory)), lambda _: True).values():
+    for directory, job in jobs.items():
+        for one in newest(journals(directory), lambda _: True).values():
             known = found.get((job.iteration, job.name, one.key))
             if known is None or known.directory == one.directory:
                 found[job.iteration, job.name, one.key] = one
     work = [
-        _execution(store, calibration, iteration, algorithm, one, jobs)
+        _execution(calibration, iteration, algorithm, one, jobs)
         for (iteration, algorithm, _), one in found.items()
     ]
     return sorted((one for one in work if one is not None), key=lambda one: one.iteration)
 
 
-def plan_jobs(store: Reader, calibration: str) -> list[Any]:
+def _plan_jobs(store: Reader, calibration: str) -> list[Any]:
     """The jobs that carry out plans, oldest first."""
     table = store.models.Job
     rows = table.select().where((table.calibration == calibration) & (table.kind == "execution"))
@@ -159,12 +159,19 @@ def plan_jobs(store: Reader, calibration: str) -> list[Any]:
 
 
 def _execution(
-    store: Reader, calibration: str, iteration: int, algorithm: str, one: Recorded, jobs: list[Any]
+    calibration: str, iteration: int, algorithm: str, one: Recorded, jobs: Mapping[Path, Any]
 ) -> Work | None:
-    """An execution; ``None`` if the job in which it happened is not known any more."""
-    for job in jobs:
-        directory = store.place(job.directory)
-        if one.directory.is_relative_to(directory):
+    """An execution; ``None`` if the job in which it happened is not known any more.
+
+    Args:
+        calibration: Its calibration.
+        iteration: Its iteration.
+        algorithm: Its algorithm.
+        one: What is recorded of it.
+        jobs: The jobs, by directory.
+    """
+    for directory in one.directory.parents:
+        if (job := jobs.get(directory)) is not None:
             number = one.directory.relative_to(directory).parts[0]
             return Work(
                 execution_name(algorithm, one.key),

@@ -1,6 +1,7 @@
 """Where everything is: one row a calibration."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,7 +190,7 @@ _RESULTS = "SELECT result, count(*) FROM execution WHERE calibration = ? AND ite
 
 def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -> CalibrationRow:
     mine = (row.name, row.iteration)
-    executions = dict(store.rows(_RESULTS, mine)) | _going_on(store, *mine)
+    executions = Counter(dict(store.rows(_RESULTS, mine))) + _going_on(store, *mine)
     of_mine = [job for job in jobs if (job.calibration, job.iteration) == mine]
     return CalibrationRow(
         name=row.name,
@@ -212,16 +213,22 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
 
 _PLANS = """
     SELECT directory FROM job WHERE calibration = ? AND iteration = ? AND kind = 'execution'
-    AND key IN (SELECT job FROM task WHERE state IN ('submitted', 'running'))"""
+    AND key IN (SELECT job FROM intent WHERE state IN ('intended', 'issued'))"""
 
 
-def _going_on(store: Reader, calibration: str, iteration: int) -> dict[str, int]:
-    """What plans that are being carried out have come to, by result; ``running`` for what they are at."""
-    counts: dict[str, int] = {}
+_RECORDED = "SELECT ask FROM execution WHERE calibration = ? AND iteration = ?"
+
+
+def _going_on(store: Reader, calibration: str, iteration: int) -> Counter[str]:
+    """What plans that are being carried out have come to beside what is recorded, by result; ``running`` for
+    what they are at.
+    """
+    counts: Counter[str] = Counter()
     for (directory,) in store.rows(_PLANS, (calibration, iteration)):
-        for one in newest(journals(store.place(directory)), lambda _: True).values():
-            result = "running" if one.answer is None else one.answer.get("result", "boundaries")
-            counts[result] = counts.get(result, 0) + 1
+        recorded = {key for (key,) in store.rows(_RECORDED, (calibration, iteration))}
+        for key, one in newest(journals(store.place(directory)), lambda _: True).items():
+            if key not in recorded:
+                counts["running" if one.answer is None else one.answer.get("result", "boundaries")] += 1
     return counts
 
 

@@ -16,9 +16,8 @@ from typing import Any
 
 from attrs import frozen
 
+from caf_core.calibration.algorithm_process import LOG_FILE, WORK, AlgorithmProcess, Answer, log_size
 from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts
-from caf_core.calibration.execution import Doors
-from caf_core.calibration.forked import LOG_FILE, WORK, Answer, Forked, log_size
 from caf_core.calibration.journal import (
     Journal,
     Recorded,
@@ -28,7 +27,7 @@ from caf_core.calibration.journal import (
     read_payload,
     reply_of,
 )
-from caf_core.calibration.loaded import LoadedAlgorithm, failed
+from caf_core.calibration.loaded_algorithm import LoadedAlgorithm, failed
 from caf_core.calibration.plans import Commit, Past, Result, Verdict, commits_of
 from caf_core.conditions.codecs import Codecs
 from caf_core.iov import ExpRun
@@ -40,11 +39,7 @@ _TRIES = 2
 
 
 def carry_out_plan(
-    kit: str,
-    index: str,
-    iteration: int,
-    chain: Sequence[str],
-    doors: Mapping[str, Any],
+    algorithm: Mapping[str, Any],
     path: str,
     past: str = "",
     parts: Sequence[int] | None = None,
@@ -53,11 +48,7 @@ def carry_out_plan(
     """Carry out the plan of an algorithm, and leave a journal and the payloads.
 
     Args:
-        kit: The algorithm and its strategy.
-        index: What the collectors left.
-        iteration: The iteration.
-        chain: URLs of the databases that the algorithm sees.
-        doors: How they are opened.
+        algorithm: How it is loaded: the arguments of ``LoadedAlgorithm``.
         path: With what all keys begin.
         past: A file with what the previous iteration committed (see ``commit_rows``), if there was one.
         parts: The parts of the plan that this task carries out; all of it if left out.
@@ -67,16 +58,16 @@ def carry_out_plan(
     here = Path.cwd()
     sys.stdout.flush()
     os.dup2(2, 1)  # one log, in the order in which things happened
-    loaded = LoadedAlgorithm(Path(kit), Path(index), iteration, chain, doors)
-    algorithm = loaded.kit.algorithm
-    plan = loaded.kit.strategy.plan(loaded.index.runs, Past(iteration, _committed(past)))
-    limit = None if algorithm.execution_walltime is None else algorithm.execution_walltime.total_seconds()
+    loaded = LoadedAlgorithm(**algorithm)
+    settings = loaded.kit.algorithm
+    plan = loaded.kit.strategy.plan(loaded.index.runs, Past(loaded.iteration, _committed(past)))
+    limit = None if settings.execution_walltime is None else settings.execution_walltime.total_seconds()
     with (
         Journal(here) as journal,
-        Forked(loaded, here, limit, isolate=algorithm.isolate) as process,
+        AlgorithmProcess(loaded, here, limit, isolate=settings.isolate) as process,
     ):
         known = _known(here, [Path(folder) for folder in earlier])
-        asking = _Asking(journal, process, known, Doors(**doors).open_codecs())
+        asking = _Asking(journal, process, known, loaded.doors.open_codecs())
         if parts is None:
             journal.end(follow(plan, path, asking.ask, journal.commit))
         else:
@@ -113,7 +104,7 @@ class _Asking:
     """Answers the questions of a plan: as they were answered before, or by the algorithm."""
 
     journal: Journal
-    process: Forked
+    process: AlgorithmProcess
     known: Mapping[str, Recorded]
     codecs: Codecs
 
@@ -163,29 +154,16 @@ def _parsed(text: str) -> dict[str, Any]:
     return parsed
 
 
-def execute_once(
-    kit: str,
-    index: str,
-    iteration: int,
-    chain: Sequence[str],
-    doors: Mapping[str, Any],
-    key: str,
-    runs: Sequence[Sequence[int]],
-    iov: str,
-) -> None:
+def execute_once(algorithm: Mapping[str, Any], key: str, runs: Sequence[Sequence[int]], iov: str) -> None:
     """Execute an algorithm once, in the current directory, as a plan had it executed; errors are raised.
 
     Args:
-        kit: The algorithm.
-        index: What the collectors left.
-        iteration: The iteration.
-        chain: URLs of the databases that the algorithm sees.
-        doors: How they are opened.
+        algorithm: How it is loaded: the arguments of ``LoadedAlgorithm``.
         key: The question's key.
         runs: The runs.
         iov: The interval; empty to find boundaries.
     """
-    loaded = LoadedAlgorithm(Path(kit), Path(index), iteration, chain, doors)
+    loaded = LoadedAlgorithm(**algorithm)
     question = question_of([ExpRun(exp, run) for exp, run in runs], iov)
     answered = loaded.execute(key, question, Path.cwd)
     with Journal(Path.cwd()) as journal:

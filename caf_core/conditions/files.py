@@ -1,9 +1,10 @@
 """Writing files so that a reader, or a crash, sees either the old content or the new one."""
 
-import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from caf_core.processes.lean import call_libc
 
 _FEW = 16
 """So many files are made durable one by one; more of them by one call for their whole file system."""
@@ -62,10 +63,10 @@ def sync_files(directory: Path, paths: Sequence[Path]) -> None:
     if len(paths) > _FEW:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0:
-                return
+            call_libc("syncfs", descriptor)
         finally:
             os.close(descriptor)
+        return
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:

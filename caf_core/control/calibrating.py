@@ -1,9 +1,11 @@
 """The algorithm step of an iteration: each algorithm's plan becomes a task, its journal is taken in, and what
 it committed is committed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import attrs
 from attrs import frozen
@@ -21,9 +23,9 @@ from caf_core.calibration.convergence import Metric
 from caf_core.calibration.execution import dotted
 from caf_core.calibration.files import write_atomically, write_json
 from caf_core.calibration.journal import JOURNAL_FILE, Recorded, is_sound, journals, newest, reply_of
-from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.loaded_algorithm import AlgorithmKit
 from caf_core.calibration.plan_task import carry_out_plan
-from caf_core.calibration.plans import Commit, Past, Plan, Result, Verdict, commit_rows
+from caf_core.calibration.plans import Commit, Parts, Past, Plan, Result, Verdict, commit_rows
 from caf_core.calibration.runner import AlgorithmsRunner, cut_parts
 from caf_core.control import prints
 from caf_core.control.catalogue import Catalogue
@@ -36,6 +38,7 @@ from caf_core.errors import AlgorithmError, CafError
 from caf_core.jobs.local import usable_processors
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
+from caf_core.jobs.tokens import new_token
 from caf_core.text import clause
 
 KIND = "execution"
@@ -229,13 +232,16 @@ class AlgorithmsStep:
     def _drop_what_is_lost(self) -> None:
         """Forget executions whose payloads are gone or damaged, so that they are executed again."""
         codecs = self._shop.doors.open_codecs()
+        lost: Counter[tuple[str, Path]] = Counter()
         for key, known in list(self.recorded.items()):
             if not is_sound(known.directory, known.answer, codecs):
                 del self.recorded[key]
-                self._shop.say(
-                    f"{self.one.name}: payloads that {known.algorithm} left in {known.directory} are gone or "
-                    "were changed; it is executed again for them"
-                )
+                lost[known.algorithm, known.directory] += 1
+        for (algorithm, directory), number in lost.items():
+            self._shop.say(
+                f"{self.one.name}: payloads that {algorithm} left in {directory} are gone or were changed; "
+                f"{number} execution(s) are repeated for them"
+            )
 
     def _fingerprint(self, part: ResolvedAlgorithm) -> str:
         """What all answers of an algorithm depend on, apart from the question."""
@@ -254,17 +260,12 @@ class AlgorithmsStep:
         jobs = [job for job in known if job.fingerprint == fingerprint]
         if jobs and self._goes_on(part, jobs[-1]):
             return
-        for job in known:
-            # What it depends on has changed, and it would go on for nothing.
-            if self._shop.store.is_busy(job.key) and self._goes_on(part, job):
-                self._shop.service.cancel(job.key)
-                del self._jobs[job.key]
+        end_plans(self._shop, known)
+        # A name that never comes again: what nobody could end meets nothing of this job.
+        token = new_token()
+        key = f"{self.one.name}/{self.iteration}/{part.name}/{token}"
         folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
-        number = len(jobs)
-        while (folder / str(number)).exists():
-            number += 1
-        key = f"{self.one.name}/{self.iteration}/{part.name}/{number}"
-        request = self._request(part, key, folder / str(number))
+        request = _request(key, f"{self.one.name}_{part.name}", folder / token)
         self._shop.store.begin_job(
             StoredJob(
                 key, self.one.name, self.iteration, KIND, part.name, request.directory, fingerprint, None
@@ -276,17 +277,9 @@ class AlgorithmsStep:
         earlier.update(folder for job in jobs for folder in journals(job.directory))
         self._shop.service.submit(request, self._specs(part, request.directory, fingerprint, sorted(earlier)))
 
-    def _request(self, part: ResolvedAlgorithm, key: str, directory: Path) -> JobRequest:
-        return JobRequest(
-            key=key, name=f"{self.one.name}_{part.name}", directory=directory, backend=EXECUTIONS
-        )
-
     def _goes_on(self, part: ResolvedAlgorithm, job: StoredJob) -> bool:
         """Whether a job of an earlier process has not ended; it is taken up then."""
-        request = self._request(part, job.key, job.directory)
-        if not self._shop.service.resume(request):
-            return False
-        if self._shop.service.status(job.key).ended:
+        if not _is_taken_up(self._shop, job):
             return False
         self._jobs[job.key] = _Job(part, job.directory)
         return True
@@ -298,11 +291,13 @@ class AlgorithmsStep:
         if past:
             write_json(directory / "past.json", commit_rows(past))
         arguments = {
-            "kit": str(self._kit(part)),
-            "index": str(self._index),
-            "iteration": self.iteration,
-            "chain": self.chain(part.index),
-            "doors": attrs.asdict(self._shop.doors),
+            "algorithm": {
+                "kit": str(self._kit(part)),
+                "index": str(self._index),
+                "iteration": self.iteration,
+                "chain": self.chain(part.index),
+                "doors": attrs.asdict(self._shop.doors),
+            },
             "path": str(part.index),
             "past": str(directory / "past.json") if past else "",
             "earlier": [str(folder) for folder in earlier],
@@ -321,7 +316,7 @@ class AlgorithmsStep:
     def _cut(self, part: ResolvedAlgorithm, fingerprint: str) -> list[tuple[int, ...] | None]:
         """Which parts of a plan each task carries out; ``None`` for all of it."""
         parts = first_parts(self._plan(part))
-        at_once = 1 if parts is None else min(self._runner.parts_at_once(parts), usable_processors())
+        at_once = 1 if parts is None else min(self._parts_at_once(parts), usable_processors())
         if parts is None or at_once <= 1:
             return [None]
         known, todo = self._known(fingerprint), []
@@ -332,6 +327,18 @@ class AlgorithmsStep:
                 todo.append(position)
         # Where all parts are known, it is what the plan asks for after them.
         return list(cut_parts(todo, at_once)) if len(todo) > 1 else [None]
+
+    def _parts_at_once(self, parts: Parts) -> int:
+        name = type(self._runner).__name__
+        try:
+            number: Any = self._runner.parts_at_once(parts)
+        except Exception as error:  # a plugin's runner may raise anything
+            raise AlgorithmError(
+                f"the runner {name} broke: {type(error).__name__}: {clause(error)}"
+            ) from error
+        if not isinstance(number, int) or number < 1:
+            raise AlgorithmError(f"the runner {name} has {number!r} parts at once; at least 1 is needed.")
+        return number
 
     def _kit(self, part: ResolvedAlgorithm) -> Path:
         """Pack what all executions of an algorithm share, once a process: it may have been damaged since."""
@@ -369,6 +376,28 @@ class AlgorithmsStep:
         self._shop.crash("outcome.after")
         self.recorded.update(found)
         return new
+
+
+def end_plans(shop: Workshop, jobs: Iterable[StoredJob]) -> None:
+    """End the plans that are still being carried out, as nobody wants them any more.
+
+    Args:
+        shop: The controller's tools.
+        jobs: Jobs of earlier processes.
+    """
+    for job in jobs:
+        if shop.store.is_busy(job.key) and _is_taken_up(shop, job):
+            shop.service.cancel(job.key)
+
+
+def _is_taken_up(shop: Workshop, job: StoredJob) -> bool:
+    """Take a job of an earlier process up, and tell whether it has not ended."""
+    resumed = shop.service.resume(_request(job.key, f"{job.calibration}_{job.name}", job.directory))
+    return resumed and not shop.service.status(job.key).ended
+
+
+def _request(key: str, name: str, directory: Path) -> JobRequest:
+    return JobRequest(key=key, name=name, directory=directory, backend=EXECUTIONS)
 
 
 def _identity(one: StoredExecution) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.conditions.local import LocalDatabase
-from caf_core.control import committing, prints
+from caf_core.control import calibrating, committing, prints
 from caf_core.control.account import read_account
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.changes import depends, keep, kept, told
@@ -237,10 +237,13 @@ def _clean(
         return
     again_collect = forced and start.state is State.INIT
     again_execute = forced or (collect_changed and bool(stored.collect_fingerprint))
+    executions_from = start.iteration + (not again_execute)
+    for number in (number for number in _iterations(one.output_dir) if number >= executions_from):
+        calibrating.end_plans(shop, shop.store.jobs(one.name, number, calibrating.KIND))
     shop.store.drop(
         one.name,
         collectors_from=start.iteration + (not again_collect),
-        executions_from=start.iteration + (not again_execute),
+        executions_from=executions_from,
     )
     if stored.state in (State.FAILED, State.ALGORITHMS_FAILED):
         shop.store.forget_failures(one.name, start.iteration)

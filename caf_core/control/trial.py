@@ -2,7 +2,7 @@
 
 from caf_core.calibration.collector import CommandCollector
 from caf_core.calibration.execution import CollectKit
-from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.loaded_algorithm import AlgorithmKit
 from caf_core.conditions.chain import Chain
 from caf_core.control.resolved import Resolved
 from caf_core.errors import ConfigurationError, PayloadError

@@ -139,18 +139,13 @@ def test_debug_repeats_a_task_elsewhere(bad, tmp_path):
 
 def test_debug_repeats_an_execution_and_ends_in_the_debugger(ugly, tmp_path):
     output, _ = ugly
-    name = _execution(output)
+    name = "fit/0_0"
     done = _debug("first", name, "-p", output, "--scratch", tmp_path)
     assert done.returncode == 1
     assert "RuntimeError: negative values" in done.stderr
     done = _debug("--pdb", "first", name, "-p", output, "--scratch", tmp_path, given="p values\nq\n")
     assert done.returncode == 1
     assert "[-1.0]" in done.stdout
-
-
-def _execution(output: Path) -> str:
-    (folder,) = (output / "first" / "0" / "algorithm_output" / "fit").iterdir()
-    return f"fit/{folder.name}"
 
 
 def test_debug_of_what_does_not_exist(good):

@@ -6,7 +6,7 @@ import sys
 import cloudpickle
 import pytest
 
-from caf_core import CAF, Algorithm, Calibration, ExpRun, Metric, Outcome
+from caf_core import CAF, Algorithm, AlgorithmsRunner, Calibration, ExpRun, Metric, Outcome
 from caf_core.conditions.local import LocalDatabase
 from caf_core.control.report import CalibrationFailedError
 from caf_core.errors import ConfigurationError
@@ -282,6 +282,19 @@ def test_a_failure_of_one_algorithm_stops_those_after_it(tmp_path) -> None:
     assert (output / "a").exists()
     assert not (output / "c").exists()
     assert not (tmp_path / "out" / "cal" / "outputdb").exists()
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "has 0 parts at once"), ("many", "ValueError: invalid")])
+def test_a_runner_that_breaks_is_named(tmp_path, number, words) -> None:
+    class Strange(AlgorithmsRunner):
+        def parts_at_once(self, parts):
+            return 0 if number == 0 else int(number)
+
+    with pytest.raises(CalibrationFailedError, match=f"the runner Strange .*{words}"):
+        run(
+            calibration(lambda context: Outcome("ok"), strategies="SimpleRunByRun", runner=Strange()),
+            tmp_path / "out",
+        )
 
 
 def test_a_runner_instance_may_serve_several_calibrations(tmp_path) -> None:

@@ -1,17 +1,15 @@
 """Ctrl-C: once stops cleanly, twice at once; nothing is left executing; started again, it goes on."""
 
 import ctypes
-import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from attrs import define
+
+from system.gates import PATIENCE, WAIT, Gate
 
 SCRIPT = """
 import fcntl
@@ -20,16 +18,13 @@ from pathlib import Path
 from caf_core import CAF, Algorithm, Calibration, Outcome
 
 HERE = Path(__file__).parent
-
+WAIT
 def collect(context):
     name = Path(context.input_files[0]).stem
     with open(HERE / "counts", "a") as counts:
         counts.write(f"{name} begun\\n")
     if name == "b":
-        with open(HERE / "started", "w") as started:
-            started.write(f"{os.getpid()}\\n")
-        with open(HERE / "gate") as gate:
-            fcntl.flock(gate, fcntl.LOCK_SH)
+        wait()
     context.put((1, ord(name)), [name], entries=1)
     with open(HERE / "counts", "a") as counts:
         counts.write(f"{name} done\\n")
@@ -42,33 +37,14 @@ cal.collections["default"].max_files_per_collector_job = 1
 caf = CAF(HERE / "out")
 caf.add_calibration(cal)
 caf.run()
-"""
-PATIENCE = 120
+""".replace("WAIT", WAIT)
 
 
-@define
-class Scene:
+class Scene(Gate):
     """A calibration of three tasks, the second of which waits for a lock that the test holds."""
 
-    folder: Path
-    started: int
-    gate: int
-
     def start(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "caf_core.cli", "run", "-j", "1", str(self.folder / "script.py")],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait_for_the_task(self) -> int:
-        """Until the second task waits for the lock; its process."""
-        assert select.select([self.started], [], [], PATIENCE)[0], "the task never began"
-        return int(os.read(self.started, 100))
-
-    def open_the_gate(self) -> None:
-        fcntl.flock(self.gate, fcntl.LOCK_UN)
+        return self.execute("-j", "1")
 
     def counts(self) -> list[str]:
         return sorted((self.folder / "counts").read_text().splitlines())
@@ -92,15 +68,10 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    for name in ("a", "b", "c", "gate", "counts"):
+    for name in ("a", "b", "c", "counts"):
         (tmp_path / name).touch()
-    os.mkfifo(tmp_path / "started")
-    started = os.open(tmp_path / "started", os.O_RDWR | os.O_CLOEXEC)
-    gate = os.open(tmp_path / "gate", os.O_RDWR | os.O_CLOEXEC)
-    fcntl.flock(gate, fcntl.LOCK_EX)
-    yield Scene(tmp_path, started, gate)
-    os.close(gate)
-    os.close(started)
+    with Scene.closed(tmp_path) as made:
+        yield made
 
 
 def ends(pid: int) -> bool:
@@ -118,7 +89,7 @@ def ends(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_once_stops_cleanly_and_goes_on_later(scene, number) -> None:
     process = scene.start()
-    task = scene.wait_for_the_task()
+    task = scene.who_waits()
     resident = json.loads((scene.folder / "out/.caf/resident/resident.json").read_text())["pid"]
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
@@ -129,14 +100,14 @@ def test_once_stops_cleanly_and_goes_on_later(scene, number) -> None:
     assert ends(task)
     assert ends(resident)
     assert scene.counts().count("a done") == 1
-    scene.open_the_gate()
+    scene.open()
     scene.finishes()
     assert scene.counts() == ["a begun", "a done", "b begun", "b begun", "b done", "c begun", "c done"]
 
 
 def test_twice_stops_at_once_and_loses_nothing(scene) -> None:
     process = scene.start()
-    scene.wait_for_the_task()
+    scene.who_waits()
     # Stopped, and both for its main thread, so that both signals are there before that goes on.
     process.send_signal(signal.SIGSTOP)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -145,7 +116,7 @@ def test_twice_stops_at_once_and_loses_nothing(scene) -> None:
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode in (130, 143), said
     assert "Traceback" not in said
-    scene.open_the_gate()
+    scene.open()
     scene.finishes()
     counts = scene.counts()
     assert counts.count("a done") == counts.count("b done") == counts.count("c done") == 1
@@ -155,7 +126,7 @@ def test_twice_stops_at_once_and_loses_nothing(scene) -> None:
 def test_again_while_it_stops(scene, pause) -> None:
     """The second signal may come at any moment of the clean stop."""
     process = scene.start()
-    task = scene.wait_for_the_task()
+    task = scene.who_waits()
     process.send_signal(signal.SIGINT)
     if pause:
         ends(task)
@@ -163,7 +134,7 @@ def test_again_while_it_stops(scene, pause) -> None:
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    scene.open_the_gate()
+    scene.open()
     # Where the clean stop could not note that it ended a task, that was ended from outside: again.
     scene.finishes()
     # Its lines are no measure: it may be told to end when it has written the last one, and has not ended yet.
@@ -179,5 +150,5 @@ def test_before_anything_began(scene) -> None:
     assert process.returncode == 130
     assert said.strip() == "caf: stopped."
     (scene.folder / "script.py").write_text(text)
-    scene.open_the_gate()
+    scene.open()
     scene.finishes()

@@ -1,21 +1,19 @@
 """The controller, or everything, is killed in the middle of a plan: the next one goes on from the journal."""
 
-import fcntl
 import json
 import os
-import select
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from attrs import define
 
 from caf_core.conditions.local import LocalDatabase
+from caf_core.control.reading.overview import read_overview
+from system.gates import PATIENCE, WAIT, Gate
 
 SCRIPT = """
 import fcntl
@@ -24,7 +22,7 @@ from pathlib import Path
 from caf_core import CAF, Algorithm, Calibration, Outcome
 
 HERE = Path(__file__).parent
-
+WAIT
 def collect(context):
     for run in range(1, 7):
         context.put((1, run), [run], entries=1)
@@ -34,47 +32,35 @@ def fit(context):
     with open(HERE / "counts", "a") as counts:
         counts.write(f"{run}\\n")
     if run == 3:
-        with open(HERE / "started", "w") as started:
-            started.write(f"{os.getpid()}\\n")
-        with open(HERE / "gate") as gate:
-            fcntl.flock(gate, fcntl.LOCK_SH)
+        wait()
     return Outcome("ok", {"x": FACTOR * run})
 
-cal = Calibration("cal", collect, [Algorithm(fit, "fit")], [HERE / "a"])
-cal.strategies = "SimpleRunByRun"
+def count(context):
+    return Outcome("ok", {"entries": context.data().entries})
+
+first = Algorithm(count, "count", strategy="SingleIOV")
+cal = Calibration("cal", collect, [first, Algorithm(fit, "fit", strategy="SimpleRunByRun")], [HERE / "a"])
 cal.runner = RUNNER
 caf = CAF(HERE / "out")
 caf.add_calibration(cal)
 caf.run()
-"""
-PATIENCE = 120
+""".replace("WAIT", WAIT)
 
 
-@define
-class Scene:
+class Scene(Gate):
     """A calibration of six runs; the execution of the third waits for a lock that the test holds."""
 
-    folder: Path
-    started: int
-    gate: int
-
     def start(self, factor: int = 1, runner: str = "sequential") -> "subprocess.Popen[str]":
-        script = self.folder / "script.py"
-        script.write_text(SCRIPT.replace("FACTOR", str(factor)).replace("RUNNER", repr(runner)))
-        return subprocess.Popen(
-            [sys.executable, "-m", "caf_core.cli", "run", "-j", "2", str(script)],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        script = SCRIPT.replace("FACTOR", str(factor)).replace("RUNNER", repr(runner))
+        (self.folder / "script.py").write_text(script)
+        return self.execute("-j", "2")
 
     def wait_for_the_third(self) -> psutil.Process:
         """Until the execution of the third run waits for the lock; its process."""
-        assert select.select([self.started], [], [], PATIENCE)[0], "it never began"
-        return psutil.Process(int(os.read(self.started, 100)))
+        return psutil.Process(self.who_waits())
 
     def finish(self, process: "subprocess.Popen[str]") -> str:
-        fcntl.flock(self.gate, fcntl.LOCK_UN)
+        self.open()
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
         return said
@@ -86,23 +72,15 @@ class Scene:
     @property
     def constants(self) -> list[int]:
         database = LocalDatabase(self.folder / "out/outputdb")
-        return [
-            json.loads(database.read(entry).data)
-            for entry in sorted(database.entries(), key=lambda one: one.iov)
-        ]
+        entries = sorted((one for one in database.entries() if one.name == "x"), key=lambda one: one.iov)
+        return [json.loads(database.read(entry).data) for entry in entries]
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     (tmp_path / "a").touch()
-    (tmp_path / "gate").touch()
-    os.mkfifo(tmp_path / "started")
-    started = os.open(tmp_path / "started", os.O_RDWR)
-    gate = os.open(tmp_path / "gate", os.O_RDONLY)
-    fcntl.flock(gate, fcntl.LOCK_EX)
-    yield Scene(tmp_path, started, gate)
-    os.close(gate)
-    os.close(started)
+    with Scene.closed(tmp_path) as made:
+        yield made
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
@@ -114,6 +92,9 @@ def kill(process: "subprocess.Popen[str]") -> None:
 def test_a_plan_outlives_its_controller(scene: Scene, runner: str) -> None:
     first = scene.start(runner=runner)
     third = scene.wait_for_the_third()
+    (row,) = read_overview(scene.folder / "out").calibrations
+    assert row.executions["running"] >= 1
+    assert row.executions["ok"] >= 3, "that of the first algorithm, and two runs of the second"
     kill(first)
     second = scene.start(runner=runner)
     assert third.is_running()

@@ -77,14 +77,18 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
 def _once(line: Mapping[str, Any], one: Recorded) -> dict[str, Any]:
     """The call of a plan's task, for one of its executions."""
     call = line["call"]
-    names = ("kit", "index", "iteration", "chain", "doors")
-    arguments = {name: call["arguments"][name] for name in names}
-    arguments |= {"key": one.key, "runs": [list(run) for run in one.runs], "iov": one.iov}
+    arguments = {
+        "algorithm": call["arguments"]["algorithm"],
+        "key": one.key,
+        "runs": [list(run) for run in one.runs],
+        "iov": one.iov,
+    }
     return {**call, "entry": f"{PLAN}:execute_once", "arguments": arguments}
 
 
 def _check_inputs(line: Mapping[str, Any]) -> None:
     arguments = (line["call"] or {}).get("arguments", {})
+    arguments = arguments.get("algorithm", arguments)
     needed = [arguments[name] for name in ("kit", "index") if name in arguments]
     needed += [url for url in arguments.get("chain", ()) if url.startswith("/")]
     needed += line["sandbox"]

@@ -239,11 +239,10 @@ class CheckpointStore:
         ]
 
     def is_busy(self, key: str) -> bool:
-        """Whether a job has tasks that were submitted and have not ended, as far as is written down."""
-        table = self.models.Task
-        return bool(
-            table.select().where((table.job == key) & table.state.in_(("submitted", "running"))).exists()
-        )
+        """Whether something that was submitted for a job has not ended, as far as is written down."""
+        table = self.models.Intent
+        is_open = table.state.in_(("intended", "issued"))
+        return bool(table.select().where((table.job == key) & is_open).exists())
 
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""

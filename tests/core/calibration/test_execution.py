@@ -11,7 +11,7 @@ from caf_core.calibration.collected import TaskOutput, read_runs_file, write_ind
 from caf_core.calibration.convergence import Metric
 from caf_core.calibration.execution import CollectKit, Doors, collect, dotted
 from caf_core.calibration.journal import read_journal, read_payload
-from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.loaded_algorithm import AlgorithmKit
 from caf_core.calibration.plan_task import execute_once
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.codecs import BytesCodec, JsonCodec
@@ -76,7 +76,8 @@ def executed(attempt, algorithm, *, runs=((1, 1), (1, 2)), iov="1,1,1,-1", **set
     kit.write_bytes(AlgorithmKit(Algorithm(algorithm, "fit", **settings), {"cut": 1}, None, "cal").pack())
     outputs = [TaskOutput("default", attempt, (), {ExpRun(*run): 5 for run in ((1, 1), (1, 2), (9, 9))}, ())]
     write_index(index, outputs)
-    execute_once(str(kit), str(index), 2, [], DOORS, "0/0", [list(run) for run in runs], iov)
+    loaded = {"kit": str(kit), "index": str(index), "iteration": 2, "chain": [], "doors": DOORS}
+    execute_once(loaded, "0/0", [list(run) for run in runs], iov)
     return read_journal(attempt).questions["0/0"].answer
 
 

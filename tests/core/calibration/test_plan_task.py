@@ -17,9 +17,10 @@ from caf_core.calibration.collected import TaskOutput, read_runs_file, write_ind
 from caf_core.calibration.collector import CollectorContext, RunSelection
 from caf_core.calibration.execution import dotted
 from caf_core.calibration.journal import JOURNAL_FILE, PACK_FILE, is_sound, read_journal, read_payload
-from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.loaded_algorithm import AlgorithmKit
 from caf_core.conditions.chain import Chain
 from caf_core.conditions.codecs import BUILTIN_CODECS, BytesCodec, JsonCodec, NpzCodec
+from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 from caf_strategies import SequentialRunByRun, SimpleRunByRun
 
@@ -57,8 +58,9 @@ class Bench:
         kit.write_bytes(AlgorithmKit(Algorithm(fit, "fit", **settings), {}, strategy, "cal").pack())
         here = self.folder / f"attempt-{attempt}"
         here.mkdir()
-        arguments = {"kit": str(kit), "index": str(self.folder / "index.json"), "iteration": 0, "chain": []}
-        arguments |= {"doors": DOORS, "path": "0", "earlier": list(map(str, earlier)), "parts": parts}
+        algorithm = {"kit": str(kit), "index": str(self.folder / "index.json"), "iteration": 0, "chain": []}
+        arguments = {"algorithm": {**algorithm, "doors": DOORS}, "path": "0", "parts": parts}
+        arguments["earlier"] = list(map(str, earlier))
         call = {"entry": "caf_core.calibration.plan_task:carry_out_plan", "arguments": arguments}
         (here / "call.json").write_text(json.dumps(call))
         with (here / "stderr").open("ab") as log:
@@ -246,6 +248,44 @@ def test_a_death_is_counted_once_however_many_attempts_follow(bench) -> None:
     here, ended = bench.task(harmful(code), 4)
     assert ended == 0
     assert results(here) == ["ok"] * RUNS
+
+
+def test_what_a_dead_execution_started_ends_with_it(bench) -> None:
+    def fit(context):
+        note(context)
+        pid = Path(os.environ["CALLS"]).with_name("pid")
+        if context.runs[0].run == 3:
+            pid.write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+            os.abort()
+        if context.runs[0].run == 4:
+            os.kill(int(pid.read_text()), 0)
+        return Outcome("ok")
+
+    here, _ = bench.task(fit)
+    assert results(here) == ["ok", "ok", "failure", "failure", "ok"]
+    assert "ProcessLookupError" in read_journal(here).questions["0/0.3/0"].answer["message"]
+
+
+def test_what_goes_wrong_beside_the_algorithm_is_said(bench) -> None:
+    """The folder of what executions leave cannot be made."""
+    here, _ = bench.task(harmful("Path('../executions').touch(); Path('x').touch()"))
+    assert results(here) == ["ok", "ok", "failure", "ok", "ok"]
+    message = read_journal(here).questions["0/0.2/0"].answer["message"]
+    assert "File exists" in message
+    assert "executions" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"isolate": "no"}, "isolate is 'no'; it can be True or False"),
+        ({"execution_walltime": 5}, "execution_walltime is 5; it is a time such as"),
+        ({"execution_walltime": timedelta(0)}, "execution_walltime is datetime.timedelta"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(settings, words) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Algorithm(mean, **settings)
 
 
 def test_an_execution_has_a_time_limit_of_its_own(bench) -> None:

@@ -13,7 +13,7 @@ from attrs import frozen
 from caf_core.calibration.algorithm import Algorithm
 from caf_core.calibration.execution import CollectKit
 from caf_core.calibration.files import write_atomically
-from caf_core.calibration.loaded import AlgorithmKit
+from caf_core.calibration.loaded_algorithm import AlgorithmKit
 from caf_core.calibration.own_modules import modules_beside, script_folder
 from caf_core.calibration.shipping import pack, unpack
 from caf_core.errors import ConfigurationError

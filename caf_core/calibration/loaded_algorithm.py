@@ -76,20 +76,21 @@ class LoadedAlgorithm:
     """Executes an algorithm, one question after the other.
 
     Args:
-        kit: The algorithm.
-        index: What the collectors left.
+        kit: File with the algorithm and its strategy.
+        index: File that says what the collectors left.
         iteration: The iteration.
         chain: URLs of the databases that the algorithm sees.
-        doors: How they are opened.
+        doors: How they are opened: the fields of ``Doors``.
     """
 
     def __init__(
-        self, kit: Path, index: Path, iteration: int, chain: Sequence[str], doors: Mapping[str, Any]
+        self, kit: str, index: str, iteration: int, chain: Sequence[str], doors: Mapping[str, Any]
     ) -> None:
-        self.kit: AlgorithmKit = unpack(kit)
-        self.index = Index(read_index(index))
+        self.kit: AlgorithmKit = unpack(Path(kit))
+        self.index = Index(read_index(Path(index)))
         self.iteration = iteration
-        self._urls, self._doors = chain, Doors(**doors)
+        self.doors = Doors(**doors)
+        self._urls = chain
         self._chain: Chain | None = None
         self._codecs: Codecs | None = None
 
@@ -119,7 +120,7 @@ class LoadedAlgorithm:
         _seed(f"{self.kit.calibration}/{self.iteration}/{self.kit.algorithm.name}/{key}")
         if self._chain is None:
             # Opened here and not before: what a process inherits of a database connection is of no use.
-            self._chain, self._codecs = self._doors.chain(self._urls), self._doors.open_codecs()
+            self._chain, self._codecs = self.doors.chain(self._urls), self.doors.open_codecs()
         is_execution = isinstance(question, Execute)
         context = AlgorithmContext(
             runs=question.runs,
@@ -149,7 +150,7 @@ class LoadedAlgorithm:
         rows: list[list[str | None]] = []
         payloads: list[bytes] = []
         bad: dict[str, list[tuple[str, bool]]] = {}
-        codecs = self._codecs or self._doors.open_codecs()
+        codecs = self._codecs or self.doors.open_codecs()
         for payload in outcome.payloads if outcome.result.success else ():
             stored = codecs.encode(_with_iov(payload, context.iov), Provenance())
             if found := not_finite(payload.content):

@@ -1,14 +1,13 @@
 """The process that executes an algorithm for a plan: forked, watched, and forked again when it has died."""
 
 import contextlib
-import ctypes
 import os
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+import traceback
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Self
 from attrs import field, frozen
 
 from caf_core.calibration.carry_out import Question
-from caf_core.calibration.loaded import LoadedAlgorithm
-from caf_core.processes.subreaper import die_with_parent
+from caf_core.calibration.loaded_algorithm import LoadedAlgorithm
+from caf_core.processes import tree
+from caf_core.processes.lean import call_libc
+from caf_core.processes.subreaper import SET_CHILD_SUBREAPER, die_with_parent, prctl
 from caf_core.text import with_last_line
 
 LOG_FILE = "stderr"
@@ -53,7 +54,7 @@ def log_size() -> int:
     return os.fstat(2).st_size
 
 
-class Forked:
+class AlgorithmProcess:
     """Asks a process that was forked from this one, in which the algorithm is loaded already.
 
     Args:
@@ -70,6 +71,9 @@ class Forked:
         self._walltime, self._isolate = walltime, isolate
         self._pid = 0
         self._connection: Connection | None = None
+        # What the algorithm's process leaves executing becomes ours, and can be told from what was there.
+        prctl(SET_CHILD_SUBREAPER, 1)
+        self._others = frozenset(tree.children(os.getpid()))
 
     def __enter__(self) -> Self:
         """This object."""
@@ -102,7 +106,7 @@ class Forked:
             text, number = connection.recv()
             answer = Answer(text, tuple(connection.recv_bytes() for _ in range(number)))
         except (EOFError, OSError):
-            death = self._died()
+            death = _death(self._reap())
             Scratch(self._folder).take_over(key)
             return death
         if self._isolate:
@@ -133,6 +137,8 @@ class Forked:
                 die_with_parent(parent)
                 here.close()
                 _serve(there, self._loaded, self._folder, once=self._isolate)
+            except BaseException:  # such as a full disk
+                traceback.print_exc()
             finally:
                 os._exit(1)
         there.close()
@@ -143,21 +149,22 @@ class Forked:
         self._reap()
 
     def _reap(self) -> int:
+        """Wait for the end of the process, end what it left executing, and return its exit code."""
+        _, status = os.waitpid(self._pid, 0)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        _, status = os.waitpid(self._pid, 0)
+        while left := set(tree.children(os.getpid())) - self._others:
+            tree.send([*left, *(pid for one in left for pid in tree.descendants(one))], signal.SIGKILL)
+            for pid in left:
+                os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(status)
 
-    def _died(self) -> Death:
-        connection, self._connection = self._connection, None
-        _, status = os.waitpid(self._pid, 0)
-        if connection is not None:
-            connection.close()
-        code = os.waitstatus_to_exitcode(status)
-        if code >= 0:
-            return Death(f"it ended without returning, with exit code {code}")
-        return Death(f"its process was killed by signal {-code} ({_name(-code)})", -code == signal.SIGKILL)
+
+def _death(code: int) -> Death:
+    if code >= 0:
+        return Death(f"it ended without returning, with exit code {code}")
+    return Death(f"its process was killed by signal {-code} ({_name(-code)})", -code == signal.SIGKILL)
 
 
 def _name(number: int) -> str:
@@ -171,7 +178,6 @@ def _name(number: int) -> str:
 class _Surroundings:
     """What an execution finds, and the next one finds again."""
 
-    folder: Path
     environment: dict[str, str] = field(factory=lambda: dict(os.environ))
     path: list[str] = field(factory=lambda: list(sys.path))
 
@@ -221,7 +227,11 @@ class Scratch:
     def take_over(self, key: str) -> None:
         """End an execution whose process has died."""
         self._target = self._folder / "executions" / key.replace("/", "_")
-        self._keep_what_is_left()
+        try:
+            self._keep_what_is_left()
+        except OSError as error:
+            print(f"caf: what {key} left cannot be kept: {error}", file=sys.stderr)  # noqa: T201 - the task's log
+            shutil.rmtree(self._work, ignore_errors=True)
 
     def _keep_what_is_left(self) -> None:
         try:
@@ -234,8 +244,7 @@ class Scratch:
 
 def _serve(connection: Connection, loaded: LoadedAlgorithm, folder: Path, *, once: bool) -> None:
     """Answer questions until nobody asks any more; does not return."""
-    surroundings, scratch = _Surroundings(folder), Scratch(folder)
-    flush: Callable[[None], int] = ctypes.CDLL(None).fflush
+    surroundings, scratch = _Surroundings(), Scratch(folder)
     while True:
         try:
             key, question = connection.recv()
@@ -250,7 +259,7 @@ def _serve(connection: Connection, loaded: LoadedAlgorithm, folder: Path, *, onc
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        flush(None)
+        call_libc("fflush", 0)  # what C and C++ have not written yet
         if answered.exited:
             answered.answer["message"] = with_last_line(answered.answer["message"], folder / LOG_FILE, begin)
         connection.send((answered.text(), len(answered.payloads)))

@@ -19,6 +19,7 @@ from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.reuse import Cut, Layout, Left, cut, cut_again, groups_of, left_of, note_selection
 from caf_core.control.store.store import StoredJob
 from caf_core.control.verifying import is_whole
+from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.jobs.ledger import TaskState
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobRequest
@@ -93,7 +94,7 @@ def _new_request(
     one: Resolved, part: ResolvedCollection, iteration: int, generation: int, layout: Layout | None
 ) -> JobRequest:
     first = one.collector_dir(iteration) / part.name
-    # A job may be left over from a checkpoint that was moved away.
+    # A job may be left over from a checkpoint that was moved away, or may not have ended yet.
     while (first / _again(generation) / JOB_FILE).exists():
         generation += 1
     key = f"{one.name}/{iteration}/{part.name}"
@@ -241,6 +242,34 @@ def _left(
             shop.service.cancel(request.key)
             found += left_of(shop.service, one, part, job, constants)
     return found
+
+
+def end_jobs(shop: Workshop, one: Resolved, iteration: int, kept: Container[str]) -> set[str]:
+    """End the collectors of an iteration that nobody wants any more.
+
+    Args:
+        shop: The controller's tools.
+        one: The calibration.
+        iteration: The iteration.
+        kept: The collections whose jobs go on.
+    Returns:
+        The collections that had some; until these have ended, they work in their folders.
+    """
+    jobs = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name not in kept]
+    busy = [job for job in jobs if shop.store.is_busy(job.key)]
+    for job in busy:
+        request = JobRequest(
+            key=job.key,
+            name=f"{one.name}_{job.name}",
+            directory=job.directory,
+            backend=shop.store.backend_of(job.key),
+        )
+        try:
+            if shop.service.resume(request):
+                shop.service.cancel(job.key)
+        except (ConfigurationError, CheckpointError) as error:
+            shop.say(f"{one.name}: collectors of {job.name!r} that are not wanted may go on: {error}")
+    return {job.name for job in busy}
 
 
 def _lost(shop: Workshop, job: StoredJob, *, resumed: bool) -> int:

@@ -2,7 +2,7 @@
 still the same."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.plans import Result
 from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.conditions.local import LocalDatabase
-from caf_core.control import calibrating, committing, prints
+from caf_core.control import calibrating, collecting, committing, prints
 from caf_core.control.account import read_account
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.changes import depends, keep, kept, told
@@ -240,18 +240,36 @@ def _clean(
     executions_from = start.iteration + (not again_execute)
     for number in (number for number in _iterations(one.output_dir) if number >= executions_from):
         calibrating.end_plans(shop, shop.store.jobs(one.name, number, calibrating.KIND))
+    collectors_from = start.iteration + (not again_collect)
+    names = {part.name for part in one.collections}
+    busy = {
+        number: collecting.end_jobs(shop, one, number, names if number < collectors_from else ())
+        for number in _iterations(one.output_dir)
+        if number >= start.iteration
+    }
     shop.store.drop(
         one.name,
-        collectors_from=start.iteration + (not again_collect),
+        collectors_from=collectors_from,
         executions_from=executions_from,
     )
     if stored.state in (State.FAILED, State.ALGORITHMS_FAILED):
         shop.store.forget_failures(one.name, start.iteration)
     for number in _iterations(one.output_dir):
-        if number > start.iteration or (number == start.iteration and again_collect):
-            shutil.rmtree(one.iteration_dir(number))
+        if number >= collectors_from:
+            _remove(one, number, busy[number])
         elif number == start.iteration and again_execute:
             shutil.rmtree(one.iteration_dir(number) / "algorithm_output", ignore_errors=True)
+
+
+def _remove(one: Resolved, number: int, busy: Collection[str]) -> None:
+    """Remove an iteration, but the folders of collections in which something may still work."""
+    folder, collected = one.iteration_dir(number), one.collector_dir(number)
+    if not busy:
+        shutil.rmtree(folder)
+        return
+    for path in [*folder.iterdir(), *collected.iterdir()]:
+        if path != collected and not (path.parent == collected and path.name in busy):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _iterations(directory: Path) -> list[int]:

@@ -6,6 +6,8 @@ import os
 import select
 import signal
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -43,8 +45,8 @@ caf.run()
 class Scene(Gate):
     """A calibration of three tasks, the second of which waits for a lock that the test holds."""
 
-    def start(self) -> "subprocess.Popen[str]":
-        return self.execute("-j", "1")
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        return self.execute("-j", "1", *options)
 
     def counts(self) -> list[str]:
         return sorted((self.folder / "counts").read_text().splitlines())
@@ -150,5 +152,45 @@ def test_before_anything_began(scene) -> None:
     assert process.returncode == 130
     assert said.strip() == "caf: stopped."
     (scene.folder / "script.py").write_text(text)
+    scene.open()
+    scene.finishes()
+
+
+@pytest.mark.parametrize("how", ["from init", "without their collection"])
+def test_collectors_that_nobody_wants_any_more_are_ended(scene, how: str) -> None:
+    """Their controller was killed; the next ones do not work in a folder in which they may still do so."""
+    first = scene.start()
+    left_over = scene.who_waits()
+    folder = Path(f"/proc/{left_over}/cwd").readlink()
+    first.kill()
+    first.communicate()
+    if how == "from init":
+        second = scene.start("--from", "init")
+    else:
+        text = (scene.folder / "script.py").read_text()
+        text = text.replace(
+            "caf = CAF", 'cal.collections["other"] = cal.collections.pop("default")\ncaf = CAF'
+        )
+        (scene.folder / "script.py").write_text(text)
+        second = scene.start()
+    assert ends(left_over)
+    assert Path(f"/proc/{scene.who_waits()}/cwd").readlink() != folder
+    scene.open()
+    _, said = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 0, said
+    counts = {"a begun": 2, "a done": 2, "b begun": 2, "b done": 1, "c begun": 1, "c done": 1}
+    assert Counter(scene.counts()) == counts
+    scene.finishes()
+
+
+def test_a_start_that_is_refused_does_not_wait_for_what_an_earlier_one_left(scene) -> None:
+    first = scene.start()
+    left_over = scene.who_waits()
+    first.kill()
+    first.communicate()
+    second = scene.start("--from", "completed")
+    _, said = second.communicate(timeout=PATIENCE)
+    assert "start it from init instead" in said
+    assert Path(f"/proc/{left_over}").exists()
     scene.open()
     scene.finishes()

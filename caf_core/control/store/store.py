@@ -205,6 +205,8 @@ class CheckpointStore:
     def begin_job(self, job: StoredJob, backend: str) -> None:
         """Write a job down before anything of it is submitted."""
         with self.batch():
+            # One of this name that was dropped may have been heard of afterwards.
+            self.drop_jobs([job.key])
             self.models.Job.replace(
                 key=job.key,
                 calibration=job.calibration,
@@ -243,6 +245,10 @@ class CheckpointStore:
         table = self.models.Intent
         is_open = table.state.in_(("intended", "issued"))
         return bool(table.select().where((table.job == key) & is_open).exists())
+
+    def backend_of(self, key: str) -> str:
+        """The backend to which a job was given."""
+        return str(self.models.Job.get_by_id(key).backend)
 
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""

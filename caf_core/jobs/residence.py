@@ -191,9 +191,10 @@ class Residence:
             if self._guests or self._client is None:
                 return
             client, self._client = self._client, None
-            idle = not self._watched
+            watched = bool(self._watched)
         # Not under the lock: the listening thread may be waiting for it, and is waited for here.
-        if idle:
+        # What nobody watches may be of an earlier controller.
+        if not watched and _is_idle(client):
             client.shutdown(kill=False)
             if self._temporary and self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
@@ -260,6 +261,13 @@ class Residence:
                 if is_open
             }
             watch.notify(token, reports)
+
+
+def _is_idle(client: ResidentClient) -> bool:
+    try:
+        return all(event.kind.final for event in client.states().values())
+    except ResidentError:
+        return True  # it has ended
 
 
 def key_of(token: str, position: int) -> str:

@@ -26,6 +26,13 @@ _REFRESH = 4
 """How often it is drawn [1/s]."""
 _BAR = 3
 """The column of the bar."""
+_COLLECTED = {
+    State.COLLECTOR_COMPLETED,
+    State.RUNNING_ALGORITHMS,
+    State.ALGORITHMS_COMPLETED,
+    State.COMPLETED,
+}
+"""Where all tasks of the iteration have been."""
 _NAME, _TASKS, _LEFT, _SHORTEST, _LONGEST = 24, 12, 9, 8, 40
 """Widths: the widest name, the narrowest tasks and time left, the shortest and longest bar."""
 
@@ -61,8 +68,12 @@ class Bar:
 
     def drawn(self, width: int) -> ProgressBar:
         """The bar itself."""
-        done, pulse = self.count(TaskState.COMPLETED), self.state == State.RUNNING_ALGORITHMS
-        return ProgressBar(total=max(self.total, 1), completed=done, width=width, pulse=pulse)
+        done, total = self.count(TaskState.COMPLETED), self.total
+        if not total:
+            # No tasks were needed: it had completed before, or went on with its algorithms.
+            done = total = int(self.state in _COLLECTED)
+        pulse = self.state == State.RUNNING_ALGORITHMS
+        return ProgressBar(total=max(total, 1), completed=done, width=width, pulse=pulse)
 
     def left(self, now: float) -> float | None:
         """The time that the tasks of this iteration still need, as far as it can be told [s]."""
@@ -104,14 +115,18 @@ class Bars:
         self._over = False
         self._live.start()
 
+    def placed(self, calibration: str, state: State, iteration: int) -> None:
+        """See ``Listener``."""
+        bar = self._bars[calibration]
+        bar.state, bar.iteration = str(state), iteration
+        if state is State.RUNNING_COLLECTOR:
+            bar.begun, bar.jobs = self._clock(), {}
+        if state in END_STATES:
+            bar.ended = self._clock()
+
     def moved(self, move: "Move") -> None:
         """See ``Listener``."""
-        bar = self._bars[move.name]
-        bar.state, bar.iteration = str(move.new), move.iteration
-        if move.new is State.RUNNING_COLLECTOR:
-            bar.begun, bar.jobs = self._clock(), {}
-        if move.new in END_STATES:
-            bar.ended = self._clock()
+        self.placed(move.name, move.new, move.iteration)
         if move.reason and move.new is State.FAILED:
             self.said(f"{move.name}: {move.reason}")
 
@@ -131,12 +146,15 @@ class Bars:
         self._live.stop()
 
     def _draw(self) -> Table:
-        """One line a calibration; narrow terminals lose the bar before they lose a number."""
+        """One line a calibration; narrow terminals lose words and the bar before they lose a number."""
         if not self._bars:
             return Table.grid()
         now = self._clock()
-        rows = {name: self._texts(name, bar, now) for name, bar in self._bars.items()}
-        widths = _widths(list(rows.values()), self._console.width)
+        for label in ("iteration ", ""):
+            rows = {name: self._texts(name, bar, now, label) for name, bar in self._bars.items()}
+            widths = _widths(list(rows.values()), self._console.width)
+            if len(widths) > _BAR + 2:
+                break
         table = Table.grid(padding=(0, 1, 0, 0))
         for width in widths:
             table.add_column(no_wrap=True, overflow="ellipsis", width=width)
@@ -148,7 +166,7 @@ class Bars:
             table.add_row(*cells[: len(widths)])
         return table
 
-    def _texts(self, name: str, bar: Bar, now: float) -> list[Text]:
+    def _texts(self, name: str, bar: Bar, now: float, label: str) -> list[Text]:
         """The cells of a line but for the bar: name, state, iteration, tasks, time left."""
         # A job of `caf submit` has neither states nor iterations.
         single = bar.last_iteration is None
@@ -162,7 +180,7 @@ class Bars:
         return [
             Text(shown(name), "bold"),
             Text(bar.state.replace("_", " ") or waiting, COLOURS.get(bar.state, "")),
-            Text("" if single else f"{bar.iteration}/{bar.last_iteration}"),
+            Text("" if single else f"{label}{bar.iteration}/{bar.last_iteration}"),
             tasks,
             Text("" if left is None else f"{duration(left)} left", "dim"),
         ]

@@ -10,6 +10,7 @@ from caf_core.cli.base import shown
 from caf_core.jobs.ledger import TaskState
 
 if TYPE_CHECKING:
+    from caf_core.calibration.states import State
     from caf_core.control.effects import Move
     from caf_core.control.report import Listener
     from caf_core.jobs.service import JobStatus
@@ -74,6 +75,9 @@ class Lines:
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """See ``Listener``."""
         self._write(f"{len(calibrations)} calibration(s): {', '.join(map(shown, calibrations))}")
+
+    def placed(self, calibration: str, state: "State", iteration: int) -> None:
+        """See ``Listener``; that it goes on has been said."""
 
     def moved(self, move: "Move") -> None:
         """See ``Listener``."""

@@ -162,14 +162,22 @@ def waiting_lines(found: "Overview") -> list[str]:
 
 
 def account_lines(found: "Overview") -> list[str]:
-    """What did not converge, and which runs have no constant."""
+    """What was not started, what did not converge, and which runs have no constant."""
     from caf_core.control.account_words import account_texts
 
     return [
         f"{shown(one.name)}: {shown(text)}"
         for one in found.calibrations
-        for text in account_texts(one.account)
+        for text in (*blocked_texts(one.state, one.blocked_by), *account_texts(one.account))
     ]
+
+
+def blocked_texts(state: str, because: str | None) -> list[str]:
+    """That a calibration waits for one that has failed, if it does."""
+    if because is None or state == "failed":
+        return []
+    how = "not started again" if state == "completed" else "not started"
+    return [f"{how}, as {because!r}, on which it depends, failed"]
 
 
 def tasks_text(counts: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from caf_core.cli.base import Command, Settings, duration, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
+from caf_core.cli.status import blocked_texts
 from caf_core.json_text import json_text
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def command(
     """
     from caf_core.control.reading.causes import failed_work, read_case
     from caf_core.control.reading.naming import find_work, meant
-    from caf_core.control.reading.overview import reading
+    from caf_core.control.reading.overview import failed_dependency, reading
 
     with reading(settings.path) as store:
         calibration, task = meant(store, calibration, task)
@@ -68,11 +69,12 @@ def command(
             cases = [read_case(store, work) for work in failed_work(store, calibration, number)]
         history = _history(store, calibration)
         account = _account(store, row, iteration)
+        because = None if row is None else failed_dependency(store, row.name)
     if settings.json:
-        print(json_text(_as_json(row, account, cases, lines), indent=2))
+        print(json_text(_as_json(row, account, because, cases, lines), indent=2))
         return Exit.OK
     if task is None:
-        _print_calibration(calibration, row, history, len(cases))
+        _print_calibration(calibration, row, history, because, len(cases))
         _print_account(account, everything=everything)
     shown_cases = cases if everything or task is not None else cases[:_FULL]
     for number, case in enumerate(shown_cases):
@@ -98,7 +100,7 @@ def _history(store: "Reader", calibration: str) -> list[tuple[float, int, str, s
 
 
 def _print_calibration(
-    name: str, row: Any, history: list[tuple[float, int, str, str]], failures: int
+    name: str, row: Any, history: list[tuple[float, int, str, str]], because: str | None, failures: int
 ) -> None:
     if row is not None:
         print(f"{shown(name)}: {row.state}, iteration {row.iteration}, checkpoint {row.checkpoint}")
@@ -108,7 +110,9 @@ def _print_calibration(
             clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
             print(f"  {clock}  iteration {iteration}, {new}: {shown(reason)}")
         told = reason
-    if not failures:
+    blocked = [] if row is None else blocked_texts(row.state, because)
+    print("".join(f"  {shown(text)}\n" for text in blocked), end="")
+    if not blocked and not failures:
         print("  no task or execution of this iteration has failed")
 
 
@@ -245,13 +249,16 @@ def _word(text: object) -> str:
     return shlex.quote(str(text))
 
 
-def _as_json(row: Any, account: "Account", cases: "list[Case]", lines: int) -> dict[str, object]:
+def _as_json(
+    row: Any, account: "Account", because: str | None, cases: "list[Case]", lines: int
+) -> dict[str, object]:
     import attrs
 
     return {
         "state": row.state if row is not None else None,
         "iteration": row.iteration if row is not None else None,
         "reason": row.reason if row is not None else "",
+        "blocked_by": because,
         **account.to_json(),
         "cases": [
             {

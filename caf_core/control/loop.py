@@ -231,6 +231,7 @@ class Controller:
         one = self._catalogue[name]
         start = decide(self._shop, self._catalogue, one, self._override)
         one.calibration.state = str(start.state)
+        self._listener.placed(name, start.state, start.iteration)
         if start.state is State.COMPLETED:
             stored = self._shop.store.calibration(name)
             self._convergence[name] = (

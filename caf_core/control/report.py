@@ -24,6 +24,9 @@ class Listener(Protocol):
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """The calibrations of this process, with their last allowed iterations."""
 
+    def placed(self, calibration: str, state: State, iteration: int) -> None:
+        """Where a calibration begins, which is somewhere else than at the start if it goes on."""
+
     def moved(self, move: "Move") -> None:
         """A calibration changed its state."""
 
@@ -41,6 +44,9 @@ class Silence:
     """A listener that tells nobody."""
 
     def begun(self, calibrations: Mapping[str, int]) -> None:
+        """See ``Listener``."""
+
+    def placed(self, calibration: str, state: State, iteration: int) -> None:
         """See ``Listener``."""
 
     def moved(self, move: "Move") -> None:
@@ -75,6 +81,10 @@ class Careful:
     def begun(self, calibrations: Mapping[str, int]) -> None:
         """See ``Listener``."""
         self._tell(lambda listener: listener.begun(calibrations))
+
+    def placed(self, calibration: str, state: State, iteration: int) -> None:
+        """See ``Listener``."""
+        self._tell(lambda listener: listener.placed(calibration, state, iteration))
 
     def moved(self, move: "Move") -> None:
         """See ``Listener``."""

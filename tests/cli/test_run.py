@@ -267,6 +267,29 @@ def test_time_left_follows_the_tasks_of_this_iteration():
     bars.ended()
 
 
+def test_bars_show_what_goes_on_where_it_is(monkeypatch):
+    from io import StringIO
+
+    from caf_core.calibration.states import State
+    from caf_core.cli.bars import Bars
+
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = StringIO()
+    bars = Bars(stream, live=False)
+    bars.begun({"done": 4, "going": 5, "new": 0})
+    bars.placed("done", State.COMPLETED, 2)
+    bars.placed("going", State.RUNNING_COLLECTOR, 1)
+    bars._console.print(bars._draw())
+    drawn = {
+        words[0]: " ".join(words[1:]) for words in map(str.split, stream.getvalue().splitlines()) if words
+    }
+    assert drawn["done"].startswith("completed iteration 2/4")
+    assert drawn["going"].startswith("running collector iteration 1/5")
+    assert drawn["new"].startswith("waiting iteration 0/0")
+    assert bars._bars["done"].drawn(10).percentage_completed == 100
+    bars.ended()
+
+
 def test_lines_are_not_written_for_every_change():
     from io import StringIO
 

@@ -31,6 +31,15 @@ def test_show_is_what_happens_without_a_word(good, caf):
     assert caf("status", "-p", output, "show").code == 0
 
 
+def test_convergence_is_that_of_a_calibration_that_has_completed(copy, caf):
+    assert caf("status", "-p", copy, "update", "first", "state", "failed").code == 0
+    first, second = json.loads(caf("status", "-p", copy, "--json").out)["calibrations"]
+    assert (first["state"], first["convergence"]) == ("failed", "")
+    assert (second["convergence"], second["blocked_by"]) == ("converged", "first")
+    told = caf("status", "-p", copy).out
+    assert "\nsecond: not started again, as 'first', on which it depends, failed\n" in told
+
+
 def test_json(good, bad, caf):
     found = json.loads(caf("status", "--json", "-p", good[0]).out)
     assert found["controller"] is None

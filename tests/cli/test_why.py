@@ -65,7 +65,14 @@ def test_unknown_names_list_what_exists(good, caf):
 def test_a_calibration_that_never_started(bad, caf):
     called = caf("why", "second", "-p", bad[0])
     assert called.code == 0
-    assert "second: init" in called.out
+    assert called.out.splitlines() == [
+        "second: init, iteration 0, checkpoint init",
+        "  not started, as 'first', on which it depends, failed",
+    ]
+    assert json.loads(caf("why", "second", "--json", "-p", bad[0]).out)["blocked_by"] == "first"
+    assert (
+        "\nsecond: not started, as 'first', on which it depends, failed\n" in caf("status", "-p", bad[0]).out
+    )
 
 
 def _attempt(number: int, **facts: object) -> Attempt:

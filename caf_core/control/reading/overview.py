@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from caf_core.calibration.journal import journals, newest
-from caf_core.calibration.states import END_STATES
+from caf_core.calibration.states import END_STATES, State
 from caf_core.control.account import Account, read_account
 from caf_core.control.lease import controller_lives
 from caf_core.control.places import PLACE, earlier_place, renamed
@@ -59,6 +59,7 @@ class CalibrationRow:
         reason: Why it is there, if that was written down.
         waiting: What the scheduler says of tasks that have not ended, the most frequent first.
         account: What it has come to, once it has completed or failed.
+        blocked_by: The calibration that it depends on, itself or through others, and that has failed.
     """
 
     name: str
@@ -74,6 +75,7 @@ class CalibrationRow:
     reason: str
     waiting: tuple[Waiting, ...] = ()
     account: Account = field(factory=Account)
+    blocked_by: str | None = None
 
 
 @frozen
@@ -202,13 +204,31 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         tasks=_tasks(store, of_mine),
         waiting=_waiting(store, of_mine),
         executions=executions,
-        convergence=row.convergence,
+        # The one written down is that of the last time.
+        convergence=row.convergence if row.state == State.COMPLETED else "",
         since=since.get(row.name),
         reason=row.reason,
         account=read_account(store.directory, row.name, row.iteration)
         if row.state in END_STATES
         else Account(),
+        blocked_by=failed_dependency(store, row.name),
     )
+
+
+def failed_dependency(store: Reader, name: str) -> str | None:
+    """The calibration for which another one cannot be started: one that has failed and that it depends on,
+    itself or through others.
+    """
+    known = {row.name: row for row in store.models.Calibration.select()}
+    ahead, seen = [name], {name}
+    while ahead:
+        for dependency in json.loads(known[ahead.pop()].depends_on):
+            if dependency in known and dependency not in seen:
+                if known[dependency].state == State.FAILED:
+                    return str(dependency)
+                seen.add(dependency)
+                ahead.append(dependency)
+    return None
 
 
 _PLANS = """

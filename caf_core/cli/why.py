@@ -11,7 +11,7 @@ import click
 from caf_core.cli.base import Command, Settings, duration, json_option, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.status import blocked_texts
-from caf_core.json_text import json_text
+from caf_core.json_text import json_text, json_values
 
 if TYPE_CHECKING:
     from caf_core.control.account import Account
@@ -252,8 +252,6 @@ def _word(text: object) -> str:
 def _as_json(
     row: Any, account: "Account", because: str | None, cases: "list[Case]", lines: int
 ) -> dict[str, object]:
-    import attrs
-
     return {
         "state": row.state if row is not None else None,
         "iteration": row.iteration if row is not None else None,
@@ -262,7 +260,7 @@ def _as_json(
         **account.to_json(),
         "cases": [
             {
-                **attrs.asdict(case),
+                **json_values(case),
                 "stderr": _last_lines(case, lines),
             }
             for case in cases

@@ -51,6 +51,12 @@ def test_why_as_json(bad, caf):
     assert case["stderr"][-1].startswith("ValueError: ")
 
 
+def test_why_an_execution_as_json(ugly, caf):
+    found = json.loads(caf("why", "first", "--json", "-p", ugly[0]).out)
+    answers = [case["answer"] for case in found["cases"] if case["answer"] is not None]
+    assert any(one["runs"] == "1,0" and "negative values" in one["message"] for one in answers)
+
+
 def test_unknown_names_list_what_exists(good, caf):
     called = caf("why", "frist", "-p", good[0])
     assert called.code == 2

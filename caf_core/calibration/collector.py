@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from caf_core.calibration.files import forbid_others, write_json
 from caf_core.conditions.chain import Chain
 from caf_core.errors import ConfigurationError
+from caf_core.home import given_path
 from caf_core.iov import ExpRun, IoV, as_exprun, as_runs
 from caf_core.jobs.texts import texts
 
@@ -160,7 +161,7 @@ def _lines(values: object) -> tuple[str, ...]:
 
 
 def _paths(files: object) -> tuple[Path, ...]:
-    return tuple(Path(file).expanduser().absolute() for file in texts(files))
+    return tuple(given_path(file).absolute() for file in texts(files))
 
 
 @frozen

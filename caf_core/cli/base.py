@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from caf_core.home import given_path
+
 DEFAULT_OUTPUT = Path("calibration_results")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -25,6 +27,17 @@ class Settings:
     debug: bool = False
     path: Path = DEFAULT_OUTPUT
     json: bool = False
+
+
+class UserPath(click.Path):
+    """A path; the shell leaves ``~`` as it is in ``--option=~/path``."""
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        return super().convert(given_path(value), param, ctx)
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -64,7 +77,7 @@ def path_option(function: Function) -> Function:
     return click.option(
         "-p",
         "--path",
-        type=click.Path(path_type=Path),
+        type=UserPath(),
         expose_value=False,
         callback=_remember("path"),
         help=f"The output directory.  [default: {DEFAULT_OUTPUT}]",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from caf_core.cli.base import Command, Settings, path_option, shown
+from caf_core.cli.base import Command, Settings, UserPath, path_option, shown
 
 
 @click.command("debug", cls=Command)
@@ -18,7 +18,7 @@ from caf_core.cli.base import Command, Settings, path_option, shown
 @click.option("--pdb", "debugger", is_flag=True, help="End in the debugger if the Python code raises.")
 @click.option(
     "--scratch",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False),
     help="Where the copy is made.  [default: a temporary folder]",
 )
 @click.argument("calibration", metavar="[CALIBRATION]")

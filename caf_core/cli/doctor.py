@@ -16,7 +16,7 @@ from caf_core.cli.asking import (
     resource_options,
     resources_of,
 )
-from caf_core.cli.base import Command, Settings, json_option, say, shown
+from caf_core.cli.base import Command, Settings, UserPath, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.json_text import json_text
 
@@ -33,7 +33,7 @@ _MARKS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "problem": "
 @click.option(
     "-o",
     "--output-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False),
     default=Path(),
     help="Where output would lie; the probe works in a folder in it.  [default: here]",
 )

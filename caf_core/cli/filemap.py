@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from caf_core.cli.base import Command, shown
+from caf_core.cli.base import Command, UserPath, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ from caf_core.errors import ConfigurationError
     "-f",
     "-o",
     "--output-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False),
     default=Path("file_iov_map.pkl"),
     show_default=True,
     help="Where the map is written: F.json, or F.pkl for a pickle.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caf_core.cli.base import Command, Settings, path_option, say, shown
+from caf_core.cli.base import Command, Settings, UserPath, path_option, say, shown
 from caf_core.errors import CafError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ FORMATS = ("mermaid", "dot")
     help="The language of the drawing.",
 )
 @click.option("--states", is_flag=True, help="Draw the state machine of a calibration.")
-@click.argument("script", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("script", required=False, type=UserPath(exists=True, dir_okay=False))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 @click.pass_obj
 def command(

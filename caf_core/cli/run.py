@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caf_core.cli.asking import backend_options, resource_options, resources_of
-from caf_core.cli.base import Command, Settings, json_option, say, shown
+from caf_core.cli.base import Command, Settings, UserPath, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.json_text import json_text
@@ -21,9 +21,7 @@ _STARTS = ("init", "collector_completed", "completed")
 
 
 @click.command("run", cls=Command, context_settings={"allow_interspersed_args": False})
-@click.option(
-    "-o", "--output-dir", type=click.Path(path_type=Path), help="In place of the script's output_dir."
-)
+@click.option("-o", "--output-dir", type=UserPath(), help="In place of the script's output_dir.")
 @backend_options
 @resource_options
 @click.option("-j", "--processes", type=click.IntRange(min=1), help="Processes at a time on this machine.")
@@ -33,7 +31,7 @@ _STARTS = ("init", "collector_completed", "completed")
 @click.option("--take-over", is_flag=True, help="Declare a controller on another host dead.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
-@click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("script", type=UserPath(exists=True, dir_okay=False))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 @click.pass_obj
 def command(

@@ -15,7 +15,7 @@ from caf_core.cli.asking import (
     resources_of,
     warn_of_tables,
 )
-from caf_core.cli.base import Command, Settings, json_option, say, shown
+from caf_core.cli.base import Command, Settings, UserPath, json_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 from caf_core.json_text import json_text
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False),
     default=Path("caf_job"),
     show_default=True,
     help="Where everything lies.",

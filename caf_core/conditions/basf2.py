@@ -11,6 +11,7 @@ from caf_core.conditions.files import replace_file
 from caf_core.conditions.opening import open_database
 from caf_core.conditions.payload import Entry
 from caf_core.errors import ConfigurationError, PayloadError
+from caf_core.home import given_path
 
 _ROOT = b"root"
 _SHORTEST, _LONGEST = 6, 32
@@ -51,7 +52,7 @@ def export_basf2(
     """
     if isinstance(databases, str | Path):
         databases = databases_of(databases)
-    folder = Path(directory).absolute()
+    folder = given_path(directory).absolute()
     if any(not entry.of_basf2 for entry in local_files.read_index(folder)):
         raise PayloadError(f"{folder} holds a database of caf; give another directory for that of basf2.")
     chosen = [(each, entry) for each in reversed(list(databases)) for entry in each.entries()]

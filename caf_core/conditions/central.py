@@ -12,6 +12,7 @@ from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import Validity, effect, validity_of
 from caf_core.errors import ConfigurationError, PayloadError
+from caf_core.home import given_path
 from caf_core.iov import ExpRun
 
 _URL = re.compile(r"sqlite:///(?P<path>[^?]+)(\?(?P<query>.*))?", re.IGNORECASE | re.DOTALL)
@@ -33,7 +34,7 @@ class CentralDatabase:
     """
 
     def __init__(self, location: str | Path, global_tag: str = "", codecs: Codecs = BUILTIN_CODECS) -> None:
-        path, tag = _parse(str(location)) if _URL.match(str(location)) else (Path(location), "")
+        path, tag = _parse(str(location)) if _URL.match(str(location)) else (given_path(location), "")
         if tag and global_tag and tag != global_tag:
             raise ConfigurationError(
                 f"{str(location)!r} names the global tag {tag!r}, not {global_tag!r}; name one."

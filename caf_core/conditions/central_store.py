@@ -22,6 +22,7 @@ from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import appended, unique, validity_of
 from caf_core.errors import PayloadError
+from caf_core.home import given_path
 from caf_core.iov import ExpRun
 
 Clock = Callable[[], float]
@@ -47,7 +48,7 @@ class CentralStore:
         codecs: Codecs = BUILTIN_CODECS,
         clock: Clock = time.time,
     ) -> None:
-        self._file = CentralFile(Path(path), read_only=read_only)
+        self._file = CentralFile(given_path(path), read_only=read_only)
         self.path = self._file.path
         self.codecs = codecs
         self._clock = clock
@@ -57,7 +58,7 @@ class CentralStore:
         cls, path: str | Path, *, codecs: Codecs = BUILTIN_CODECS, clock: Clock = time.time
     ) -> "CentralStore":
         """Make the file if it does not exist, and open it."""
-        return cls(CentralFile.create(Path(path)).path, codecs=codecs, clock=clock)
+        return cls(CentralFile.create(given_path(path)).path, codecs=codecs, clock=clock)
 
     def tags(self) -> tuple[GlobalTag, ...]:
         """All global tags, by name."""

@@ -22,6 +22,7 @@ from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import Validity, appended, effect, unique, validity_of
 from caf_core.errors import PayloadError
+from caf_core.home import given_path
 from caf_core.iov import ExpRun
 
 Payloads = Iterable[Payload | tuple[Payload, Provenance]]
@@ -37,7 +38,7 @@ class LocalDatabase:
 
     def __init__(self, path: str | Path, codecs: Codecs = BUILTIN_CODECS) -> None:
         # Absolute, because other processes have other working directories.
-        self.path = Path(path).absolute()
+        self.path = given_path(path).absolute()
         self.codecs = codecs
         self._suffixes = tuple(codec.suffix for codec in codecs.codecs)
         self._origins: tuple[object, local_files.Origins] | None = None

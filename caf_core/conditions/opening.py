@@ -9,6 +9,7 @@ from caf_core.conditions.database import ConditionsDatabase, Opener
 from caf_core.conditions.local import LocalDatabase
 from caf_core.errors import ConfigurationError, PayloadError
 from caf_core.file_uri import is_file_uri, path_of_uri
+from caf_core.home import given_path
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _RELATIVE_SQLITE = re.compile(r"(sqlite:///)(?!/|%2F|\?|$)", re.IGNORECASE)
@@ -41,7 +42,7 @@ def absolute_url(url: str) -> str:
     if is_file_uri(url):
         return str(Path(path_of_uri(url)).absolute())
     if _SCHEME.match(url) is None:
-        return str(Path(url).absolute())
+        return str(given_path(url).absolute())
     return _RELATIVE_SQLITE.sub(lambda found: f"{found[1]}{quote(bytes(Path.cwd()))}/", url, count=1)
 
 

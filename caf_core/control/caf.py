@@ -12,6 +12,7 @@ from caf_core.calibration.calibration import CalibrationBase
 from caf_core.control import options, session
 from caf_core.control.report import CalibrationFailedError, InterruptedRunError, Report
 from caf_core.errors import CheckpointError, ConfigurationError
+from caf_core.home import given_path
 from caf_core.iov import IoV, as_iov
 from caf_core.jobs.config.reading import load_config
 from caf_core.strict import strict
@@ -29,7 +30,7 @@ class CAF:
         calibration_defaults: Settings that hold where a calibration says nothing, such as ``max_iterations``.
     """
 
-    output_dir: Path = field(default=Path("calibration_results"), converter=Path)
+    output_dir: Path = field(default=Path("calibration_results"), converter=given_path)
     backend: Any = None
     calibration_defaults: dict[str, Any] = field(factory=dict)
     calibrations: dict[str, CalibrationBase] = field(factory=dict, init=False)

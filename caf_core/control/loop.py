@@ -27,6 +27,7 @@ from caf_core.control.resolved import Resolved
 from caf_core.control.store.store import IterationEnd
 from caf_core.control.tidying import tidy
 from caf_core.errors import CafError, CheckpointError
+from caf_core.home import given_path
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.service import JobUpdate, ServiceEvent, Tick
 from caf_core.plugins.observers import Observers
@@ -353,7 +354,7 @@ def _own_complaint(calibration: CalibrationBase) -> str:
     if calibration.state == calibration.fail_state:
         return "its run() set the state to failed"
     folder = calibration.output_database_dir
-    if folder is not None and not (Path(folder) / "database.txt").exists():
+    if folder is not None and not (given_path(folder) / "database.txt").exists():
         return f"its run() left no database in its output_database_dir, {folder}"
     return ""
 

@@ -12,6 +12,7 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.collection import Collection, FileSelection
 from caf_core.calibration.collector import RunSelection
 from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.home import given_path
 from caf_core.iov import IoV
 from caf_core.jobs.splitters import SubjobSplitter
 
@@ -87,7 +88,7 @@ class Resolved:
     def final_database(self) -> Path:
         """Where its constants lie once it has completed."""
         own = self.calibration.output_database_dir
-        return Path(own) if own is not None else self.output_dir / "outputdb"
+        return given_path(own) if own is not None else self.output_dir / "outputdb"
 
     def iteration_dir(self, iteration: int) -> Path:
         """The folder of an iteration."""

@@ -4,11 +4,10 @@ import glob
 import os
 import re
 from collections.abc import Hashable, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from caf_core.errors import ConfigurationError
 from caf_core.file_uri import is_file_uri, path_of_uri
+from caf_core.home import given_path
 
 _PLAIN = re.compile(r"(/(?!\.{1,2}(/|$))[^/]+)+", re.DOTALL)
 """An absolute path without ``.``, ``..`` and double slashes."""
@@ -111,10 +110,7 @@ def _absolute(name: str) -> str:
         name = name.strip()
     if is_file_uri(name) and not os.path.lexists(name):
         name = path_of_uri(name)
-    path = Path(name)
-    with suppress(RuntimeError):  # where there is none, the file's own name begins with a tilde
-        path = path.expanduser()
-    return str(path.absolute())
+    return str(given_path(name).absolute())
 
 
 def _without_dots(path: str) -> str:

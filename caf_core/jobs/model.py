@@ -9,6 +9,7 @@ from attrs import define, field
 
 from caf_core import former
 from caf_core.errors import ConfigurationError
+from caf_core.home import given_path
 from caf_core.jobs.input_names import check_not_blank, input_name, is_uri
 from caf_core.jobs.ledger import TaskChange, TaskState
 from caf_core.jobs.names import check_folder_name
@@ -35,7 +36,7 @@ def _files(values: object) -> list[str]:
 
 
 def _folder(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
+    return None if path is None else given_path(path)
 
 
 def _check_name(_job: Any, _field: Any, name: Any) -> None:
@@ -233,7 +234,7 @@ class Job:
         """
         from caf_core.jobs.document import write_job
 
-        write_job(self, Path(path))
+        write_job(self, given_path(path))
 
     @classmethod
     def from_json(cls, path: str | Path) -> "Job":
@@ -244,7 +245,7 @@ class Job:
         """
         from caf_core.jobs.document import read_job
 
-        return read_job(Path(path))
+        return read_job(given_path(path))
 
 
 class SubJob:
@@ -343,7 +344,7 @@ def _spec(task: Job | SubJob, job: Job) -> TaskSpec:
         argv=tuple(task.full_command),
         input_files=tuple(dict.fromkeys(map(input_name, task.input_files))),
         setup_cmds=tuple(job.setup_cmds),
-        sandbox=tuple(Path(file).absolute() for file in job.input_sandbox_files),
+        sandbox=tuple(given_path(file).absolute() for file in job.input_sandbox_files),
         env=_environment(job.env),
         output_patterns=tuple(job.output_patterns),
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caf_core.cli.base import Command
+from caf_core.cli.base import Command, UserPath
 from caf_core.cli.exits import Exit
 from caf_core.errors import ConfigurationError
 from caf_core.text import clause
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command("agent", cls=Command)
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", type=UserPath(file_okay=False))
 @click.option("--url", default="", help="The service's address.  [default: $CAF_SERVICE_URL]")
 @click.option("--worker-url", default="", help="The same as workers see it, if that differs.")
 @click.option(
     "--token-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=UserPath(dir_okay=False, exists=True),
     help="File with a token of role agent.  [default: $CAF_SERVICE_TOKEN]",
 )
 @click.option("-b", "--backend", metavar="NAME", help="What executes workers where nothing is said.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from caf_core.cli.base import Command, Settings, duration, json_option, shown
+from caf_core.cli.base import Command, Settings, UserPath, duration, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
@@ -31,7 +31,7 @@ ENDED = ("finished", "failed", "killed")
 @click.option("--url", default="", help="The service's address.  [default: $CAF_SERVICE_URL]")
 @click.option(
     "--token-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=UserPath(dir_okay=False, exists=True),
     help="File with the token.  [default: $CAF_SERVICE_TOKEN]",
 )
 @click.pass_context
@@ -141,7 +141,7 @@ def _ended(state: str) -> str:
 @click.option(
     "--settings",
     "settings_file",
-    type=click.Path(exists=True, path_type=Path),
+    type=UserPath(exists=True),
     help="A JSON file with settings.",
 )
 @click.option(
@@ -254,7 +254,7 @@ def clean(calibrations: tuple[int, ...]) -> int:
 
 @command.command("result", cls=Command)
 @ID
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Where to.")
+@click.option("-o", "--output", type=UserPath(file_okay=False), help="Where to.")
 def result(calibration: int, output: Path | None) -> int:
     """Fetch the result of CALIBRATION; prints the folder."""
     with _client() as client:
@@ -265,9 +265,7 @@ def result(calibration: int, output: Path | None) -> int:
 @command.command("files", cls=Command)
 @ID
 @click.argument("name", required=False)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: stdout]"
-)
+@click.option("-o", "--output", type=UserPath(dir_okay=False), help="Where to.  [default: stdout]")
 def files(calibration: int, name: str | None, output: Path | None) -> int:
     """List the files of CALIBRATION, or fetch the file NAME.
 

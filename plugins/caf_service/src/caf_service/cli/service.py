@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from caf_core.cli.base import Command, Settings, json_option, shown
+from caf_core.cli.base import Command, Settings, UserPath, json_option, shown
 from caf_core.cli.exits import Exit
 from caf_core.cli.tables import print_table
 from caf_core.errors import ConfigurationError
@@ -24,7 +24,7 @@ from caf_service.cli.setup import (
     write_setup,
 )
 
-DATA = click.argument("data", type=click.Path(file_okay=False, path_type=Path))
+DATA = click.argument("data", type=UserPath(file_okay=False))
 ROLES = click.Choice(["user", "admin", "agent"])
 
 

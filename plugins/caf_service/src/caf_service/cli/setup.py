@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 from attrs import Attribute, fields
 
+from caf_core.cli.base import UserPath
 from caf_core.errors import CafError, ConfigurationError
 from caf_core.json_text import exact_json
 from caf_core.text import clause
@@ -51,7 +52,7 @@ def setup_options(function: Function) -> Function:
             "--output-root",
             "output_roots",
             multiple=True,
-            type=click.Path(path_type=Path),
+            type=UserPath(),
             metavar="DIR",
             help="Users may have results copied below it; may be given several times.",
         ),
@@ -76,8 +77,8 @@ def setup_options(function: Function) -> Function:
             metavar="NAME=MODULE:PLAN",
             help="A plan that no plugin brings; may be given several times.",
         ),
-        click.option("--key", type=click.Path(path_type=Path), help="The private key of the certificate."),
-        click.option("--certificate", type=click.Path(path_type=Path), help="Serve over TLS."),
+        click.option("--key", type=UserPath(), help="The private key of the certificate."),
+        click.option("--certificate", type=UserPath(), help="Serve over TLS."),
         click.option("--database", metavar="URL", help="postgresql://...; SQLite if left out."),
         click.option("--port", type=click.IntRange(0, 65535), help="Where to listen.  [default: 8443]"),
         click.option("--host", help="Where to listen.  [default: 127.0.0.1]"),

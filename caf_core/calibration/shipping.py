@@ -161,7 +161,7 @@ def learn(path: Path) -> bool:
     """
     if not is_task() or not path.exists():
         return False
-    add_to_main(read_kit(path, further=True).names)
+    add_to_main(str(path.absolute()), read_kit(path, further=True).names)
     return True
 
 

@@ -4,13 +4,17 @@ So the standard pickle finds them by reference. Children that multiprocessing st
 ``forkserver`` execute the file of their parent's ``__main__``, which is this one: it gives them the same.
 """
 
+import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 
-KIT = "CAF_KIT"
-"""The variable that names the kit to such children."""
+from caf_core.json_text import json_text
+
+KITS = "CAF_KITS"
+"""The variable that names the kits to such children: a JSON list, the task's own first."""
 
 
 def become_main(kit: str, names: Mapping[str, object]) -> None:
@@ -18,7 +22,7 @@ def become_main(kit: str, names: Mapping[str, object]) -> None:
     main = ModuleType("__main__")
     vars(main).update(names, __file__=__file__)
     sys.modules["__main__"] = main
-    os.environ[KIT] = kit
+    os.environ[KITS] = json_text([kit])
 
 
 def is_task() -> bool:
@@ -26,17 +30,25 @@ def is_task() -> bool:
     return getattr(sys.modules["__main__"], "__file__", None) == __file__
 
 
-def add_to_main(names: Mapping[str, object]) -> None:
-    """Add names that ``__main__`` does not have."""
+def add_to_main(kit: str, names: Mapping[str, object]) -> None:
+    """Add names of another kit that ``__main__`` does not have, also in children that come from now on."""
+    known = json.loads(os.environ.get(KITS) or "[]")  # code of the user's may have emptied the environment
+    os.environ[KITS] = json_text(list(dict.fromkeys([*known, kit])))
     main = vars(sys.modules["__main__"])
     main.update({name: item for name, item in names.items() if name not in main})
 
 
-if __name__ == "__mp_main__" and os.environ.get(KIT):
-    from pathlib import Path
-
+def _names_of_kits() -> dict[str, object]:
     from caf_core.calibration.shipping import read_kit
     from caf_core.processes.zygote import enable_site
 
     enable_site()
-    globals().update(read_kit(Path(os.environ[KIT])).names)
+    own, *further = map(Path, json.loads(os.environ[KITS]))
+    names = dict(read_kit(own).names)
+    for kit in further:
+        names = {**read_kit(kit, further=True).names, **names}
+    return names
+
+
+if __name__ == "__mp_main__" and os.environ.get(KITS):
+    globals().update(_names_of_kits())

@@ -107,6 +107,9 @@ class Collector:
 
 def mean(context):
     kept = [item for _, item in context.data().chunks()]
+    for method in ("spawn", "forkserver"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as executor:
+            assert executor.submit(repr, kept[2:]).result() == repr(kept[2:])
     return Outcome("ok", {"v": [kept[0].total, kept[1] == 3 * EXPECTED, repr(kept[2:])]})
 
 EXPECTED = [[1, 4], [1, 4], [2, 4], [11, 12], [1, 1], [9]]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from caf_core.calibration.task_main import KIT
+from caf_core.calibration.task_main import KITS
 
 
 @pytest.fixture(autouse=True)
@@ -12,4 +12,4 @@ def _no_task_afterwards(monkeypatch):
     """Unpacking makes a process a task; this one is one as long as a test lasts."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
-    monkeypatch.setenv(KIT, "")
+    monkeypatch.setenv(KITS, "")

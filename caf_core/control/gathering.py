@@ -1,6 +1,7 @@
 """What the collectors of an iteration left, read from their run lists and written into one index."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,9 @@ def _nothing_wanted(one: Resolved, outputs: Sequence[TaskOutput]) -> str:
         f"the collectors of calibration {one.name!r} found no run that is wanted in {len(outputs)} task(s)"
     )
     if not found:
-        return f"{begin}, as they found no run at all; look at what they printed with: caf why {one.name}"
+        first = [f"{out.collection}/{out.directory.parent.name}" for out in outputs[:1]]
+        look = shlex.join(["caf", "why", one.name, *first])
+        return f"{begin}, as they found no run at all; look at what the first of them printed with: {look}"
     wanted = "all" if one.selection.requested is None else str(one.selection.requested)
     ignored = len(one.selection.ignored.intersection(found))
     return (

@@ -26,12 +26,15 @@ def test_a_machine_never_executes_more_workers_than_it_has_room_for(
         waiting, doomed, last = (rig.create(workers=many, settings={"rounds": 1}) for many in (2, 3, 1))
         wait_until(lambda: f"calibration {last} waits for room" in caplog.text, LIMIT, "they wait")
         assert "calibration 2 waits for room: 2 of 3 workers execute" in caplog.text
+        told = next(rig.client.watch(waiting))["message"]
+        assert told == "it waits for room: 2 of 3 workers execute on this machine"
         assert [rig.pids(one) for one in (waiting, doomed, last)] == [{}, {}, {}]
         # What is killed while it waits starts nothing, and holds nobody up.
         rig.client.kill(doomed)
         rig.client.kill(first)
         for one in (waiting, last):
-            assert rig.client.wait(one, LIMIT)["state"] == "finished"
+            status = rig.client.wait(one, LIMIT)
+            assert (status["state"], status["message"]) == ("finished", "")
         rig.dismissed()
         assert not (rig.home / "agent" / "calibrations" / str(doomed)).exists()
 

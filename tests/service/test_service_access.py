@@ -309,11 +309,11 @@ def test_the_value_of_an_argument_is_a_value(bench: Bench) -> None:
 BOUNDS = [
     ({"cpus": 10**6}, "cpus is more than this service allows, which is 256"),
     ({"cpus": True}, "cpus is True"),
-    ({"memory": "9000 TB"}, "memory is more"),
+    ({"memory": "9000 TB"}, "memory is more than this service allows, which is 1048576 MB"),
     ({"memory": "9" * 400}, "too large"),
     ({"disk": "900000 GB"}, "disk is more"),
     ({"walltime": "9" * 30 + "d"}, "too large"),
-    ({"walltime": "400d"}, "walltime is more"),
+    ({"walltime": "400d"}, "walltime is more than this service allows, which is 30d"),
     ({"walltime": [1]}, "no time span"),
 ]
 
@@ -321,6 +321,13 @@ BOUNDS = [
 def test_resources_are_bounded(bench: Bench) -> None:
     for args, said in BOUNDS:
         assert said in bench.ada.post("/calibrations", wish(backend_args=args), 422)["error"]
+
+
+def test_a_refusal_names_what_is_wrong(bench: Bench) -> None:
+    assert "; body: Input should be" in bench.ada.post("/calibrations", [], 422)["error"]
+    made = bench.create()
+    said = bench.ada.post(f"/calibrations/{made}/output", {"path": "../here"}, 422)["error"]
+    assert said == "the folder '../here' is not allowed; name a relative one without '..'."
 
 
 def test_an_administrator_may_allow_more(start: Callable[..., Bench]) -> None:

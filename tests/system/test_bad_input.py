@@ -135,7 +135,7 @@ def test_a_megabyte_on_the_way_does_no_harm(desk) -> None:
 
 
 def test_a_collector_that_leaves_nothing(desk) -> None:
-    desk.refused(1, "found no run that is wanted in 1 task(s)", "caf why cal", collect="return")
+    desk.refused(1, "found no run that is wanted in 1 task(s)", "caf why cal default/0", collect="return")
     desk.completes()
 
 

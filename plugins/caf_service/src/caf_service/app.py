@@ -64,7 +64,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
-    told = [f"{'.'.join(str(one) for one in each['loc'][1:])}: {each['msg']}" for each in problems[:10]]
+    told = [f"{'.'.join(map(str, each['loc'][1:] or each['loc']))}: {each['msg']}" for each in problems[:10]]
     return _sentence(422, f"the request cannot be used; {'; '.join(told)}.")
 
 

@@ -131,6 +131,10 @@ class Conductor:
         self._publish_later(store, calibration, after, effects)
         return after
 
+    def renew(self, store: Store, calibration: int) -> None:
+        """Let those who watch a calibration look again: something beside its position has changed."""
+        self._publish_later(store, calibration, self.snapshot(store, calibration), [])
+
     def _draft(self, calibration: int, snapshot: Snapshot) -> None:
         self._drafts[calibration] = snapshot
         self._changed.add(calibration)

@@ -60,7 +60,7 @@ def allowed_folder(path: str, own: Path, roots: tuple[Path, ...]) -> Path:
         folder = None
     if folder is None or ".." in wanted.parts or not any(folder.is_relative_to(home) for home in homes):
         raise ConfigurationError(
-            f"the folder {path!r} is not allowed; name a relative one"
+            f"the folder {path!r} is not allowed; name a relative one without '..'"
             + (f", or one below {', '.join(map(str, roots))}." if roots else ".")
         )
     return folder

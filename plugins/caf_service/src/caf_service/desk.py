@@ -165,6 +165,7 @@ class Desk:
         def noted(store: Store) -> None:
             self._snapshot(store, calibration)
             store.change(calibration, job=job)
+            self._conductor.renew(store, calibration)
 
         self._thread.do(noted)
 

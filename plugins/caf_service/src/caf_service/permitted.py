@@ -8,6 +8,7 @@ is refused.
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from caf_core.errors import CafError, ConfigurationError
@@ -15,6 +16,7 @@ from caf_core.jobs.backend import Backend
 from caf_core.jobs.config.reading import load_config
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.task import Resources
+from caf_core.jobs.units import span_text
 from caf_core.plugins.plugin import Kind
 from caf_core.plugins.registry import Registry
 from caf_service import resources
@@ -88,14 +90,14 @@ def _spellings(backend: str, args: Iterable[str]) -> set[str]:
 
 def _check_resources(asked: Resources, limits: Limits) -> None:
     walltime = None if asked.walltime is None else asked.walltime.total_seconds()
-    for name, value, most, unit in (
-        ("cpus", asked.cpus, limits.cpus, ""),
-        ("memory", asked.memory_mb, limits.memory, " MB"),
-        ("disk", asked.disk_mb, limits.disk, " MB"),
-        ("walltime", walltime, limits.walltime, " s"),
+    for name, value, most, text in (
+        ("cpus", asked.cpus, limits.cpus, f"{limits.cpus}"),
+        ("memory", asked.memory_mb, limits.memory, f"{limits.memory} MB"),
+        ("disk", asked.disk_mb, limits.disk, f"{limits.disk} MB"),
+        ("walltime", walltime, limits.walltime, span_text(timedelta(seconds=limits.walltime))),
     ):
         if value is not None and value > most:
-            raise ConfigurationError(f"{name} is more than this service allows, which is {most:g}{unit}.")
+            raise ConfigurationError(f"{name} is more than this service allows, which is {text}.")
 
 
 def _check_value(name: str, value: Any, *, free: bool) -> None:

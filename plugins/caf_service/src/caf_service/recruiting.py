@@ -192,12 +192,9 @@ class Recruiting:
         taken = sum(many for one, (_, many) in self._places.items() if one != crew.calibration)
         if taken + crew.workers > most or any(one < crew.calibration for one in self._waiting):
             if crew.calibration not in self._waiting:
-                log.info(
-                    "calibration %s waits for room: %d of %d workers execute on this machine",
-                    crew.calibration,
-                    taken,
-                    most,
-                )
+                waits = f"waits for room: {taken} of {most} workers execute on this machine"
+                log.info("calibration %s %s", crew.calibration, waits)
+                self.desk.note(crew.calibration, json_text({"waits": f"it {waits}"}))
             self._waiting.add(crew.calibration)
             raise NoRoomError(f"this machine has no room for {crew.workers} more workers now.")
 

@@ -1,5 +1,6 @@
 """What people are told about a calibration, as plain JSON values."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,13 +37,22 @@ def summary(facts: Facts, snapshot: Snapshot, version: str) -> dict[str, Any]:
         "reported": len(snapshot.reported),
         "failures": snapshot.failures,
         "resubmissions": snapshot.resubmissions,
-        "message": snapshot.message,
+        "message": snapshot.message if snapshot.state.ended else snapshot.message or _waits(facts),
         "created": facts.created,
         "ended": facts.ended,
         "output_dir": facts.output,
         "result": snapshot.state is State.FINISHED,
         "version_seen": version,
     }
+
+
+def _waits(facts: Facts) -> str:
+    """Why its workers are not submitted yet, if the agent has noted that."""
+    try:
+        noted = json.loads(facts.job) if facts.job else {}
+    except ValueError:
+        return ""
+    return str(noted.get("waits", "")) if isinstance(noted, dict) else ""
 
 
 def details(store: Store, facts: Facts, live: Live, seen: Mapping[int, Seen]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 it."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,8 +18,7 @@ from caf_core.calibration.states import CHECKPOINTS, State
 from caf_core.conditions.payload import Entry
 from caf_core.conditions.validity import unique
 from caf_core.control.store import FILE_NAME
-from caf_core.control.store.opening import open_for_writing
-from caf_core.errors import CheckpointError
+from caf_core.control.store.opening import DATABASE_ERRORS, open_for_writing, unusable
 from caf_core.iov import ExpRun, IoV
 from caf_core.json_text import json_text
 from caf_core.text import storable
@@ -122,14 +120,8 @@ class CheckpointStore:
         try:
             with self.database.atomic():
                 yield
-        except (peewee.DatabaseError, sqlite3.DatabaseError) as error:
-            # A failed rollback hides what made it necessary.
-            cause = error.__context__ if "rollback" in str(error) and error.__context__ else error
-            raise CheckpointError(
-                f"the checkpoint {self.path} cannot be written ({cause}); free some space or mend the "
-                f"permissions and start again: "
-                "what was done before is kept."
-            ) from error
+        except DATABASE_ERRORS as error:
+            raise unusable(self.path, error) from error
 
     def relative(self, path: str | Path) -> str:
         """How the checkpoint writes a path: relative to the output directory, which may be moved."""

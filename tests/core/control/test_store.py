@@ -349,6 +349,22 @@ def test_a_file_that_somebody_else_has_locked_is_not_called_damaged(tmp_path) ->
             ours.execute("UPDATE setting SET value = value")
 
 
+def test_a_transaction_of_the_store_tells_the_cause_and_its_remedy(tmp_path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.database.execute_sql("PRAGMA busy_timeout=0")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CheckpointError, match=r"is locked by another process .*wait for it"):
+            store.note("a", "b")
+    pages = store.database.execute_sql("PRAGMA page_count").fetchone()[0]
+    store.database.execute_sql(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(
+        CheckpointError, match=r"cannot be written \(database or disk is full\); free some space"
+    ):
+        store.note("a", "b" * 100_000)
+    store.close()
+
+
 def test_a_disk_that_is_full_is_told_though_taking_back_fails_too(tmp_path) -> None:
     """SQLite ends the transaction by itself then, and the error of the rollback would hide the first one."""
     store = CheckpointStore(tmp_path)

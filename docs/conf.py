@@ -14,7 +14,11 @@ release = version = installed_version("caf-core")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "caf_docs"]
 exclude_patterns = ["_build", "examples", "how-to/files"]
+# Quotes and ellipses, but no dashes: "--backend" in a sentence is an option.
+smartquotes_action = "qe"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"caf {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -38,6 +38,8 @@ EVENTS = {
     for run, events in events_of_run.items()
 }
 NEEDED = 50
+STEP = 3.4
+"""From one state of the machine to the next, in units of the picture; the name of a move has room between."""
 LAST_SHOWN = {1: 11, 2: 7}
 STRATEGIES: dict[str, AlgorithmStrategy] = {
     "SingleIOV": SingleIOV(),
@@ -126,19 +128,19 @@ def draw_machine(machine: Machine) -> Figure:
         column = depth[state]
         failing = "failed" in state
         taken[column] = taken.get(column, 0) + 1
-        spot[state] = (2.9 * column, -1.9 if failing else 0.0)
+        spot[state] = (STEP * column, -1.9 if failing else 0.0)
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots()
     for state, (x, y) in spot.items():
         box = FancyBboxPatch(
-            (x - 1.02, y - 0.24), 2.04, 0.48, boxstyle="round,pad=0.06", fc="white", ec="black"
+            (x - 1.02, y - 0.28), 2.04, 0.56, boxstyle="round,pad=0.06", fc="white", ec="black"
         )
         box.set_linewidth(2.0 if state in END_STATES else 1.0)
         axes.add_patch(box)
-        axes.text(x, y, state.replace("_", " "), ha="center", va="center", fontsize=8)
+        axes.text(x, y, state.replace("_", "\n"), ha="center", va="center", fontsize=8)
     for row in machine.transitions:
         arrow(axes, spot[row.source], spot[row.target], row.trigger)
-    axes.set_xlim(-1.2, 2.9 * max(depth.values()) + 1.2)
+    axes.set_xlim(-1.2, STEP * max(depth.values()) + 1.2)
     axes.set_ylim(-4.1, 2.0)
     axes.axis("off")
     return figure
@@ -147,7 +149,7 @@ def draw_machine(machine: Machine) -> Figure:
 def arrow(axes: Axes, source: tuple[float, float], target: tuple[float, float], text: str) -> None:
     """One transition; those over more than one column bend around what is between."""
     (x0, y0), (x1, y1) = source, target
-    columns = round((x1 - x0) / 2.9)
+    columns = round((x1 - x0) / STEP)
     middle, bend = ((x0 + x1) / 2, (y0 + y1) / 2), 0.0
     start, end = (x0 + 1.04, y0), (x1 - 1.04, y1)
     if columns < 0:
@@ -156,7 +158,8 @@ def arrow(axes: Axes, source: tuple[float, float], target: tuple[float, float], 
     elif columns > 1:
         bend = 0.32 if columns > 3 else 0.22
         start, end = (x0, y0 - 0.3), (x1, y1 - 0.3)
-        middle = (middle[0] - (1.3 if columns > 3 else 0.0), -3.75 if columns > 3 else -2.95)
+        below = -3.75 if columns > 3 else -2.95
+        middle = (middle[0] - (1.3 if columns > 3 else 0.0), below if columns > 3 or y0 == y1 else -1.45)
     elif y0 != y1:
         start, end = (x0, y0 - 0.3), (x1 - 0.2, y1 + 0.3)
     way = FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0)
@@ -164,9 +167,10 @@ def arrow(axes: Axes, source: tuple[float, float], target: tuple[float, float], 
     axes.add_patch(way)
     place_text = {"ha": "center", "va": "bottom"} if bend or y0 == y1 else {"ha": "left", "va": "center"}
     label = text.replace("_", "\n", 1) if columns == 1 and y0 == y1 else text.replace("_", " ")
-    axes.text(
-        middle[0] + (0.1 if y0 != y1 and not bend else 0), middle[1] + 0.06, label, fontsize=7, **place_text
-    )
+    x, y = middle[0] + (0.1 if y0 != y1 and not bend else 0), middle[1] + 0.06
+    # Where another way crosses the name, it stays legible.
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    axes.text(x, y, label, fontsize=7, bbox=behind, zorder=3, **place_text)
 
 
 PICTURES: dict[str, Callable[[], Figure]] = {

@@ -224,7 +224,7 @@ def _print(rows: list[dict[str, Any]], *, show: bool) -> None:
         cells.append(
             [row["name"], row["iov"], row["revision"], *facts, *([_one_line(row["content"])] if show else [])]
         )
-    print_table([*columns, *(["content"] if show else [])], cells, right=("iteration",))
+    print_table([*columns, *(["content"] if show else [])], cells, right=("iteration",), below="content")
 
 
 def _one_line(content: Any) -> str:

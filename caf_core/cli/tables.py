@@ -25,20 +25,34 @@ COLOURS = {
 Rows = Sequence[Sequence[object]]
 
 
-def print_table(columns: Sequence[str], rows: Rows, *, right: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Rows, *, right: Sequence[str] = (), below: str | None = None
+) -> None:
     """Print a table to stdout.
 
     Args:
         columns: The heads.
         rows: The cells.
         right: Columns that are aligned to the right.
+        below: The head of the last column, whose cells stand below their rows where the table is wider than
+            the terminal; its other cells stay whole then, so that they can be copied.
     """
-    if sys.stdout.isatty():
-        from rich.console import Console
-
-        Console(highlight=False).print(_drawn(columns, rows, right))
-    else:
+    if not sys.stdout.isatty():
         say("\n".join(aligned(columns, rows)))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    lines = aligned(columns, rows)
+    if below is None or max(map(len, lines)) <= console.width:
+        console.print(_drawn(columns, rows, right))
+    elif columns[-1] == below:
+        head, *lines = aligned(columns[:-1], [row[:-1] for row in rows])
+        say(head)
+        for line, row in zip(lines, rows, strict=True):
+            say(f"{line}\n    {shown(row[-1])}")
+    else:
+        say("\n".join(lines))
 
 
 def aligned(columns: Sequence[str], rows: Rows) -> list[str]:

@@ -191,6 +191,21 @@ def test_bars_on_a_terminal(script, good_input, tmp_path, caf_words):
     assert "completed" in last
 
 
+def test_constants_can_be_copied_from_a_narrow_terminal(good, caf, caf_words):
+    """A table that is too wide has contents below their rows, and breaks no cell into pieces."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60", "LINES": "24"}
+    words = caf_words(["payloads", good[0], "--show"])
+    process = subprocess.Popen(words, stdout=theirs, env=environment)
+    os.close(theirs)
+    drawn = _read_all(ours).replace("\r", "")
+    assert process.wait() == 0, drawn
+    (row,) = json.loads(caf("payloads", good[0], "--name", "mean_first", "--json").out)
+    line, content = drawn[drawn.index("\nmean_first ") + 1 :].splitlines()[:2]
+    assert line.split()[:4] == ["mean_first", row["iov"], row["revision"], "first"]
+    assert content == "    2.8"
+
+
 GATED = """
 from pathlib import Path
 from caf_core import CAF, Calibration, Outcome

@@ -48,6 +48,8 @@ def test_the_documentation_builds_without_warnings(tmp_path):
         "caf calibrations create",
     ):
         assert words in commands
+    # An option in a sentence can be copied: it has hyphens, and no dash.
+    assert "\N{EN DASH}" not in re.sub("<[^>]*>", "", commands)
     api = (tmp_path / "html" / "reference" / "http-api.html").read_text(encoding="utf-8")
     for path, operations in create_app(None).openapi()["paths"].items():
         for method in operations:

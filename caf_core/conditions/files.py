@@ -1,13 +1,27 @@
 """Writing files so that a reader, or a crash, sees either the old content or the new one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from caf_core.processes.lean import call_libc
 
 _FEW = 16
 """So many files are made durable one by one; more of them by one call for their whole file system."""
+
+
+def file_state(path: Path) -> object:
+    """What changes whenever a file is replaced; ``None`` if there is none.
+
+    Raises:
+        OSError: If that cannot be found out.
+    """
+    try:
+        state = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -42,6 +56,14 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> bool:
             os.fsync(stream.fileno())
     temporary.replace(path)
     return True
+
+
+def replace_file_with(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """As ``replace_file``, for what is written piece by piece and need not survive a crash of the machine."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        write(stream)
+    temporary.replace(path)
 
 
 def sync_directory(path: Path) -> None:

@@ -18,6 +18,7 @@ from caf_core.conditions import audit, local_files
 from caf_core.conditions.codecs import BUILTIN_CODECS, Codecs
 from caf_core.conditions.database import ConditionsDatabase, items_of
 from caf_core.conditions.diff import Difference, difference
+from caf_core.conditions.pack import PACK, Pack, open_pack
 from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance
 from caf_core.conditions.validity import Validity, appended, effect, unique, validity_of
@@ -42,6 +43,7 @@ class LocalDatabase:
         self.codecs = codecs
         self._suffixes = tuple(codec.suffix for codec in codecs.codecs)
         self._origins: tuple[object, local_files.Origins] | None = None
+        self._pack: Pack | None = None
         self._seen: tuple[object, tuple[Entry, ...], Validity[Entry]] | None = None
 
     def __reduce__(self) -> tuple[type["LocalDatabase"], tuple[Path, Codecs]]:
@@ -78,7 +80,8 @@ class LocalDatabase:
         Raises:
             PayloadError: If its file is missing.
         """
-        return local_files.read_item(self.path, entry, self._suffixes)
+        self._pack = open_pack(self.path, self._pack)
+        return local_files.read_item(self.path, entry, self._suffixes, self._pack)
 
     def load(self, entry: Entry) -> Any:
         """The content of an entry.
@@ -94,12 +97,17 @@ class LocalDatabase:
         return origin if origin is not None else local_files.read_old_origin(self.path, entry)
 
     def path_of(self, entry: Entry) -> Path:
-        """The file of an entry.
+        """The file of an entry; those of an iteration's database are packed, and have none.
 
         Raises:
             PayloadError: If there is none.
         """
         return local_files.payload_path(self.path, entry, self._suffixes)
+
+    @property
+    def packed(self) -> bool:
+        """Whether its payloads are in one file, which programs without caf may not know."""
+        return (self.path / PACK).exists()
 
     def fingerprint(self) -> str:
         """A hash of what look-ups give; equal for databases that say the same by other lines."""
@@ -145,11 +153,14 @@ class LocalDatabase:
             local_files.write_index(self.path, appended(self.entries(), new := unique(written)))
         return new
 
-    def write_encoded(self, items: Iterable[StoredPayload], *, durable: bool = True) -> tuple[Entry, ...]:
+    def write_encoded(
+        self, items: Iterable[StoredPayload], *, packed: bool = False, durable: bool = True
+    ) -> tuple[Entry, ...]:
         """As ``write``, for encoded payloads. Files that nothing refers to any more are removed last.
 
         Args:
             items: The payloads.
+            packed: Whether they become one file (see ``caf_core.conditions.pack``), and not a file each.
             durable: Whether they have to survive a crash of the machine; without it, only of the process.
         Returns:
             Their entries.
@@ -157,10 +168,12 @@ class LocalDatabase:
         self._check_own()
         with local_files.writing(self.path):
             known = self._read_origins()
-            written, origins = local_files.write_items(self.path, items, known, durable=durable)
+            written, origins = local_files.write_items(
+                self.path, items, known, packed=packed, durable=durable
+            )
             new = unique(written)
             local_files.write_index(self.path, new, durable=durable)
-            local_files.prune(self.path, new, origins, durable=durable)
+            local_files.prune(self.path, new, origins, packed=packed, durable=durable)
         return new
 
     def merge(self, other: ConditionsDatabase) -> tuple[Entry, ...]:
@@ -186,9 +199,13 @@ class LocalDatabase:
         """What this database and another one do not have in common."""
         return difference(self.entries(), other.entries())
 
-    def validate(self) -> tuple[audit.Problem, ...]:
-        """What is wrong: overlapping intervals of one name, missing files, files with a wrong hash."""
-        return audit.audit(self.path, self.entries(), self.codecs)
+    def validate(self, entries: Iterable[Entry] | None = None) -> tuple[audit.Problem, ...]:
+        """What is wrong: overlapping intervals of one name, missing files, files with a wrong hash.
+
+        Args:
+            entries: Those that are looked at; all of them if left out.
+        """
+        return audit.audit(self, self.entries() if entries is None else entries, self.codecs)
 
     def _check_own(self) -> None:
         if self.exists() and any(entry.of_basf2 for entry in self.entries()):

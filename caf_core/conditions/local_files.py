@@ -13,7 +13,8 @@ from typing import Any
 from attrs import evolve
 
 from caf_core.conditions.codecs import BytesCodec, revision_of
-from caf_core.conditions.files import read_if_there, replace_file, sync_directory, sync_files
+from caf_core.conditions.files import file_state, read_if_there, replace_file, sync_directory, sync_files
+from caf_core.conditions.pack import PACK, Pack, open_pack, write_pack
 from caf_core.conditions.payload import Entry, StoredPayload, check_name
 from caf_core.conditions.provenance import Provenance
 from caf_core.errors import PayloadError
@@ -40,12 +41,9 @@ def index_state(directory: Path) -> object:
 
 def _state(path: Path) -> object:
     try:
-        state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return file_state(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def read_index(directory: Path) -> tuple[Entry, ...]:
@@ -89,9 +87,9 @@ def payload_path(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) ->
     """The file of an entry, whatever its format; these suffixes are tried before the directory is searched.
 
     Raises:
-        PayloadError: If there is none.
+        PayloadError: If it has none of its own.
     """
-    stem = _stem(entry)
+    stem = stem_of(entry)
     if entry.of_basf2:
         for path in (directory / f"{stem}.root", directory / "dbstore" / f"{stem}.root"):
             if path.exists():
@@ -110,8 +108,15 @@ def payload_path(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) ->
     )
 
 
-def read_item(directory: Path, entry: Entry, suffixes: Iterable[str] = ()) -> StoredPayload:
-    """An entry with its bytes, without its origin."""
+def stem_of(entry: Entry) -> str:
+    """What the name of an entry's file begins with; a dot and a suffix follow."""
+    return f"{'dbstore_' * entry.of_basf2}{entry.name}_rev_{entry.revision}"
+
+
+def read_item(directory: Path, entry: Entry, suffixes: Iterable[str], pack: Pack) -> StoredPayload:
+    """An entry with its bytes, without its origin; from the pack of the directory if it is there."""
+    if (packed := pack.read(stem_of(entry))) is not None:
+        return StoredPayload(entry, *packed)
     path = payload_path(directory, entry, suffixes)
     try:
         data = path.read_bytes()
@@ -154,7 +159,7 @@ def read_origins(directory: Path) -> Origins:
 
 def read_old_origin(directory: Path, entry: Entry) -> Provenance | None:
     """The origin of an entry that caf 0.1.0 wrote, if it was kept."""
-    known = _read_old_origins(directory / f"{_stem(entry)}.{_PROVENANCE}").get(str(entry.iov))
+    known = _read_old_origins(directory / f"{stem_of(entry)}.{_PROVENANCE}").get(str(entry.iov))
     return None if known is None else Provenance.from_json(known)
 
 
@@ -183,7 +188,12 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def write_items(
-    directory: Path, items: Iterable[StoredPayload], known: Origins, *, durable: bool = True
+    directory: Path,
+    items: Iterable[StoredPayload],
+    known: Origins,
+    *,
+    packed: bool = False,
+    durable: bool = True,
 ) -> tuple[tuple[Entry, ...], Origins]:
     """Write payload files and their origins; they do not count before ``write_index``.
 
@@ -191,37 +201,92 @@ def write_items(
         directory: The database.
         items: What is written.
         known: The origins of what the database holds.
+        packed: Whether they become one file, which replaces what was packed.
         durable: Whether they have to survive a crash of the machine.
     Returns:
         The entries of the items, and the origins that are kept now.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    entries = []
     origins = {**known}
-    new: list[Path] = []
+    entries = []
+    files = _Packed(directory) if packed else _Files(directory, durable=durable)
     for item in items:
         check_name(item.entry.name)
-        path = directory / f"{_stem(item.entry)}.{item.suffix}"
-        if replace_file(path, item.data, durable=False):
-            new.append(path)
+        files.add(f"{stem_of(item.entry)}.{item.suffix}", item.data)
         origins[item.entry] = item.provenance
         entries.append(item.entry)
-    if durable:
-        sync_files(directory, new)
+    files.end()
     _write_origins(directory, origins, durable=durable)
     return tuple(entries), origins
 
 
-def prune(directory: Path, entries: Iterable[Entry], origins: Origins, *, durable: bool = True) -> None:
-    """Remove the files and origins of payloads that are not among the entries, and what crashes left."""
+class _Packed:
+    """Payload files that become one, together with those that still count until the next ``write_index``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        try:
+            self._files = open_pack(directory).files(stem_of(entry) for entry in read_index(directory))
+        except PayloadError:  # what is damaged is lost already
+            self._files = {}
+
+    def add(self, name: str, data: bytes) -> None:
+        self._files[name] = data
+
+    def end(self) -> None:
+        write_pack(self._directory, self._files)
+
+
+class _Files:
+    """Payload files of their own."""
+
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        self._directory, self._durable = directory, durable
+        # What no line refers to nobody reads yet, and a new file of that name needs no other name before.
+        self._counted = {stem_of(entry) for entry in read_index(directory)}
+        self._there = {path.name for path in directory.iterdir()}
+        self._new: list[Path] = []
+
+    def add(self, name: str, data: bytes) -> None:
+        path = self._directory / name
+        if name in self._there or name.rpartition(".")[0] in self._counted:
+            if not replace_file(path, data, durable=False):
+                return
+        else:
+            with path.open("xb") as stream:
+                stream.write(data)
+            self._there.add(name)
+        self._new.append(path)
+
+    def end(self) -> None:
+        if self._durable:
+            sync_files(self._directory, self._new)
+
+
+def prune(
+    directory: Path, entries: Iterable[Entry], origins: Origins, *, packed: bool = False, durable: bool = True
+) -> None:
+    """Remove the files and origins of payloads that are not among the entries, and what crashes left.
+
+    Args:
+        directory: The database.
+        entries: Its entries.
+        origins: The origins of these and of others.
+        packed: Whether the entries are packed: then no file of their own is needed, and else no pack.
+        durable: Whether that has to survive a crash of the machine.
+    """
     entries = set(entries)
-    stems = {_stem(entry) for entry in entries}
+    stems = {stem_of(entry) for entry in entries}
+    if not packed:
+        (directory / PACK).unlink(missing_ok=True)
+    elif (pack := open_pack(directory)).members.keys() - stems:
+        write_pack(directory, pack.files(stems))
     left = {entry: origin for entry, origin in origins.items() if entry in entries}
     if left.keys() != origins.keys():
         _write_origins(directory, left, durable=durable)
     for path in sorted(directory.iterdir()):
         match = _OWN.fullmatch(path.name)
-        if match is not None and (match["tmp"] or match["stem"] not in stems):
+        if match is not None and (packed or match["tmp"] or match["stem"] not in stems):
             path.unlink(missing_ok=True)
 
 
@@ -240,10 +305,6 @@ def writing(directory: Path) -> Iterator[None]:
             f"the database {directory} cannot be written ({error.strerror or error}); its old "
             f"content still counts; {remedy}."
         ) from error
-
-
-def _stem(entry: Entry) -> str:
-    return f"{'dbstore_' * entry.of_basf2}{entry.name}_rev_{entry.revision}"
 
 
 def _read_old_origins(path: Path) -> Mapping[str, Any]:

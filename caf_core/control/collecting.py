@@ -11,6 +11,8 @@ from caf_core.calibration.collector import RUNS_FILE, CommandCollector
 from caf_core.calibration.execution import CollectKit, dotted
 from caf_core.calibration.execution import collect as collect_entry
 from caf_core.calibration.files import write_atomically, write_json
+from caf_core.conditions.database import items_of
+from caf_core.conditions.local import LocalDatabase
 from caf_core.control import prints, quarantine
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
@@ -164,7 +166,11 @@ def _template(
     if isinstance(collector, CommandCollector):
         # Where nothing is said, all that it leaves is looked at when the outputs are gathered.
         patterns = patterns or ("*",)
-        shared = _shared_files(shop, one, part, iteration, directory, chain)
+        files = [
+            _with_files(shop, url, directory / "shared" / f"constants-{number}")
+            for number, url in enumerate(chain)
+        ]
+        shared = _shared_files(shop, one, part, iteration, directory, files)
         return TaskSpec(
             output_dir=directory,
             argv=collector.cmd,
@@ -196,6 +202,15 @@ def _kit(shop: Workshop, one: Resolved, part: ResolvedCollection) -> Path:
         write_atomically(path, CollectKit(collector, collection.params, one.name, part.name).pack(), own=True)
         shop.packed.add(path)
     return path
+
+
+def _with_files(shop: Workshop, url: str, folder: Path) -> str:
+    """A database with a file for each payload: a copy in a folder if this one is packed."""
+    (database,) = shop.chain([url]).databases
+    if not (isinstance(database, LocalDatabase) and database.packed):
+        return url
+    LocalDatabase(folder).write_encoded(items_of(database), durable=False)
+    return str(folder)
 
 
 def _shared_files(

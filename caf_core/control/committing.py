@@ -39,7 +39,7 @@ def commit(shop: Workshop, step: AlgorithmsStep, missing: Sequence[str]) -> None
     shop.crash("commit.before")
     database = LocalDatabase(step.one.iteration_database(step.iteration))
     # It can be made again from the recorded outcomes; what must be durable is what ``finish`` writes.
-    database.write_encoded(items, durable=False)
+    database.write_encoded(items, packed=True, durable=False)
     shop.crash("commit.payloads.after")
     _write_gaps(step)
     shop.crash("commit.after")

@@ -21,7 +21,6 @@ from caf_core.calibration.collected import (
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import write_json
 from caf_core.calibration.states import State
-from caf_core.conditions import audit
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Entry
 from caf_core.control.context import Workshop
@@ -89,10 +88,10 @@ def lost_constants(shop: Workshop, one: Resolved, directory: Path, iteration: in
 
 
 def _wrong_files(database: LocalDatabase, entries: Sequence[Entry]) -> Iterator[str]:
-    for problem in audit.audit(database.path, entries, database.codecs):
+    for problem in database.validate(entries):
         payload = f"payload {problem.entry.name!r} for {problem.entry.iov} in {database.path}"
         if problem.kind == "missing":
-            yield f"the file of the {payload} is gone"
+            yield f"the file of the {payload} is gone or damaged"
         elif problem.kind == "hash":
             yield f"the file of the {payload} was changed"
 

@@ -460,7 +460,7 @@ FIRST_AGAIN = Counter([*COLLECTED, "first fit 0", "first fit 1"])
         ),
         (
             lambda out: payload(out / "first/outputdb").unlink(),
-            "is gone; the constants are copied",
+            "is gone or damaged; the constants are copied",
             Counter(),
         ),
         (
@@ -508,8 +508,8 @@ STOPPED = (
             ["first collect f2 1", "first fit 1"],
         ),
         (
-            lambda one: changed_byte(payload(one / "0/algorithm_output/outputdb")),
-            "was changed; it starts again from collector_completed, iteration 0",
+            lambda one: changed_byte(one / "0/algorithm_output/outputdb/payloads.zip"),
+            "is gone or damaged; it starts again from collector_completed, iteration 0",
             SECOND_ITERATION,
         ),
         (

@@ -5,7 +5,10 @@ import json
 import os
 import pickle
 import stat
+import tempfile
+import zipfile
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caf_core.conditions.codecs import BUILTIN_CODECS
+from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.opening import open_database
-from caf_core.conditions.payload import Entry, Payload
+from caf_core.conditions.pack import PACK
+from caf_core.conditions.payload import Entry, Payload, StoredPayload
 from caf_core.conditions.provenance import Provenance, numbers_text, parse_numbers
 from caf_core.conditions.validity import appended, effect
 from caf_core.errors import ConfigurationError, PayloadError
@@ -28,6 +33,13 @@ ORIGIN = Provenance(calibration="muons", iteration=2)
 
 def scale(value: Any, *iov: int, name: str = "scale") -> tuple[Payload, Provenance]:
     return Payload(name, value, IoV(*iov)), ORIGIN
+
+
+def encoded(payloads: list[tuple[Payload, Provenance]]) -> list[StoredPayload]:
+    with tempfile.TemporaryDirectory() as folder:
+        database = LocalDatabase(folder)
+        database.write(payloads)
+        return list(items_of(database))
 
 
 def snapshot(directory: Path) -> dict[str, bytes]:
@@ -177,7 +189,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, action: Any, number: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("operation", ["store", "write"])
+@pytest.mark.parametrize("operation", ["store", "write", "packed"])
 def test_a_crash_at_any_step_leaves_the_old_database_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
@@ -186,26 +198,35 @@ def test_a_crash_at_any_step_leaves_the_old_database_or_the_new_one(
 
     def database(name: str) -> LocalDatabase:
         made = LocalDatabase(tmp_path / name)
-        made.store(old)
+        if operation == "packed":
+            made.write_encoded(encoded(old), packed=True)
+        else:
+            made.store(old)
         return made
+
+    def operate(one: LocalDatabase) -> None:
+        if operation == "packed":
+            one.write_encoded(encoded(new), packed=True)
+        else:
+            getattr(one, operation)(new)
 
     undisturbed = database("undisturbed")
     before = undisturbed.entries()
-    getattr(undisturbed, operation)(new)
+    operate(undisturbed)
     after = undisturbed.entries()
     assert before != after
 
     seen = set()
     for number in itertools.count():
         crashed = database(f"crashed {number}")
-        if not killed(monkeypatch, partial(getattr(crashed, operation), new), number):
+        if not killed(monkeypatch, partial(operate, crashed), number):
             break
         survivor = LocalDatabase(crashed.path)
         assert survivor.entries() in (before, after)
         seen.add(survivor.entries())
         assert [p for p in survivor.validate() if p.kind != "overlap"] == []
         assert all(survivor.provenance(entry) == ORIGIN for entry in survivor.entries())
-        getattr(survivor, operation)(new)
+        operate(survivor)
         assert snapshot(survivor.path) == snapshot(undisturbed.path)
     assert seen == ({before} if operation == "store" else {before, after})
     assert snapshot(crashed.path) == snapshot(undisturbed.path)
@@ -369,6 +390,66 @@ def test_validate_finds_what_is_wrong(database: LocalDatabase) -> None:
     with pytest.raises(PayloadError, match=r"'scale'.* is damaged"):
         database.load(one)
     with pytest.raises(PayloadError, match=r"its file .*/db/scale_rev_.* is missing; restore"):
+        database.load(two)
+
+
+PAYLOADS = st.lists(
+    st.tuples(st.sampled_from("xy"), st.one_of(st.integers(0, 3), st.binary(max_size=4)), st.integers(0, 6)),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(PAYLOADS, PAYLOADS)
+def test_a_pack_holds_what_files_hold(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Any], then: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("packs")
+    source, packed, copy = (LocalDatabase(folder / name) for name in ("source", "packed", "copy"))
+    for contents in (first, then):
+        source.write([scale(value, 1, run, 1, run, name=name) for name, value, run in contents])
+        packed.write_encoded(items_of(source), packed=True)
+        assert {path.name for path in packed.path.iterdir()} - {"provenance.jsonl"} == {"database.txt", PACK}
+        assert packed.packed
+        assert not source.packed
+    assert list(items_of(packed)) == list(items_of(source))
+    assert packed.fingerprint() == source.fingerprint()
+    assert all(p.kind == "overlap" for p in packed.validate())
+    for other in (copy, packed):
+        other.write_encoded(items_of(packed))
+        assert list(items_of(other)) == list(items_of(source))
+        assert {path.name for path in other.path.iterdir()} | {"provenance.jsonl"} == {
+            path.name for path in source.path.iterdir()
+        } | {"provenance.jsonl"}
+
+
+def test_other_processes_read_a_pack_at_once(database: LocalDatabase) -> None:
+    payloads = [scale([run] * 1000, 1, run, 1, run) for run in range(50)]
+    LocalDatabase(database.path).write_encoded(encoded(payloads), packed=True)
+    entries = database.entries()
+    assert database.load(entries[0]) == [0] * 1000  # the file is open in this process now
+    with get_context("fork").Pool(4) as pool:
+        found = pool.map(database.load, entries * 20)
+    assert found == [[run] * 1000 for run in range(50)] * 20
+
+
+def test_a_damaged_pack_is_named(database: LocalDatabase) -> None:
+    database.write_encoded(encoded([scale(1.0, 1, 0, 1, 9), scale("other", 1, 10, 1, 19)]), packed=True)
+    one, two = database.entries()
+    pack = database.path / PACK
+    whole = pack.read_bytes()
+    with zipfile.ZipFile(pack) as archive:
+        start = archive.infolist()[0].header_offset + 30 + len(archive.infolist()[0].filename)
+    pack.write_bytes(whole[:start] + b"7" + whole[start + 1 :])
+    assert [(p.kind, p.entry) for p in database.validate()] == [("missing", one)]
+    with pytest.raises(PayloadError, match=r"payloads\.zip cannot be read .*restore"):
+        database.load(one)
+    assert database.load(two) == "other"
+    pack.write_bytes(whole[:-7])
+    with pytest.raises(PayloadError, match=r"payloads\.zip cannot be read .*restore"):
+        database.load(two)
+    pack.unlink()
+    with pytest.raises(PayloadError, match=r"its file .* is missing"):
         database.load(two)
 
 

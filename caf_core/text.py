@@ -21,6 +21,13 @@ def clause(text: object) -> str:
     return words if words.endswith("..") else words.removesuffix(".")
 
 
+def counted(entries: int | None) -> str:
+    """``1 entry``, ``5 entries``, or that nobody counted them."""
+    if entries is None:
+        return "entries were not counted"
+    return f"{entries} {'entry' if entries == 1 else 'entries'}"
+
+
 def in_a_sentence(line: str) -> str:
     """A line of a program as part of a sentence, without what would confuse a terminal."""
     plain = clause("".join(one if one.isprintable() else " " for one in line).strip())

@@ -111,6 +111,7 @@ def follow(plan: Plan, path: str, ask: Ask, commit: Callable[[Commit], None]) ->
                         raise TypeError(f"{key} is the key of {request!r}, which {reply!r} does not answer.")
                     answer = reply
                 case Commit():
+                    _check_reason(request)
                     _use_up(request, successes)
                     commit(request)
                     answer = None
@@ -166,6 +167,22 @@ def _next(plan: Plan, answer: Answer) -> Request | Verdict:
         raise
     except Exception as error:
         raise AlgorithmError(f"the strategy broke: {type(error).__name__}: {clause(error)}") from error
+
+
+def _check_reason(commit: Commit) -> None:
+    """Refuse a commit that does not say why.
+
+    Raises:
+        AlgorithmError: If it has no reason in words; caf 0.1.0 asked for none.
+    """
+    reason: object = commit.reason  # as the strategy wrote it
+    if not isinstance(reason, str) or not reason.strip():
+        raise AlgorithmError(
+            f"the strategy commits payloads for {commit.iov} with the reason {reason!r}, which tells nobody "
+            'anything; write Commit(key, runs, iov, "enough data"), or whatever the reason is in words for '
+            "people (caf 0.1.0 did not ask for one).",
+            iov=str(commit.iov),
+        )
 
 
 def _use_up(commit: Commit, successes: set[str]) -> None:

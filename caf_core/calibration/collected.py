@@ -13,7 +13,7 @@ import operator
 import os
 import pickle
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,14 @@ class TaskOutput:
         collection: Name of the collection.
         directory: The attempt that counts.
         files: Its output files, relative to ``directory``.
-        runs: Runs and the entries in them.
+        runs: Runs and the entries in them; ``None`` where nobody counted them.
         chunks: (experiment, run, offset, length, checksum) of every kept object; caf 0.1.0 wrote no checksum.
     """
 
     collection: str
     directory: Path
     files: tuple[str, ...]
-    runs: dict[ExpRun, int]
+    runs: dict[ExpRun, int | None]
     chunks: tuple[tuple[int, ...], ...]
 
 
@@ -54,13 +54,13 @@ class RunsFile:
     """What a task's ``runs.json`` says.
 
     Args:
-        runs: Runs and the entries in them.
+        runs: Runs and the entries in them; ``None`` where nobody counted them.
         chunks: The index of kept objects, empty for a command's: (experiment, run, offset, length,
             checksum).
         constants: What the collector got from databases: [database, name, revision].
     """
 
-    runs: dict[ExpRun, int]
+    runs: dict[ExpRun, int | None]
     chunks: tuple[tuple[int, ...], ...] = ()
     constants: tuple[tuple[str, ...], ...] = ()
 
@@ -81,7 +81,9 @@ def read_runs_file(path: Path) -> RunsFile:
             key = as_exprun((exp, run))
             runs[key] = runs.get(key, 0) + int(entries)
         chunks = tuple(_chunk(*row) for row in content.get("chunks", ()))
-        return RunsFile(runs, chunks, tuple(tuple(map(str, row)) for row in content.get("constants", ())))
+        return RunsFile(
+            dict(runs), chunks, tuple(tuple(map(str, row)) for row in content.get("constants", ()))
+        )
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AlgorithmError(
             f"{path} is not a list of runs ({clause(error)}); a collector writes "
@@ -146,11 +148,15 @@ class Index:
         self.outputs = tuple(outputs)
         self.collections = tuple(dict.fromkeys(out.collection for out in self.outputs))
         self._by_run: dict[ExpRun, list[int]] = {}
+        self._entries: dict[ExpRun, int | None] = {}
         self._chunks: dict[ExpRun, list[tuple[int, tuple[int, ...]]]] = {}
         self._open: dict[int, FileIO] = {}
         for number, out in enumerate(self.outputs):
-            for run in out.runs:
+            for run, entries in out.runs.items():
                 self._by_run.setdefault(run, []).append(number)
+                # Where some tasks count and others do not, such as a collection of settings, those count.
+                known = self._entries.get(run)
+                self._entries[run] = known if entries is None else (known or 0) + entries
             for chunk in out.chunks:
                 self._chunks.setdefault(ExpRun(*chunk[:2]), []).append((number, chunk[2:]))
         for found in self._chunks.values():
@@ -160,6 +166,18 @@ class Index:
     def runs(self) -> tuple[ExpRun, ...]:
         """Every run with data, sorted."""
         return tuple(sorted(self._by_run))
+
+    def entries(self, runs: Iterable[ExpRun]) -> int | None:
+        """How many entries the collectors counted in these runs together; ``None`` if nobody counted those of
+        one of them.
+        """
+        total = 0
+        for run in runs:
+            entries = self._entries.get(run, 0)
+            if entries is None:
+                return None
+            total += entries
+        return total
 
     def tasks(self, run: ExpRun, collection: str | None) -> list[TaskOutput]:
         """The tasks that had a run, of one collection or of all."""
@@ -226,8 +244,10 @@ class Collected:
 
     @property
     def entries(self) -> int:
-        """How many entries the collectors counted in these runs."""
-        return sum(out.runs[run] for run in self.runs for out in self._outputs.tasks(run, self.collection))
+        """How many entries the collectors counted in these runs; what nobody counted is left out."""
+        return sum(
+            out.runs[run] or 0 for run in self.runs for out in self._outputs.tasks(run, self.collection)
+        )
 
     @property
     def files(self) -> tuple[Path, ...]:

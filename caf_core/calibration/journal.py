@@ -65,7 +65,7 @@ def reply_of(key: str, answer: Mapping[str, Any]) -> Reply:
     """What a plan is told of an answer."""
     if "boundaries" in answer:
         return tuple(ExpRun(exp, run) for exp, run in answer["boundaries"])
-    return Executed(key, Result(answer["result"]), answer["message"])
+    return Executed(key, Result(answer["result"]), answer["message"], answer.get("entries"))
 
 
 class Journal:

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from caf_core.calibration.algorithm import Algorithm, AlgorithmContext, Outcome
 from caf_core.calibration.carry_out import Question
-from caf_core.calibration.collected import Collected, Index, read_index
+from caf_core.calibration.collected import Index, read_index
 from caf_core.calibration.execution import Doors
 from caf_core.calibration.journal import PACK_FILE
 from caf_core.calibration.plans import Execute, Result
@@ -166,7 +166,7 @@ class LoadedAlgorithm:
                 "metrics": metrics,
                 "payloads": rows,
                 "not_finite": bad,
-                "entries": Collected(context.runs, self.index).entries,
+                "entries": self.index.entries(context.runs),
                 "constants": context.conditions.read(),
             },
             tuple(payloads),

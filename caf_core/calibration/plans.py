@@ -49,11 +49,13 @@ class Executed:
         key: Names this execution in a later ``Commit``.
         result: What the algorithm said.
         message: Its words, for people.
+        entries: How many entries the collectors counted in its runs; ``None`` if they do not tell.
     """
 
     key: str
     result: Result
     message: str = ""
+    entries: int | None = None
 
 
 @frozen
@@ -74,8 +76,8 @@ class Commit:
         key: The execution's key.
         runs: The runs that it was executed on.
         iov: The final interval of its payloads (a payload with an interval of its own keeps that).
-        reason: Why the payloads are for these runs and this interval, for people; it is recorded beside
-            them.
+        reason: Why the payloads are for these runs and this interval, in words for people, such as
+            ``enough data``; it is recorded beside them, and a commit without one is refused.
     """
 
     key: str

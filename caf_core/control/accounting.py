@@ -23,6 +23,7 @@ from caf_core.control.calibrating import AlgorithmsStep
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import CheckpointStore, StoredExecution
 from caf_core.iov import ExpRun, IoV
+from caf_core.text import counted
 
 
 def path_of(one: Resolved, iteration: int) -> Path:
@@ -176,10 +177,8 @@ def _reasons(
 def _reason(execution: StoredExecution, *, committed: bool) -> tuple[str, str]:
     said = f": {execution.message}" if execution.message else ""
     if execution.result == Result.NOT_ENOUGH_DATA:
-        entries = int(execution.answer.get("entries", 0))
-        noun = "entry" if entries == 1 else "entries"
         many = "" if len(execution.runs) == 1 else f" in {len(execution.runs)} runs"
-        return NOT_ENOUGH_DATA, f"{NOT_ENOUGH_DATA}: {entries} {noun}{many}{said}"
+        return NOT_ENOUGH_DATA, f"{NOT_ENOUGH_DATA}: {counted(execution.answer.get('entries'))}{many}{said}"
     if execution.result == Result.FAILURE:
         return FAILURE, f"{FAILURE}{said}"
     if not committed:

@@ -193,7 +193,10 @@ class AlgorithmsStep:
                 self._submit(part, fingerprint)
                 return
             except AlgorithmError as error:
-                raise AlgorithmError(f"algorithm {part.name!r}: {error}", iov=error.iov) from error
+                strategy = type(part.strategy).__name__
+                raise AlgorithmError(
+                    f"algorithm {part.name!r}, {strategy}: {error}", iov=error.iov
+                ) from error
             self._end(verdict, commits)
             again = True
 

@@ -169,14 +169,15 @@ def _undeclared(
 
 def _runs_of_files(
     shop: Workshop, one: Resolved, part: ResolvedCollection, directory: Path, files: tuple[str, ...]
-) -> dict[ExpRun, int]:
-    """The runs of a task that left no run list, as the plugins read them off its output files."""
-    runs: dict[ExpRun, int] = {}
+) -> dict[ExpRun, int | None]:
+    """The runs of a task that left no run list, as the plugins read them off its output files; nobody counted
+    their entries."""
+    runs: dict[ExpRun, int | None] = {}
     for name in files:
         iov = shop.registry.iov_of_file(str(directory / name))
         if iov is None or iov.exp_low != iov.exp_high or iov.run_low != iov.run_high:
             break
-        runs[ExpRun(iov.exp_low, iov.run_low)] = 0
+        runs[ExpRun(iov.exp_low, iov.run_low)] = None
     else:
         if files:
             return runs

@@ -156,7 +156,7 @@ class Origins:
             code_version=self._code[part.index],
             inputs={
                 "runs": [[run.exp, run.run] for run in commit.runs],
-                "entries": answer.get("entries", 0),
+                "entries": answer.get("entries"),
                 "tasks": self._tasks_of(commit.runs),
                 "collectors": self._inputs.collectors,
                 "databases": {"algorithm": self._seen[part.index], "collectors": self._inputs.databases},

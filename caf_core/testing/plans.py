@@ -152,7 +152,7 @@ def _follow(script: Script) -> Plan:
             executed = cast("Executed", (yield Execute((step,), iov)))
             if not executed.result.success:
                 return Verdict(executed.result, str(step))
-            yield Commit(executed.key, (step,), iov)
+            yield Commit(executed.key, (step,), iov, "the script says so")
     return Verdict(Result.OK)
 
 

@@ -14,7 +14,7 @@ from caf_core.calibration.carry_out import CarriedOut, carry_out
 from caf_core.calibration.plans import Past, Result
 from caf_core.calibration.runner import ParallelRunner
 from caf_core.calibration.strategy import AlgorithmStrategy
-from caf_core.errors import ConfigurationError
+from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, first_overlap
 from caf_core.testing.plans import (
     SETTINGS,
@@ -49,7 +49,7 @@ class StrategyConformance:
     @SETTINGS
     @given(data=st.data())
     def test_keeps_the_rules(self, strategy: AlgorithmStrategy, data: st.DataObject) -> None:
-        """Whatever the algorithm answers: only given runs, no overlaps, no failure committed."""
+        """Whatever the algorithm answers: only given runs, no overlaps, no commit of a failure, reasons."""
         runs, algorithm = self._example(data)
         before = deepcopy(strategy)
         done = self._carry_out(strategy, runs, Past(), algorithm)
@@ -115,6 +115,8 @@ class StrategyConformance:
         except ConfigurationError:
             assume(False)
             raise
+        except AlgorithmError as error:
+            raise AssertionError(f"{type(strategy).__name__}: {error}") from error
         return done
 
     def _check(self, runs: Sequence[ExpRun], algorithm: MadeUpAlgorithm, done: CarriedOut) -> None:

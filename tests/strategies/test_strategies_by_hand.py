@@ -178,8 +178,8 @@ def test_given_boundaries_may_leave_gaps_or_fail_instead() -> None:
     done = short_pieces(counts, on_short="gap", iov_coverage=(0, 0, -1, -1))
     assert (committed(done), done.verdict.result) == (["0,0,1,1", "1,2,1,2", "1,4,1,6"], OK)
     assert [(str(gap.iov), gap.reason) for gap in done.verdict.gaps] == [
-        ("1,3,1,3", "not enough data in run 1,3: 2 events"),
-        ("1,7,-1,-1", "not enough data in run 1,7: 1 events"),
+        ("1,3,1,3", "run 1,3: not enough data: 2 events"),
+        ("1,7,-1,-1", "run 1,7: not enough data: 1 events"),
     ]
     done = short_pieces(counts, on_short="fail")
     assert (committed(done), done.verdict.result) == (["1,1,1,1", "1,2,1,2"], TOO_FEW)

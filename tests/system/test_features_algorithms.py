@@ -5,8 +5,22 @@ import sys
 
 import cloudpickle
 import pytest
+from attrs import define
 
-from caf_core import CAF, Algorithm, AlgorithmsRunner, Calibration, ExpRun, Metric, Outcome
+from caf_core import (
+    CAF,
+    Algorithm,
+    AlgorithmsRunner,
+    AlgorithmStrategy,
+    Calibration,
+    Commit,
+    ExpRun,
+    IoV,
+    Metric,
+    Outcome,
+    Verdict,
+)
+from caf_core.calibration.asking import execute
 from caf_core.conditions.local import LocalDatabase
 from caf_core.control.report import CalibrationFailedError
 from caf_core.errors import ConfigurationError
@@ -177,7 +191,31 @@ def test_a_given_boundary_that_is_merged_away_is_told_and_recorded(tmp_path, caf
     assert note.startswith(sentence)
     database = LocalDatabase(tmp_path / "out/cal/outputdb")
     reasons = [database.provenance(entry).notes["reason"] for entry in database.entries()]
-    assert sorted(reasons) == ["boundary given; run 1,2 merged forward: not enough data", "enough data"]
+    assert sorted(reasons) == [
+        "boundary given; run 1,2 merged forward: 1 entry, not enough data",
+        "enough data",
+    ]
+
+
+@define(kw_only=True)
+class WithoutReasons(AlgorithmStrategy):
+    """As one could be written for caf 0.1.0."""
+
+    def plan(self, runs, past):
+        executed = yield from execute(tuple(runs), IoV(1, 1, 2, 2))
+        yield Commit(executed.key, tuple(runs), IoV(1, 1, 2, 2))
+        return Verdict(executed.result)
+
+
+def test_a_strategy_that_gives_no_reasons_is_told_what_to_write(tmp_path) -> None:
+    for _ in range(2):  # the second time from what is recorded
+        with pytest.raises(CalibrationFailedError) as failed:
+            run(calibration(enough(1), strategies=WithoutReasons), tmp_path / "out")
+        (reason,) = failed.value.report.failures.values()
+        assert reason.startswith(
+            "algorithm 'fit', WithoutReasons: the strategy commits payloads for 1,1,2,2 "
+        )
+        assert 'write Commit(key, runs, iov, "enough data")' in reason
 
 
 def test_a_strategy_that_does_not_fit_the_granularity_is_refused(tmp_path) -> None:

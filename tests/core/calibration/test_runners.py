@@ -77,7 +77,7 @@ def plan_of(steps: Steps) -> Plan:
 def one_run(run: ExpRun) -> Plan:
     executed = yield from execute((run,), IoV(*run, *run))
     if executed.result.success:
-        yield Commit(executed.key, (run,), IoV(*run, *run))
+        yield Commit(executed.key, (run,), IoV(*run, *run), "enough data")
     return Verdict(executed.result, executed.message)
 
 
@@ -236,14 +236,26 @@ def test_a_wrong_answer_is_refused() -> None:
 
 def commits_a_failure() -> Plan:
     executed = yield from execute((RUN,), IoV())
-    yield Commit(executed.key, (RUN,), IoV())
+    yield Commit(executed.key, (RUN,), IoV(), "enough data")
     return Verdict(Result.OK)
 
 
 def commits_twice() -> Plan:
     executed = yield from execute((RUN,), IoV())
     for _ in range(2):
-        yield Commit(executed.key, (RUN,), IoV())
+        yield Commit(executed.key, (RUN,), IoV(), "enough data")
+    return Verdict(Result.OK)
+
+
+def says_no_reason() -> Plan:
+    executed = yield from execute((RUN,), IoV(*RUN, *RUN))
+    yield Commit(executed.key, (RUN,), IoV(*RUN, *RUN))  # as strategies for caf 0.1.0 did
+    return Verdict(Result.OK)
+
+
+def says_nothing_as_reason() -> Plan:
+    executed = yield from execute((RUN,), IoV())
+    yield Commit(executed.key, (RUN,), IoV(), " ")
     return Verdict(Result.OK)
 
 
@@ -266,6 +278,12 @@ def breaks() -> Plan:
     [
         (commits_a_failure, Result.FAILURE, "may be committed once"),
         (commits_twice, Result.OK, "may be committed once"),
+        (
+            says_no_reason,
+            Result.OK,
+            r'for 1,1,1,1 with the reason \'\'.*write Commit\(key, runs, iov, "enough',
+        ),
+        (says_nothing_as_reason, Result.OK, "which tells nobody anything"),
         (asks_for_a_word, Result.OK, "it may yield Execute"),
         (returns_nothing, Result.OK, "must return a Verdict"),
         (breaks, Result.OK, "ZeroDivisionError: by zero"),

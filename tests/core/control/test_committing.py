@@ -49,7 +49,7 @@ def test_payloads_of_other_names_may_overlap() -> None:
 def test_metrics_belong_to_every_run_of_what_was_committed() -> None:
     answer = {"metrics": {"shift": [1.0, 2.0]}}
     execution = StoredExecution("0/1", "fit", "fp", (), "", "ok", "", answer, Path("/x"))
-    commits = {0: (Commit("0/1", (ExpRun(1, 1), ExpRun(1, 2)), IoV(1, 1, 1, 2)),), 1: ()}
+    commits = {0: (Commit("0/1", (ExpRun(1, 1), ExpRun(1, 2)), IoV(1, 1, 1, 2), "enough data"),), 1: ()}
     assert iteration_metrics({"0/1": execution, "0/0": execution}, commits) == {
         (0, "shift", ExpRun(1, 1)): Metric(1.0, 2.0),
         (0, "shift", ExpRun(1, 2)): Metric(1.0, 2.0),

@@ -26,7 +26,7 @@ def each_run(runs):
         done = yield from execute((run,), iov_of_runs([run]))
         if not done.result.success:
             return Verdict(done.result)
-        yield Commit(done.key, (run,), iov_of_runs([run]))
+        yield Commit(done.key, (run,), iov_of_runs([run]), "enough data")
         verdicts.append(Verdict(done.result))
     return combined(verdicts)
 
@@ -45,7 +45,7 @@ class Overlapping(AlgorithmStrategy):
             done = yield from execute((run,), IoV.always())
             if not done.result.success:
                 return Verdict(done.result)
-            yield Commit(done.key, (run,), IoV.always())
+            yield Commit(done.key, (run,), IoV.always(), "enough data")
         return Verdict(done.result)
 
 
@@ -53,7 +53,16 @@ class Overlapping(AlgorithmStrategy):
 class CommitsFailures(AlgorithmStrategy):
     def plan(self, runs, past):
         done = yield from execute(tuple(runs), iov_of_runs(runs))
-        yield Commit(done.key, tuple(runs), iov_of_runs(runs))
+        yield Commit(done.key, tuple(runs), iov_of_runs(runs), "enough data")
+        return Verdict(done.result)
+
+
+@define(kw_only=True)
+class SaysNoReason(AlgorithmStrategy):
+    def plan(self, runs, past):
+        done = yield from execute(tuple(runs), iov_of_runs(runs))
+        if done.result.success:
+            yield Commit(done.key, tuple(runs), iov_of_runs(runs))
         return Verdict(done.result)
 
 
@@ -108,7 +117,7 @@ class SharesBetweenParts(AlgorithmStrategy):
             done = yield from execute((run,), IoV.always() if next(begun) else iov_of_runs([run]))
             if not done.result.success:
                 return Verdict(done.result)
-            yield Commit(done.key, (run,), iov_of_runs([run]))
+            yield Commit(done.key, (run,), iov_of_runs([run]), "enough data")
             return Verdict(done.result)
 
         verdicts = yield from carry_out_parts([part(run) for run in runs])
@@ -133,6 +142,7 @@ def test_a_decent_strategy_passes():
     [
         Overlapping(),
         CommitsFailures(),
+        SaysNoReason(),
         LosesRuns(),
         ForeignRuns(),
         ForgetsToIterate(),
@@ -146,6 +156,11 @@ def test_a_decent_strategy_passes():
 def test_a_strategy_that_breaks_the_rules_is_caught(strategy):
     with pytest.raises(BROKEN):
         check(StrategyConformance, strategy)
+
+
+def test_a_commit_without_a_reason_names_its_strategy():
+    with pytest.raises(AssertionError, match="SaysNoReason: the strategy commits payloads for"):
+        StrategyConformance().test_keeps_the_rules(SaysNoReason())
 
 
 def test_a_strategy_must_be_an_attrs_class_with_known_granularities():

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from caf_core.calibration.asking import execute
 from caf_core.calibration.plans import Commit, Executed, Gap, Plan, Result, Verdict
 from caf_core.iov import ExpRun, IoV, runs_by_boundaries
-from caf_strategies.words import ENOUGH, ending, listed, named, said
+from caf_strategies.words import ENOUGH, ending, listed, named, said, too_few
 
 Runs = tuple[ExpRun, ...]
 
@@ -77,7 +77,7 @@ class Success:
         executed: What the algorithm said.
         units: What it was executed on.
         iov: The interval of the payloads; it ends just before the start of the next unit.
-        words: What the algorithm said each time that it had too few data, in order.
+        short: The executions that had too few data, in order.
         backward: How many of the units, counted from the last, were left over and merged backward; of the
             others the algorithm had enough data with the last one.
     """
@@ -85,7 +85,7 @@ class Success:
     executed: Executed
     units: tuple[Unit, ...]
     iov: IoV
-    words: tuple[str, ...] = ()
+    short: tuple[Executed, ...] = ()
     backward: int = 0
 
     @property
@@ -99,12 +99,11 @@ class Success:
         parts = [unit.reason for unit in self.units[:1] if unit.reason]
         own = len(self.units) - self.backward
         if own > 1:
-            short = named(_runs(self.units[: own - 1]))
-            parts.append(f"{short} merged forward: not enough data{said(self.words[own - 2])}")
+            few = named(_runs(self.units[: own - 1]))
+            parts.append(f"{few} merged forward: {too_few(self.short[own - 2])}")
         if self.backward:
-            short, exp = named(_runs(self.units[own:])), self.units[0].start.exp
-            why = f"not enough data{said(self.words[-1])}"
-            parts.append(f"{short} merged backward at the end of experiment {exp}: {why}")
+            few, exp = named(_runs(self.units[own:])), self.units[0].start.exp
+            parts.append(f"{few} merged backward at the end of experiment {exp}: {too_few(self.short[-1])}")
         return Commit(self.executed.key, self.runs, self.iov, "; ".join(parts) or ENOUGH)
 
     @property
@@ -115,14 +114,14 @@ class Success:
             if not unit.given:
                 continue
             if position < own:
-                short, words = self.units[:position], self.words[position - 1]
+                few, words = self.units[:position], self.short[position - 1].message
                 what = "merged with the runs after it"
             else:
-                short, words = self.units[own:], self.words[-1]
+                few, words = self.units[own:], self.short[-1].message
                 what = "merged with the runs before it"
             yield (
                 f"no payload begins at the given boundary {unit.start}: too few data in "
-                f'{named(_runs(short))}, {what}{said(words)} (on_short="gap" or "fail" does not merge)'
+                f'{named(_runs(few))}, {what}{said(words)} (on_short="gap" or "fail" does not merge)'
             )
 
 
@@ -138,7 +137,7 @@ def execute_merging(units: Sequence[Unit], span: IoV) -> Plan:
     """
     done: list[Success] = []  # The last of them is held back.
     group: list[Unit] = []
-    words: list[str] = []
+    short: list[Executed] = []
     for unit, following in zip(units, (*units[1:], None), strict=True):
         group.append(unit)
         runs, iov = _runs(group), _validity(group[0].start if done else span.first, following, span)
@@ -146,16 +145,16 @@ def execute_merging(units: Sequence[Unit], span: IoV) -> Plan:
         if executed.result is Result.FAILURE:
             return ending(executed, runs, notes=_notes(done[:-1]))
         if executed.result is Result.NOT_ENOUGH_DATA:
-            words.append(executed.message)
+            short.append(executed)
             continue
         if done:
             yield done[-1].commit
-        done.append(Success(executed, tuple(group), iov, tuple(words)))
+        done.append(Success(executed, tuple(group), iov, tuple(short)))
         group.clear()
-        words.clear()
+        short.clear()
     if not done:
         return Verdict(
-            Result.NOT_ENOUGH_DATA, f"there are too few data in {named(runs)} in all{said(words[-1])}"
+            Result.NOT_ENOUGH_DATA, f"there are too few data in {named(runs)} in all{said(short[-1].message)}"
         )
     if group:
         last = done.pop()
@@ -163,7 +162,7 @@ def execute_merging(units: Sequence[Unit], span: IoV) -> Plan:
         executed = yield from execute(_runs(all_units), iov)
         if not executed.result.success:
             return ending(executed, _runs(all_units), notes=_notes(done))
-        done.append(Success(executed, all_units, iov, (*last.words, *words), len(group)))
+        done.append(Success(executed, all_units, iov, (*last.short, *short), len(group)))
     yield done[-1].commit
     iterate = any(success.executed.result is Result.ITERATE for success in done)
     return Verdict(Result.ITERATE if iterate else Result.OK, notes=_notes(done))
@@ -188,7 +187,7 @@ def execute_apart(units: Sequence[Unit], span: IoV, *, fail: bool) -> Plan:
         elif executed.result is Result.FAILURE or fail:
             return ending(executed, unit.runs, tuple(gaps))
         else:
-            gaps.append(Gap(iov, f"not enough data in {named(unit.runs)}{said(executed.message)}"))
+            gaps.append(Gap(iov, f"{named(unit.runs)}: {too_few(executed)}"))
     return Verdict(Result.ITERATE if iterate else Result.OK, gaps=tuple(gaps))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from caf_core.calibration.plans import Executed, Gap, Result, Verdict
 from caf_core.iov import ExpRun
+from caf_core.text import counted
 
 NO_RUNS = Verdict(Result.NOT_ENOUGH_DATA, "there are no runs with data")
 ENOUGH = "enough data"
@@ -14,6 +15,12 @@ _LISTED = 8
 def named(runs: Sequence[ExpRun]) -> str:
     """Runs in few words."""
     return f"run {runs[0]}" if len(runs) == 1 else f"the {len(runs)} runs from {runs[0]} to {runs[-1]}"
+
+
+def too_few(executed: Executed) -> str:
+    """That the data were not enough, how many there were, and what the algorithm said of it."""
+    many = "" if executed.entries is None else f"{counted(executed.entries)}, "
+    return f"{many}not enough data{said(executed.message)}"
 
 
 def listed(noun: str, runs: Sequence[ExpRun]) -> str:

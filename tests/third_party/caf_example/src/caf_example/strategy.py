@@ -33,5 +33,5 @@ def _group(runs):
     executed = yield from execute(runs, iov_of_runs(runs))
     if not executed.result.success:
         return Verdict(executed.result, f"runs {runs[0]} to {runs[-1]}: {executed.message}")
-    yield Commit(executed.key, runs, iov_of_runs(runs))
+    yield Commit(executed.key, runs, iov_of_runs(runs), "enough data")
     return Verdict(executed.result)

@@ -7,9 +7,7 @@ results do not depend on how
 the files were split or who finished first.
 """
 
-import functools
 import json
-import operator
 import os
 import pickle
 import zlib
@@ -22,6 +20,7 @@ from attrs import field, frozen
 
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import check_own, write_json
+from caf_core.calibration.merging import Growing, merge
 from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, as_exprun
 from caf_core.text import clause
@@ -151,6 +150,7 @@ class Index:
         self._entries: dict[ExpRun, int | None] = {}
         self._chunks: dict[ExpRun, list[tuple[int, tuple[int, ...]]]] = {}
         self._open: dict[int, FileIO] = {}
+        self._growing = Growing()
         for number, out in enumerate(self.outputs):
             for run, entries in out.runs.items():
                 self._by_run.setdefault(run, []).append(number)
@@ -202,6 +202,18 @@ class Index:
                         "one; the file is set aside, start again to collect it anew."
                     )
                 yield _loaded(data, output)
+
+    def merged(self, runs: tuple[ExpRun, ...], collection: str | None) -> Any:
+        """The kept objects of runs merged into one, which is the caller's own.
+
+        Raises:
+            AlgorithmError: If there are none, or their bytes are not those that were written.
+        """
+
+        def read(some: Sequence[ExpRun]) -> Iterator[Any]:
+            return (item for run in some for item in self.read(run, collection))
+
+        return self._growing.merged(runs, collection, read)
 
     def _file(self, number: int) -> FileIO:
         file = self._open.get(number)
@@ -276,13 +288,7 @@ class Collected:
         Raises:
             AlgorithmError: If nothing was kept for these runs.
         """
-        items = [item for _, item in self.chunks()]
-        if not items:
-            raise AlgorithmError(
-                f"no data was kept for {len(self.runs)} run(s) from {min(self.runs, default=None)}: "
-                "the collector counted entries but put no data, or read its output through .files."
-            )
-        return merge(items)
+        return self._outputs.merged(self.runs, self.collection)
 
 
 def _loaded(data: bytes, output: TaskOutput) -> Any:
@@ -321,14 +327,3 @@ def _sound_chunk(file: FileIO, place: Sequence[int]) -> bytes | None:
         data += more
     sound = len(data) == length and (not checksum or zlib.crc32(data) == checksum[0])
     return data if sound else None
-
-
-def merge(items: Sequence[Any]) -> Any:
-    """Merge objects in order: by ``merge(list)`` of their class where it has one, else with ``+`` from the
-    left."""
-    if len(items) == 1:
-        return items[0]
-    merger = getattr(type(items[0]), "merge", None)
-    if callable(merger):
-        return merger(list(items))
-    return functools.reduce(operator.add, items)

@@ -79,6 +79,53 @@ def test_any_set_of_runs(events, wanted):
     assert np.array_equal(histograms.of(runs).values, direct(inside))
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.integers(0, 4), st.lists(st.integers(0, 2**60), min_size=8, max_size=8)
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.data(),
+)
+def test_every_way_to_a_sum_gives_the_same_bits(rows, data):
+    """Merged at once, one after the other, by cumulative sums, from pickles; with numbers beyond 2**53."""
+    parts = [(ExpRun(exp, run), Counts((MASS,), np.array(row))) for exp, run, row in rows]
+    first, last = sorted(data.draw(st.tuples(*2 * [st.sampled_from([run for run, _ in parts])])))
+    wanted = [counts for run, counts in parts if first <= run <= last]
+    exact = [sum(column) for column in zip(*(counts.values.tolist() for counts in wanted), strict=True)]
+    histograms = RunHistograms(MASS)
+    for run, counts in data.draw(st.permutations(parts)):
+        histograms.add(run, counts)
+        histograms.between(first, last)
+    grown = wanted[0]
+    for counts in wanted[1:]:
+        grown = Counts.merge([pickle.loads(pickle.dumps(grown)), counts])
+    inside = [run for run in histograms.runs if first <= run <= last]
+    ways = [
+        Counts.merge(wanted),
+        grown,
+        histograms.between(first, last),
+        histograms.of(inside),
+        pickle.loads(pickle.dumps(histograms)).between(first, last),
+        RunHistograms.merge([histograms]).of(reversed(inside)),
+    ]
+    assert all(way.values.tolist() == exact and way.values.dtype == np.int64 for way in ways)
+
+
+def test_narrow_numbers_are_added_up_as_wide_ones():
+    axis = bh.axis.Integer(0, 2, underflow=False, overflow=False)
+    for kind in (np.int8, np.uint8, np.uint64):
+        full = Counts((axis,), np.array([100, 100], dtype=kind))
+        assert Counts.merge(3 * [full]).values.tolist() == [300, 300]
+        histograms = RunHistograms(axis)
+        histograms.add(ExpRun(1, 1), full)
+        assert histograms[ExpRun(1, 1)] == full
+    with pytest.raises(ConfigurationError, match=r"at most 2\*\*63 - 1 entries, not 9223372036854775808"):
+        Counts((axis,), np.array([2**63, 1], dtype=np.uint64))
+
+
 def test_sums_follow_what_is_filled_later():
     histograms = RunHistograms(MASS)
     histograms.fill(ExpRun(1, 1), [70.0, 80.0])

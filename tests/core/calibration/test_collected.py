@@ -6,20 +6,22 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caf_core.calibration.collected import (
     Collected,
+    Index,
     RunsFile,
     TaskOutput,
-    merge,
     read_index,
     read_runs_file,
     write_index,
 )
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CollectorContext, RunSelection
+from caf_core.calibration.merging import merge
 from caf_core.conditions.chain import Chain
 from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, IoV
@@ -145,6 +147,107 @@ def test_objects_merge_by_their_class_or_from_the_left() -> None:
     assert merge([0.1, 0.2, 0.3]) == (0.1 + 0.2) + 0.3
     single = Histogram([1])
     assert merge([single]) is single
+
+
+class Bag:
+    """Merges by its class, exactly; counts how often one was unpickled."""
+
+    merges_exactly = True
+    unpickled = 0
+
+    def __init__(self, values):
+        self.values = values
+
+    @classmethod
+    def merge(cls, items):
+        return cls([value for item in items for value in item.values])
+
+    def __setstate__(self, state):
+        type(self).unpickled += 1
+        self.__dict__.update(state)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.values!r})"
+
+
+class Mean(Bag):
+    """Merges to what depends on the grouping, and says nothing about it."""
+
+    merges_exactly = False
+
+    @classmethod
+    def merge(cls, items):
+        return cls([sum(item.values[0] for item in items) / len(items)])
+
+
+NUMBERS = st.floats(-1e9, 1e9)
+CHUNKS = st.sampled_from(
+    [
+        lambda x: x,
+        lambda x: [x, "text", None],
+        lambda x: [[x]],
+        lambda x: np.array([x, 1 / 3]),
+        lambda x: np.array([int(x), 2], dtype=np.int16 if abs(x) < 2**15 else np.int64),
+        lambda x: np.asfortranarray([[x, 0.1], [x / 3, 1.0]]),
+        lambda x: Bag([x]),
+        lambda x: Mean([x]),
+        lambda x: Mean([x]) if x > 0 else Bag([x]),
+    ]
+)
+
+
+def spoil(merged) -> None:
+    """What an algorithm may do to data that it was given."""
+    if isinstance(merged, Bag):
+        merged.values.append("spoilt")
+        merged.spoilt = True
+    elif isinstance(merged, list):
+        if isinstance(merged[0], list):
+            merged[0].append("spoilt")
+        merged.append("spoilt")
+    elif isinstance(merged, np.ndarray):
+        merged[...] = 17
+
+
+@settings(deadline=None, max_examples=60)
+@given(values=st.lists(NUMBERS, min_size=2, max_size=8), chunk=CHUNKS, data=st.data())
+def test_whatever_was_asked_for_before_merged_data_are_the_same(
+    tmp_path_factory, values, chunk, data
+) -> None:
+    """Any requests, most of them for the runs of the one before and more, and data that are spoilt."""
+    folder = tmp_path_factory.mktemp("growing")
+    puts = [((1, number // 2), chunk(value), 1) for number, value in enumerate(values)]
+    outputs = (task(folder, puts),)
+    index = Index(outputs)
+    for first, number in data.draw(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=4)):
+        for last in range(first + 1, first + 1 + number):
+            runs = index.runs[first:last]
+            if runs:
+                asked, alone = Collected(runs, index).merged(), Collected(runs, Index(outputs)).merged()
+                assert (type(asked), repr(asked)) == (type(alone), repr(alone))
+                if isinstance(asked, np.ndarray):
+                    assert (asked.dtype, asked.flags.f_contiguous) == (alone.dtype, alone.flags.f_contiguous)
+                    assert asked.tobytes() == alone.tobytes()
+                spoil(asked)
+
+
+def test_what_grows_is_added_to_and_not_read_again(tmp_path) -> None:
+    number = 100
+    index = Index((task(tmp_path, [((1, run), Bag([run]), 1) for run in range(number)]),))
+    Bag.unpickled = 0
+    for last in range(1, number + 1):
+        assert Collected(index.runs[:last], index).merged().values == list(range(last))
+    assert Bag.unpickled < 3 * number, "each run, and what is kept of those before it"
+    Bag.unpickled = 0
+    for run in index.runs:
+        Collected((run,), index).merged()
+    assert Bag.unpickled == number
+
+
+def test_a_merge_that_breaks_says_so_itself(tmp_path) -> None:
+    index = Index((task(tmp_path, [((1, run), Mean([]), 1) for run in (1, 2)]),))
+    with pytest.raises(IndexError):
+        Collected(index.runs, index).merged()
 
 
 def test_the_index_survives_writing(tmp_path) -> None:

@@ -1,7 +1,7 @@
 """Unweighted histograms as whole numbers, which add up to the same in any order."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import boost_histogram as bh
 import numpy as np
@@ -37,9 +37,18 @@ def checked_axes(axes: Iterable[Axis]) -> tuple[Axis, ...]:
     return axes
 
 
+def _wide(values: Any) -> Any:
+    """Whole numbers as 64 bits, so that sums of narrow ones do not wrap around; anything else as it is."""
+    if type(values) is not np.ndarray or values.dtype.kind not in "iu" or values.dtype == np.int64:
+        return values
+    if values.size and int(values.max()) > np.iinfo(np.int64).max:
+        raise ConfigurationError(f"a bin of Counts holds at most 2**63 - 1 entries, not {values.max()}.")
+    return values.astype(np.int64)
+
+
 def _checked_values(counts: "Counts", _attribute: object, values: Any) -> None:
     shape = tuple(axis.extent for axis in counts.axes)
-    if type(values) is not np.ndarray or values.dtype.kind not in "iu" or values.shape != shape:
+    if type(values) is not np.ndarray or values.dtype != np.int64 or values.shape != shape:
         found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else repr(values)
         raise ConfigurationError(
             f"the values of Counts are whole numbers of shape {shape}, as the axes with their underflow and "
@@ -51,14 +60,21 @@ def _checked_values(counts: "Counts", _attribute: object, values: Any) -> None:
 class Counts:
     """An unweighted histogram as integers, which add up to the same result in any order.
 
+    That is exact up to 2**63 - 1 entries in a bin. The variance of a bin is its number of entries, so it is
+    exact too. Weighted histograms are sums of floating-point numbers, which depend on the order of additions
+    in their last digits; they are not kept like this.
+
     Args:
         axes: The axes, of ``boost_histogram`` or of ``hist``.
         values: The counts with underflow and overflow (as far as the axes have them), of the shape of the
-            axes' extents.
+            axes' extents; whole numbers of any width, which are kept as 64 bits.
     """
 
+    merges_exactly: ClassVar[bool] = True
+    """See ``caf_core.calibration.merging.goes_on_exactly``."""
+
     axes: tuple[Axis, ...] = field(converter=checked_axes)
-    values: Integers = field(validator=_checked_values)
+    values: Integers = field(converter=_wide, validator=_checked_values)
 
     @classmethod
     def of(cls, axes: Sequence[Axis], *columns: ArrayLike) -> Self:

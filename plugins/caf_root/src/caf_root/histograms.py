@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import boost_histogram as bh
 import numpy as np
+from attrs import frozen
 from numpy.typing import ArrayLike
 
 from caf_core.errors import ConfigurationError
@@ -14,18 +15,39 @@ from caf_root.counts import Axis, Counts, Integers, checked_axes
 from caf_root.packing import pack, unpack
 
 
+@frozen
+class _Sums:
+    """Cumulative sums.
+
+    Args:
+        runs: The runs, in order.
+        places: The place of each among them.
+        before: The sums over all runs before each of them and over all, shape (n_runs + 1, ...).
+    """
+
+    runs: tuple[ExpRun, ...]
+    places: Mapping[ExpRun, int]
+    before: Integers
+
+
 class RunHistograms:
     """One histogram a run; any range of runs is added up by one difference of cumulative sums.
+
+    These are made when the first sum is asked for after something was filled, and take as much memory as the
+    histograms. All numbers are whole, so every way to a sum gives the same bits: see ``Counts``.
 
     Args:
         axes: The axes of all of them, of ``boost_histogram`` or of ``hist``.
     """
 
+    merges_exactly = True
+    """See ``Counts``."""
+
     def __init__(self, *axes: Axis) -> None:
         self.axes = checked_axes(axes)
         self._shape = tuple(int(axis.extent) for axis in self.axes)
         self._rows: dict[ExpRun, Integers] = {}
-        self._sums: tuple[tuple[ExpRun, ...], Integers] | None = None
+        self._sums: _Sums | None = None
 
     @classmethod
     def from_runs(cls, runs: Mapping[ExpRun, Counts]) -> Self:
@@ -111,10 +133,10 @@ class RunHistograms:
 
     def between(self, first: ExpRun, last: ExpRun) -> Counts:
         """The sum over all runs from ``first`` to ``last``, both included; neither needs to exist."""
-        runs, sums = self._cumulative()
-        low = bisect_left(runs, first)
-        high = max(low, bisect_right(runs, last))
-        return Counts(self.axes, sums[high] - sums[low])
+        sums = self._cumulative()
+        low = bisect_left(sums.runs, first)
+        high = max(low, bisect_right(sums.runs, last))
+        return Counts(self.axes, sums.before[high] - sums.before[low])
 
     def of(self, runs: Iterable[ExpRun]) -> Counts:
         """The sum over these runs; it costs one difference for each unbroken range of them.
@@ -122,13 +144,12 @@ class RunHistograms:
         Raises:
             KeyError: If one of them is not there.
         """
-        known, sums = self._cumulative()
-        place = {run: i for i, run in enumerate(known)}
-        positions = np.array(sorted({place[run] for run in runs}), dtype=np.int64)
+        sums = self._cumulative()
+        positions = np.array(sorted({sums.places[run] for run in runs}), dtype=np.int64)
         total = np.zeros(self._shape, dtype=np.int64)
         for block in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1):
             if len(block):
-                total += sums[block[-1] + 1] - sums[block[0]]
+                total += sums.before[block[-1] + 1] - sums.before[block[0]]
         return Counts(self.axes, total)
 
     def entries(self) -> dict[ExpRun, int]:
@@ -139,18 +160,17 @@ class RunHistograms:
         self._sums = None
         return self._rows.setdefault(ExpRun(*run), np.zeros(self._shape, dtype=np.int64))
 
-    def _cumulative(self) -> tuple[tuple[ExpRun, ...], Integers]:
-        """The runs, and the sums over all runs before each of them and over all, shape (n_runs + 1, ...)."""
+    def _cumulative(self) -> "_Sums":
         if self._sums is None:
             runs = self.runs
-            sums = np.zeros((len(runs) + 1, *self._shape), dtype=np.int64)
+            before = np.zeros((len(runs) + 1, *self._shape), dtype=np.int64)
             for i, run in enumerate(runs):
-                np.add(sums[i], self._rows[run], out=sums[i + 1])
-            self._sums = runs, sums
+                np.add(before[i], self._rows[run], out=before[i + 1])
+            self._sums = _Sums(runs, {run: i for i, run in enumerate(runs)}, before)
         return self._sums
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"axes": self.axes, "rows": [(run, pack(row)) for run, row in self._rows.items()]}
+        return {"axes": self.axes, "rows": [(run, pack(self._rows[run])) for run in self.runs]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(*state["axes"])  # type: ignore[misc]  # the one way to the same invariants

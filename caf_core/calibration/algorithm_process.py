@@ -3,11 +3,13 @@
 import contextlib
 import os
 import resource
+import select
 import shutil
 import signal
 import sys
 import time
 import traceback
+from math import ceil
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,6 +72,7 @@ class AlgorithmProcess:
         self._loaded, self._folder = loaded, folder
         self._walltime, self._isolate = walltime, isolate
         self._pid = 0
+        self._key = ""
         self._connection: Connection | None = None
         # What the algorithm's process leaves executing becomes ours, and can be told from what was there.
         prctl(SET_CHILD_SUBREAPER, 1)
@@ -84,8 +87,8 @@ class AlgorithmProcess:
         if self._connection is not None:
             self._kill()
 
-    def ask(self, key: str, question: Question) -> Answer | Death:
-        """Have a question answered.
+    def put(self, key: str, question: Question) -> None:
+        """Ask a question; ``wait`` for its answer before the next one.
 
         Args:
             key: Its key.
@@ -93,31 +96,35 @@ class AlgorithmProcess:
         """
         if self._connection is None:
             self._fork()
+        assert self._connection is not None  # noqa: S101 - made by ``_fork``
+        self._key = key
+        with contextlib.suppress(OSError):  # one that died meanwhile is noticed by ``wait``
+            self._connection.send((key, question))
+
+    def wait(self) -> Answer | Death:
+        """The answer to the question that was put last."""
         connection = self._connection
-        assert connection is not None  # noqa: S101 - made by ``_fork``
-        limit = None if self._walltime is None else time.monotonic() + self._walltime
-        with contextlib.suppress(OSError):  # one that died meanwhile is noticed below
-            connection.send((key, question))
+        assert connection is not None  # noqa: S101 - there since ``put``
         try:
-            if not self._wait(connection, limit):
+            if not self._answers(connection):
                 self._kill()
-                Scratch(self._folder).take_over(key)
+                Scratch(self._folder).take_over(self._key)
                 return Death(f"ended after the time limit of {self._walltime:g} s for one execution")
-            text, number = connection.recv()
-            answer = Answer(text, tuple(connection.recv_bytes() for _ in range(number)))
+            answer = Answer(*connection.recv())
         except (EOFError, OSError):
             death = _death(self._reap())
-            Scratch(self._folder).take_over(key)
+            Scratch(self._folder).take_over(self._key)
             return death
         if self._isolate:
             self._reap()
         return answer
 
-    def _wait(self, connection: Connection, limit: float | None) -> bool:
+    def _answers(self, connection: Connection) -> bool:
         """Wait until there is something to read; ``False`` if the time is over."""
+        limit = None if self._walltime is None else time.monotonic() + self._walltime
         while True:
             rest = _LOOK if limit is None else min(_LOOK, max(0.0, limit - time.monotonic()))
-            if connection.poll(rest):
+            if self._poll(ceil(1000 * rest)):
                 return True
             if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 if connection.poll(0):
@@ -143,6 +150,9 @@ class AlgorithmProcess:
                 os._exit(1)
         there.close()
         self._pid, self._connection = pid, here
+        poll = select.poll()  # ``Connection.poll`` makes one anew each time
+        poll.register(here, select.POLLIN)
+        self._poll = poll.poll
 
     def _kill(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
@@ -174,18 +184,28 @@ def _name(number: int) -> str:
         return "unknown"
 
 
+_ENVIRON = os.environ
+
+
+def _variables() -> dict[bytes, bytes]:
+    # What ``os.environ`` holds inside: it decodes every word of it whenever it is copied or compared.
+    variables: dict[bytes, bytes] = _ENVIRON._data  # type: ignore[attr-defined]  # of CPython and PyPy
+    return variables
+
+
 @frozen
 class _Surroundings:
     """What an execution finds, and the next one finds again."""
 
-    environment: dict[str, str] = field(factory=lambda: dict(os.environ))
+    variables: dict[bytes, bytes] = field(factory=lambda: dict(_variables()))
     path: list[str] = field(factory=lambda: list(sys.path))
 
     def restore(self) -> None:
         """Make it as it was."""
-        if dict(os.environ) != self.environment:
-            os.environ.clear()
-            os.environ.update(self.environment)
+        os.environ = _ENVIRON  # noqa: B003 - it is cleared below
+        if _variables() != self.variables:
+            os.environb.clear()
+            os.environb.update(self.variables)
         if sys.path != self.path:
             sys.path[:] = self.path
 
@@ -205,8 +225,11 @@ class Scratch:
     def enter(self, key: str) -> None:
         """Begin an execution."""
         self._target, self._kept = self._folder / "executions" / key.replace("/", "_"), False
-        self._work.mkdir(exist_ok=True)
-        os.chdir(self._work)
+        try:
+            os.chdir(self._work)
+        except FileNotFoundError:  # the first one, or the last one has kept it
+            self._work.mkdir()
+            os.chdir(self._work)
 
     def keep(self) -> Path:
         """The folder of this execution; from now on it has its own name."""
@@ -221,7 +244,6 @@ class Scratch:
 
     def leave(self) -> None:
         """End an execution: what it left in its folder stays there."""
-        os.chdir(self._folder)
         self._keep_what_is_left()
 
     def take_over(self, key: str) -> None:
@@ -262,8 +284,6 @@ def _serve(connection: Connection, loaded: LoadedAlgorithm, folder: Path, *, onc
         call_libc("fflush", 0)  # what C and C++ have not written yet
         if answered.exited:
             answered.answer["message"] = with_last_line(answered.answer["message"], folder / LOG_FILE, begin)
-        connection.send((answered.text(), len(answered.payloads)))
-        for data in answered.payloads:
-            connection.send_bytes(data)
+        connection.send((answered.text(), answered.payloads))
         if once:
             os._exit(0)

@@ -69,11 +69,14 @@ def reply_of(key: str, answer: Mapping[str, Any]) -> Reply:
 
 
 class Journal:
-    """Writes the journal of a task.
+    """Writes the journal of a task. Rows wait for ``flush``, and there is little of them.
 
     Args:
         folder: Its attempt's folder.
     """
+
+    _WAITING = 1 << 16
+    """Not more than this waits [bytes]."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,16 +84,25 @@ class Journal:
         self._rows = os.open(folder / JOURNAL_FILE, flags, 0o666)
         self._pack: int | None = None
         self._flags = flags
+        self._waiting = bytearray()
 
     def __enter__(self) -> Self:
         """The journal itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its files."""
-        os.close(self._rows)
-        if self._pack is not None:
-            os.close(self._pack)
+        """Write what waits, and close its files."""
+        try:
+            self.flush()
+        finally:
+            os.close(self._rows)
+            if self._pack is not None:
+                os.close(self._pack)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, bytearray()
+        _write_all(self._rows, waiting)
 
     def begin(self, key: str, question: Question, log: int) -> None:
         """Note that a question is about to be asked.
@@ -141,10 +153,12 @@ class Journal:
         self._write_text(json_text(row, separators=COMPACT))
 
     def _write_text(self, text: str) -> None:
-        _write_all(self._rows, text.encode() + b"\n")
+        self._waiting += text.encode() + b"\n"
+        if len(self._waiting) > self._WAITING:
+            self.flush()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

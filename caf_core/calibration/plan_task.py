@@ -130,7 +130,9 @@ class _Asking:
     def _execute(self, key: str, question: Question, deaths: list[str]) -> Reply:
         begin = log_size()
         while len(deaths) < _TRIES:
-            answer = self.process.ask(key, question)
+            self.process.put(key, question)
+            self.journal.flush()  # while it is being answered
+            answer = self.process.wait()
             if isinstance(answer, Answer):
                 self.journal.answer(key, answer.text, answer.payloads, log_size())
                 return reply_of(key, _parsed(answer.text))

@@ -21,6 +21,9 @@ else:
 
 __all__ = ["call_libc", "dump_json", "load_json", "signal"]
 
+_functions: dict[str, int] = {}
+"""Where functions of the C library that were called before lie."""
+
 in_c: Any
 try:
     import _json as in_c
@@ -37,11 +40,12 @@ def call_libc(name: str, *arguments: int) -> int:
     try:
         from _ctypes import call_function, dlopen, dlsym
 
-        function = dlsym(dlopen(None, 0), name)  # type: ignore[arg-type]  # None is the program itself
+        if name not in _functions:
+            _functions[name] = dlsym(dlopen(None, 0), name)  # type: ignore[arg-type]  # None is the program itself
     except (ImportError, AttributeError):
         pass
     else:
-        answer: int = call_function(function, arguments)
+        answer: int = call_function(_functions[name], arguments)
         if answer != -1:
             return answer
     # It is called again for its errno, which only the whole of ctypes gives.

@@ -75,22 +75,22 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_files(directory: Path, paths: Sequence[Path]) -> None:
+def sync_files(directory: Path, names: Sequence[str]) -> None:
     """Make the content of files in a directory durable.
 
     Args:
         directory: The directory.
-        paths: The files.
+        names: The files.
     """
-    if len(paths) > _FEW:
+    if len(names) > _FEW:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             call_libc("syncfs", descriptor)
         finally:
             os.close(descriptor)
         return
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
+    for name in names:
+        descriptor = os.open(directory / name, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -10,7 +10,7 @@ Databases of basf2 can be read: their lines have ``dbstore/`` before the name, t
 ``export_basf2`` writes such a database.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,19 @@ class LocalDatabase:
         """
         self._pack = open_pack(self.path, self._pack)
         return local_files.read_item(self.path, entry, self._suffixes, self._pack)
+
+    def items(self) -> Iterator[StoredPayload]:
+        """All its payloads, encoded, with their origins, in the order of the entries.
+
+        Raises:
+            PayloadError: If a file is missing.
+        """
+        origins = self._read_origins()
+        self._pack = open_pack(self.path, self._pack)
+        for entry in self.entries():
+            item = local_files.read_item(self.path, entry, self._suffixes, self._pack)
+            origin = origins.get(entry) or local_files.read_old_origin(self.path, entry) or Provenance()
+            yield StoredPayload(item.entry, item.suffix, item.data, origin)
 
     def load(self, entry: Entry) -> Any:
         """The content of an entry.

@@ -150,8 +150,8 @@ def read_origins(directory: Path) -> Origins:
                 tasks[row["tasks"]] = row["of"]
                 continue
             name, revision, iov = row["payload"]
-            origin = Provenance.from_json(row["origin"])
-            found[Entry(name, revision, IoV.parse(iov))] = evolve(origin, tasks=tasks[row["tasks"]])
+            origin = Provenance.from_json({**row["origin"], "tasks": tasks[row["tasks"]]})
+            found[Entry(name, revision, IoV.parse(iov))] = origin
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _bad_origins(path, error) from error
     return found
@@ -245,18 +245,17 @@ class _Files:
         # What no line refers to nobody reads yet, and a new file of that name needs no other name before.
         self._counted = {stem_of(entry) for entry in read_index(directory)}
         self._there = {path.name for path in directory.iterdir()}
-        self._new: list[Path] = []
+        self._new: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
-        path = self._directory / name
         if name in self._there or name.rpartition(".")[0] in self._counted:
-            if not replace_file(path, data, durable=False):
+            if not replace_file(self._directory / name, data, durable=False):
                 return
         else:
-            with path.open("xb") as stream:
+            with (self._directory / name).open("xb") as stream:
                 stream.write(data)
             self._there.add(name)
-        self._new.append(path)
+        self._new.append(name)
 
     def end(self) -> None:
         if self._durable:
@@ -284,10 +283,10 @@ def prune(
     left = {entry: origin for entry, origin in origins.items() if entry in entries}
     if left.keys() != origins.keys():
         _write_origins(directory, left, durable=durable)
-    for path in sorted(directory.iterdir()):
-        match = _OWN.fullmatch(path.name)
+    for name in sorted(path.name for path in directory.iterdir()):
+        match = _OWN.fullmatch(name)
         if match is not None and (packed or match["tmp"] or match["stem"] not in stems):
-            path.unlink(missing_ok=True)
+            (directory / name).unlink(missing_ok=True)
 
 
 @contextmanager

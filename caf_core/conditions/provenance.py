@@ -81,14 +81,14 @@ class Provenance:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Provenance":
         """The opposite of ``to_json``; facts that a newer version wrote are kept among the notes."""
-        known = {attribute.name for attribute in fields(cls)}
-        facts = {name: value for name, value in values.items() if name in known}
+        facts = dict(values)
         facts["missing"] = tuple(facts.get("missing", ()))
-        unknown = {name: value for name, value in values.items() if name not in known}
-        facts["notes"] = {**facts.get("notes", {}), **unknown}
+        if unknown := facts.keys() - _KNOWN:
+            facts["notes"] = {**facts.get("notes", {}), **{name: facts.pop(name) for name in sorted(unknown)}}
         return cls(**facts)
 
 
+_KNOWN = frozenset(one.name for one in fields(Provenance))
 _FACTS = tuple(one.name for one in fields(Provenance) if one.name != "tasks")
 
 

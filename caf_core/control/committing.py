@@ -10,7 +10,6 @@ from caf_core.calibration.convergence import Convergence
 from caf_core.calibration.files import write_json
 from caf_core.calibration.journal import read_payload
 from caf_core.calibration.plans import Result, Verdict
-from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.provenance import Provenance
@@ -149,7 +148,7 @@ def finish(
     source = LocalDatabase(one.iteration_database(iteration))
     unconverged = account.by_payload()
     label = Convergence.CONVERGED if account.convergence else otherwise
-    items = [evolve(item, provenance=_labelled(item, unconverged, label)) for item in items_of(source)]
+    items = [evolve(item, provenance=_labelled(item, unconverged, label)) for item in source.items()]
     if not items:
         shop.say(f"{one.name}: its algorithms gave no payloads")
     LocalDatabase(one.final_database).write_encoded(items)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.conditions.payload import Entry, StoredPayload
 from caf_core.conditions.validity import overlaps, without_overlaps
@@ -105,7 +104,7 @@ def merge_all(output_dir: Path, calibrations: Iterable[Resolved], say: Callable[
     found: dict[str, list[tuple[str, StoredPayload]]] = {}
     for one in calibrations:
         if one.calibration.save_payloads and (one.final_database / "database.txt").exists():
-            for item in items_of(LocalDatabase(one.final_database)):
+            for item in LocalDatabase(one.final_database).items():
                 found.setdefault(item.entry.name, []).append((one.name, item))
     _tell_of_cases(found, say)
     items: list[StoredPayload] = []

@@ -245,6 +245,8 @@ class CheckpointStore:
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""
         now = self._clock()
+        executions = list(executions)
+        directories = {path: self.relative(path) for path in {one.directory for one in executions}}
         rows = (
             {
                 "calibration": calibration,
@@ -257,7 +259,7 @@ class CheckpointStore:
                 "result": one.result,
                 "message": one.message,
                 "answer": json_text(one.answer),
-                "directory": self.relative(one.directory),
+                "directory": directories[one.directory],
                 "time": now,
             }
             for one in executions

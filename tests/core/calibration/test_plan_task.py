@@ -312,6 +312,8 @@ def test_whoever_is_killed_from_outside_is_not_to_blame(bench) -> None:
 HARMS = [
     "os.chdir('/')",
     "os.environ['CALLS'] = '/dev/null'",
+    "os.environ = {'CALLS': '/dev/null'}",
+    "os.rmdir(os.getcwd())",
     "sys.path.clear()",
     "import random; random.seed(5)",
     "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import operator
 import pickle
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,14 @@ _LIMIT = 64 * 2**20
 """The merged data of no more than this are kept for each collection, pickled [bytes]."""
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
+_JOINED: dict[type, Callable[[Sequence[Any]], Any]] = {
+    list: lambda items: list(itertools.chain.from_iterable(items)),
+    tuple: lambda items: tuple(itertools.chain.from_iterable(items)),
+    str: "".join,
+    bytes: b"".join,
+}
+"""What ``+`` from the left would make too, with a copy of everything before for each item."""
+
 Read = Callable[[Sequence[ExpRun]], Iterable[Any]]
 
 
@@ -25,9 +34,12 @@ def merge(items: Sequence[Any]) -> Any:
     left."""
     if len(items) == 1:
         return items[0]
-    merger = getattr(type(items[0]), "merge", None)
+    kind = type(items[0])
+    merger = getattr(kind, "merge", None)
     if callable(merger):
         return merger(list(items))
+    if kind in _JOINED and all(type(item) is kind for item in items):
+        return _JOINED[kind](items)
     return functools.reduce(operator.add, items)
 
 

@@ -5,16 +5,25 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import executions
 import resident
 import scale
 import schedulers
 import tasks
 import whole
+from attrs import evolve
 from rich.console import Console
 from sizes import FULL, QUICK
 from table import Row, machine, show, write
 
-SUBJECTS = {"whole": whole, "tasks": tasks, "scale": scale, "schedulers": schedulers, "service": resident}
+SUBJECTS = {
+    "whole": whole,
+    "executions": executions,
+    "tasks": tasks,
+    "scale": scale,
+    "schedulers": schedulers,
+    "service": resident,
+}
 
 
 def main() -> None:
@@ -25,8 +34,14 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     parser.add_argument("--only", choices=SUBJECTS, action="append", help="measure only this subject")
+    parser.add_argument(
+        "--runs", type=int, action="append", metavar="N", help="of executions: so many runs; several times"
+    )
     parser.add_argument("--directory", type=Path, help="where to write; on a disk, like results")
     chosen = parser.parse_args()
+    sizes = QUICK if chosen.quick else FULL
+    if chosen.runs:
+        sizes = evolve(sizes, executions=tuple(chosen.runs))
     console = Console(width=None if Console().is_terminal else 150)
     rows: list[Row] = []
     before = machine()
@@ -34,7 +49,7 @@ def main() -> None:
     tempfile.tempdir = str(folder)  # nothing is removed before all is measured: see ``scratch``
     try:
         for name in chosen.only or SUBJECTS:
-            for row in SUBJECTS[name].rows(QUICK if chosen.quick else FULL, folder):
+            for row in SUBJECTS[name].rows(sizes, folder):
                 console.print(f"{row.what}: {row.measured} {row.verdict}", markup=False, highlight=False)
                 rows.append(row)
     finally:

@@ -25,6 +25,7 @@ class Sizes:
         crew: Resident workers on this machine.
         steps: Steps that they do.
         simulated: Simulated resident workers.
+        executions: Runs of the calibrations that execute an algorithm for each of them.
     """
 
     rounds: int = 7
@@ -44,6 +45,11 @@ class Sizes:
     crew: int = 100
     steps: int = 12
     simulated: int = 1_000
+    executions: tuple[int, ...] = (1_000, 10_000, 100_000)
+
+    def rounds_of(self, runs: int) -> int:
+        """Repetitions of a calibration of so many runs."""
+        return self.long_rounds if runs < 100_000 else 1
 
 
 FULL = Sizes()
@@ -65,4 +71,5 @@ QUICK = Sizes(
     crew=2,
     steps=3,
     simulated=10,
+    executions=(20, 40),
 )

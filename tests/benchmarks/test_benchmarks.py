@@ -9,6 +9,10 @@ import pytest
 
 SUBJECTS = {
     "each further iteration",
+    "an execution beyond the loop",
+    "files and folders left",
+    "a process that is forked once",
+    "caf.run() / plain script",
     "caf --help",
     "caf status",
     "caf on Local",
@@ -38,7 +42,7 @@ SUBJECTS = {
 def test_every_row_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
     # Real batch systems are measured among their own tests.
-    subjects = ["--only", "whole", "--only", "tasks", "--only", "scale", "--only", "service"]
+    subjects = [f"--only={name}" for name in ("whole", "executions", "tasks", "scale", "service")]
     argv = [sys.executable, str(Path(__file__).parent), "--quick", "--json", str(file), *subjects]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr

@@ -141,6 +141,17 @@ class Histogram:
         return Histogram([sum(values) for values in zip(*(item.counts for item in items), strict=True)])
 
 
+def test_sequences_merge_in_time_that_grows_with_them() -> None:
+    """As by ``+``; copying the beginning for each of so many would take an hour."""
+    number = 100_000
+    assert merge([[n, n] for n in range(number)]) == [n for n in range(number) for _ in "ab"]
+    assert merge(number * ["abc"]) == number * "abc"
+    assert merge(number * [b"abc"]) == number * b"abc"
+    assert merge(number * [(1, 2)]) == number * (1, 2)
+    with pytest.raises(TypeError, match="concatenate list"):
+        merge([[1], (2,)])
+
+
 def test_objects_merge_by_their_class_or_from_the_left() -> None:
     assert merge([Histogram([1, 2]), Histogram([3, 4])]).counts == [4, 6]
     assert merge(["a", "b", "c"]) == "abc"

@@ -13,7 +13,14 @@ from typing import Any
 from attrs import evolve
 
 from caf_core.conditions.codecs import BytesCodec, revision_of
-from caf_core.conditions.files import file_state, read_if_there, replace_file, sync_directory, sync_files
+from caf_core.conditions.files import (
+    create_file,
+    file_state,
+    read_if_there,
+    replace_file,
+    sync_directory,
+    sync_files,
+)
 from caf_core.conditions.pack import PACK, Pack, open_pack, write_pack
 from caf_core.conditions.payload import Entry, StoredPayload, check_name
 from caf_core.conditions.provenance import Provenance
@@ -252,8 +259,7 @@ class _Files:
             if not replace_file(self._directory / name, data, durable=False):
                 return
         else:
-            with (self._directory / name).open("xb") as stream:
-                stream.write(data)
+            create_file(f"{self._directory}/{name}", data)
             self._there.add(name)
         self._new.append(name)
 

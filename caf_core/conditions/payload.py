@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,149}")
 _REVISION = re.compile(r"[0-9a-f]{16}")
 # Of basf2: the name behind ``dbstore/``, and the revision a number or the beginning of an MD5 sum.
 _BASF2_LINE = re.compile(r"\s*dbstore/([^\s/#]+)\s+([0-9A-Za-z]+)\s+(-?\d+,-?\d+,-?\d+,-?\d+)\s*", re.ASCII)
-_LINE = re.compile(r"(\S+) (\S+) (-?\d+,-?\d+,-?\d+,-?\d+)", re.ASCII)
+_LINE = re.compile(rf"({_NAME.pattern}) ({_REVISION.pattern}) (-?\d+,-?\d+,-?\d+,-?\d+)", re.ASCII)
 
 
 def check_name(name: object) -> str:
@@ -55,7 +55,7 @@ class Payload:
     codec: str | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class Entry:
     """One line of ``database.txt``: which revision of a payload holds where."""
 
@@ -79,14 +79,13 @@ class Entry:
         Raises:
             PayloadError: If it is not as ``line`` writes it (basf2's may have other blanks).
         """
-        match = _BASF2_LINE.fullmatch(line)
-        if match is not None and not _REVISION.fullmatch(match[2]):
-            return cls(match[1], match[2], _interval(line, match[3]))
         match = _LINE.fullmatch(line)
-        if match is None or not _NAME.fullmatch(match[1]) or not _REVISION.fullmatch(match[2]):
-            raise PayloadError(
-                f"{line!r} is not '<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>'."
-            )
+        if match is None:
+            match = _BASF2_LINE.fullmatch(line)
+            if match is None or _REVISION.fullmatch(match[2]):
+                raise PayloadError(
+                    f"{line!r} is not '<name> <revision> <exp_low>,<run_low>,<exp_high>,<run_high>'."
+                )
         return cls(match[1], match[2], _interval(line, match[3]))
 
 

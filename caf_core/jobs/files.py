@@ -89,7 +89,9 @@ def write_tasks(directory: Path, tasks: Iterable[TaskSpec]) -> JobFiles:
 
 def preload_of(call: Call) -> tuple[str, ...]:
     """What such a call would like to find imported: also its function, and what calls it."""
-    return tuple(dict.fromkeys(("caf_core.jobs.call", call.entry.partition(":")[0], *call.preload)))
+    # The entry's module last: calls that name the same modules, among them those of their entries, find one
+    # process that has imported them, and not one for each order.
+    return tuple(dict.fromkeys(("caf_core.jobs.call", *call.preload, call.entry.partition(":")[0])))
 
 
 def read_job(directory: Path) -> JobFiles | None:

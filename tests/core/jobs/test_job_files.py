@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caf_core.calibration.execution import collect, dotted
+from caf_core.calibration.plan_task import carry_out_plan
+from caf_core.control.preloading import basic_preloads
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.jobs import files
 from caf_core.jobs.node import read_spec
 from caf_core.jobs.records import RecordReader
 from caf_core.jobs.task import Call, Resources, TaskSpec
 from caf_core.jobs.tokens import new_token
+from caf_core.plugins.registry import Registry
 
 ODD = "a b'\"\\\n\t$x;é漢\udcff"
 SPEC = TaskSpec(
@@ -27,7 +31,7 @@ SPEC = TaskSpec(
     output_patterns=("*.root",),
     fingerprint="f",
 )
-PRELOAD = ("caf_core.jobs.call", "pkg.mod", "uproot")
+PRELOAD = ("caf_core.jobs.call", "uproot", "pkg.mod")
 CALL = TaskSpec(Path("/out/1"), call=Call("pkg.mod:f", {"x": 1}, ("uproot",), ("/here",)))
 
 
@@ -35,6 +39,13 @@ def test_tasks_come_back_as_they_were(tmp_path):
     job = files.write_tasks(tmp_path, [SPEC, CALL])
     assert files.read_job(tmp_path) == job == files.JobFiles(2, PRELOAD, ("/here",))
     assert [files.task_spec(line) for line in files.read_tasks(tmp_path, [0, 1])] == [SPEC, CALL]
+
+
+def test_collectors_and_plans_find_one_process_that_has_imported_everything():
+    modules = (*basic_preloads(Registry.load()), "hist", "uproot")
+    entries = [dotted(function) for function in (collect, carry_out_plan)]
+    first, second = (files.preload_of(Call(entry, preload=modules)) for entry in entries)
+    assert first == second
 
 
 texts = st.text(max_size=8)

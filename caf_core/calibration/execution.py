@@ -6,7 +6,6 @@ arguments.
 """
 
 import importlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -71,12 +70,17 @@ class CollectKit:
 
 
 def collect(
-    kit: str, selection: Mapping[str, Any], iteration: int, chain: Sequence[str], doors: Mapping[str, Any]
+    kit: str,
+    selection: Mapping[str, Any],
+    iteration: int,
+    chain: Sequence[str],
+    doors: Mapping[str, Any],
+    input_files: Sequence[str] = (),
 ) -> None:
     """Execute a Python collector on the input files of this task."""
     shared: CollectKit = unpack(Path(kit))
     context = CollectorContext(
-        input_files=_input_files(),
+        input_files=tuple(input_files),
         selection=RunSelection.from_json(selection),
         conditions=Doors(**doors).chain(chain),
         params=shared.params,
@@ -87,8 +91,3 @@ def collect(
     )
     collect_function(shared.collector)(context)
     context.finish(kit)
-
-
-def _input_files() -> tuple[str, ...]:
-    path = Path("input_files.json")  # A task without input files has none.
-    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()

@@ -103,6 +103,11 @@ class TaskBook:
         number, position = self.rows.submission[index], self.rows.position[index]
         return None if number < 0 else (self.outs[number].token, position if position >= 0 else ~position)
 
+    def knows_outputs(self) -> bool:
+        """Whether it is known what every task left that has completed."""
+        rows = self.rows
+        return all(index in rows.outputs for index, state in enumerate(rows.state) if state == COMPLETED)
+
     def leaves(self) -> Iterator[int]:
         """The tasks that count, in order; the halves of a split task stand in its place."""
 

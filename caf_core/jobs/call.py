@@ -1,4 +1,4 @@
-"""The Python function of a task, called by ``python -m caf_core.jobs.call call.json`` in its folder."""
+"""The Python function of a task: ``python -m caf_core.jobs.call [--remove] call.json`` in its folder."""
 
 import importlib
 import json
@@ -24,8 +24,12 @@ def execute_call(call: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """Execute the call that a file describes."""
-    execute_call(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    """Execute the call that a file describes; with ``--remove`` nobody else needs the file."""
+    file = Path(sys.argv[-1])
+    call = json.loads(file.read_text(encoding="utf-8"))
+    if sys.argv[1] == "--remove":
+        file.unlink()
+    execute_call(call)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ another id does nothing. The same job comes again where its scheduler began it a
 first execution lives on where the scheduler no longer sees it. So each further one makes a claim of its own
 (``claims/POSITION.2``, ``.3``, ..., with the name of its folder), only the latest may leave a record, and it
 works in the folder of an earlier one only if that has left a record: it does so when nothing of it is left.
+When a submission is over, ``claims`` goes as a whole, and whoever comes then finds nothing to claim.
 """
 
 # ruff: noqa: PTH108, PTH110, PTH123
@@ -49,10 +50,13 @@ def claim(directory: str, position: int, scheduler_id: str, attempt: str) -> tup
         The claim, or why there is nothing to do.
     """
     path = f"{directory}/claims/{position}"
-    if _make(path, scheduler_id or f"{os.uname().nodename}:{os.getpid()}"):
-        return Claim(1, attempt), ""
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        other = stream.read()
+    try:
+        if _make(path, scheduler_id or f"{os.uname().nodename}:{os.getpid()}"):
+            return Claim(1, attempt), ""
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            other = stream.read()
+    except FileNotFoundError:
+        return None, "its submission is over"
     if not scheduler_id or other != scheduler_id:
         return None, f"claimed by {other or 'an unknown process'}"
     record = f"{directory}/records/{position}.json"
@@ -76,8 +80,9 @@ def claim(directory: str, position: int, scheduler_id: str, attempt: str) -> tup
 
 
 def holds(directory: str, position: int, mine: Claim) -> bool:
-    """Whether a claim is still the latest."""
-    return not os.path.exists(f"{directory}/claims/{position}.{mine.number + 1}")
+    """Whether a claim is still the latest, and its submission not over."""
+    path = f"{directory}/claims/{position}"
+    return os.path.exists(path) and not os.path.exists(f"{path}.{mine.number + 1}")
 
 
 def latest_folder(directory: str, position: int, attempt: str) -> str:

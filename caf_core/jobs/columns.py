@@ -28,9 +28,11 @@ class Columns:
         "_host_names",
         "_hosts",
         "_memory",
+        "_same",
         "attempt",
         "ended",
         "failure",
+        "outputs",
         "position",
         "reasons",
         "started",
@@ -52,6 +54,8 @@ class Columns:
         self._hosts: dict[str, int] = {"": 0}
         self._host_names = [""]
         self.reasons: dict[int, str] = {}
+        self.outputs: dict[int, tuple[str, ...]] = {}
+        self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.extend(size)
 
     def __len__(self) -> int:
@@ -79,6 +83,7 @@ class Columns:
         self._exit[index] = _NO_CODE
         self._host[index] = 0
         self.reasons.pop(index, None)
+        self.outputs.pop(index, None)
 
     def set_host(self, index: int, host: str) -> None:
         """Where the task executes; beyond 65,536 machines they are no longer told apart."""
@@ -113,6 +118,11 @@ class Columns:
         self.ended[index] = _number(record.get("ended"))
         self._memory[index] = _number(record.get("peak_memory_mb"))
         self.set_host(index, record.get("host") or "")
+        self._set_outputs(index, tuple(record.get("outputs") or ()))
+
+    def _set_outputs(self, index: int, names: tuple[str, ...]) -> None:
+        """Keep the names of what a task left; those of most tasks are the same, and kept once."""
+        self.outputs[index] = self._same.setdefault(names, names)
 
     def set_memory(self, index: int, peak_memory_mb: float | None) -> None:
         """Keep the peak memory as accounted, where the task itself did not say."""
@@ -140,6 +150,7 @@ class Columns:
             _optional(self.started[index]),
             _optional(self.ended[index]),
             self.reasons.get(index, ""),
+            self.outputs.get(index),
         )
 
     def load(self, change: TaskChange) -> None:
@@ -155,6 +166,8 @@ class Columns:
         self.set_host(index, change.host)
         if change.reason:
             self.reasons[index] = change.reason
+        if change.outputs is not None:
+            self._set_outputs(index, change.outputs)
 
 
 def _number(value: float | None) -> float:

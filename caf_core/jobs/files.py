@@ -2,14 +2,16 @@
 
 A job's directory holds every task once (``tasks.jsonl``, with the offset of each line in ``tasks.idx``), so
 that nothing but numbers stays in memory. Each submission has a directory of its own with the lines of its
-tasks (``manifest.jsonl`` and ``.idx``: a task on a node reads one line), ``claims/`` and ``records/``. No
-folder is made for a task in advance.
+tasks (``manifest.jsonl`` and ``.idx``: a task on a node reads one line), ``claims/`` and ``records/``, which
+go when it is over. No folder is made for a task in advance.
 
 Nothing here is forced to disk: a killed process loses nothing that it wrote, and after a power cut what is
 missing is found to be missing.
 """
 
+import contextlib
 import json
+import shutil
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -194,6 +196,33 @@ def write_submission(
             index.write(b"%020d\n" % offset)
             offset += len(line)
     return directory
+
+
+def fold_submission(directory: Path) -> None:
+    """Remove the claims and records of a submission that is over, after all is in the ledger.
+
+    The claims go in one step before all else: a late copy of a task then finds nothing to claim, and does
+    nothing. Killed at any moment, it can be done again. Claims of tasks that the scheduler began again tell
+    where they worked last; they are kept.
+
+    Raises:
+        OSError: If something cannot be removed.
+    """
+    claims, scratch = directory / "claims", directory / ".claims-over"
+    try:
+        if any(claim.suffix for claim in claims.iterdir()):
+            return
+        claims.rename(scratch)
+    except FileNotFoundError:
+        pass  # somebody has begun with it before
+    for folder in (scratch, directory / "records"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
+def submissions(job: Path) -> list[Path]:
+    """The directories of the submissions of a job, also of those that were never issued."""
+    return sorted((job / "submissions").iterdir())
 
 
 def submission_directory(job: Path, token: str) -> Path:

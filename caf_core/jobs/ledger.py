@@ -73,7 +73,7 @@ class Intent:
 
 @frozen
 class TaskChange:
-    """A new fact about one task."""
+    """A new fact about one task; ``outputs`` lie in the directory of the attempt, and may not be known."""
 
     index: int
     state: TaskState
@@ -87,6 +87,7 @@ class TaskChange:
     started: float | None = None
     ended: float | None = None
     reason: str = ""
+    outputs: tuple[str, ...] | None = None
 
 
 @define

@@ -195,6 +195,9 @@ class JobEntry:
         index = line["task"]
         place = self.tracker.place(index)
         assert place is not None  # noqa: S101 - a completed task was submitted
+        if (known := self.tracker.rows.outputs.get(index)) is not None:
+            return self.last_folder(index, Path(line["output_dir"])), list(known)
+        # Written by caf 0.1.0, which did not keep them elsewhere.
         path = self.directory(place[0]) / "records" / f"{place[1]}.json"
         try:
             record = read_record(str(path))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
+CALL_FILE = "call.json"
+"""How a call reaches another Python: on a command line everybody would read a database's password."""
+
 INDEX_WIDTH = 21
 """Length of a line of ``manifest.idx``: twenty digits and a newline."""
 
@@ -87,7 +90,7 @@ def execute_task(
         record["message"] = f"the task could not be prepared: {error}"
     record["ended"] = time.time()
     if not claims.holds(directory, position, claim):
-        return {"schema": SCHEMA, "position": position, "skipped": "the scheduler began it again meanwhile"}
+        return {"schema": SCHEMA, "position": position, "skipped": "it was begun again meanwhile, or is over"}
     write_record(directory, position, record)
     return record
 
@@ -128,13 +131,17 @@ def _carry_out(
     memory = workspace.out_of_memory_count()
     env = workspace.environment(spec, directory)
     call = spec.get("call")
+    if call:
+        call = call_of(spec)
     limits: dict[str, Any] = {"cwd": space.path, "env": env, "stdout": space.stdout, "stderr": space.stderr}
     limits["walltime"] = spec.get("walltime_s")
     limits["grace"] = spec.get("grace_s") or warden.GRACE
     if call and in_process:
         ended = warden.execute_python(_calling(call), **limits)
     else:
-        ended = warden.execute_command(_command(spec, call), **limits)
+        if call:
+            space.write_json(CALL_FILE, call)
+        ended = warden.execute_command(_command(spec), **limits)
     record["exit_code"] = ended.exit_code
     record["signal"] = ended.signal
     record["peak_memory_mb"] = round(ended.peak_memory_mb, 3)
@@ -183,10 +190,19 @@ def _failure(ended: warden.Ended, exhausted: bool, path: str, spec: dict[str, An
     return "exit_code", ended.message or how
 
 
-def _command(spec: dict[str, Any], call: dict[str, Any] | None) -> Sequence[str]:
+def call_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """The Python call of a task, with its input files among its arguments."""
+    call: dict[str, Any] = spec["call"]
+    if not spec.get("input_files"):
+        return call
+    return {**call, "arguments": {**(call.get("arguments") or {}), "input_files": spec["input_files"]}}
+
+
+def _command(spec: dict[str, Any]) -> Sequence[str]:
     argv: list[str] = list(spec["argv"])
-    if call:
-        argv = [spec.get("python") or sys.executable, "-P", "-m", "caf_core.jobs.call", workspace.CALL_FILE]
+    if spec.get("call"):
+        python = spec.get("python") or sys.executable
+        argv = [python, "-P", "-m", "caf_core.jobs.call", "--remove", CALL_FILE]
     return with_setup(spec.get("setup_cmds") or (), argv)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from caf_core.jobs import files, workers
 from caf_core.jobs.effects import (
@@ -83,6 +84,10 @@ class Performer:
                     entry.settle.append(effect)
             case SplitTask(parent, children):
                 files.split_task(entry.request.directory, parent, children)
+
+    def fold(self, directory: Path) -> None:
+        """Remove what a submission needed while it was not over."""
+        self._records.do(partial(workers.fold, directory))
 
     def _start(self, entry: JobEntry, line: Line, effect: Start, now: float) -> None:
         """Write a submission's files, then its intent, then give the command."""

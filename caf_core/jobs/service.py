@@ -138,6 +138,10 @@ class JobService:
         splits = files.read_splits(request.directory)
         restore(entry.tracker, record, splits, entry.asked, self._clock())
         self._tokens.update(dict.fromkeys(record.intents, entry))
+        if entry.tracker.knows_outputs():  # an older caf did not write them down
+            for directory in files.submissions(request.directory):
+                if directory.name not in entry.tracker.open:
+                    self._performer.fold(directory)
         for token in entry.tracker.open:
             line.worker.do(partial(workers.adopt, line.backend, token, entry.directory(token)))
         if line.interval is not None:
@@ -393,6 +397,7 @@ class JobService:
             self._ledger.change(key, changes)
         for effect in entry.settle:
             self._ledger.settle(effect.token, effect.state)
+            self._performer.fold(entry.directory(effect.token))
         entry.settle.clear()
         if changes:
             self._crash("records.change.after")

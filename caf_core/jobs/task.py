@@ -53,7 +53,8 @@ class TaskSpec:
         output_dir: The task's own folder; an attempt works in ``output_dir/attempt-N``.
         argv: The command; its arguments are appended already.
         call: The Python function in place of a command.
-        input_files: Paths and URIs, handed to the task in ``input_files.json``.
+        input_files: Paths and URIs, handed to a command in ``input_files.json``, and to a call, if there are
+            any, as its argument ``input_files``.
         setup_cmds: Shell lines that are executed before the command, in the same shell.
         sandbox: Files that are copied into the working directory before the command starts.
         json_files: Further small files for the working directory: name -> JSON value.

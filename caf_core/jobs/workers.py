@@ -17,6 +17,7 @@ from caf_core.jobs.events import (
     ServiceEvent,
     Started,
 )
+from caf_core.jobs.files import fold_submission
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.records import RecordReader, Scan
 from caf_core.jobs.task import Resources
@@ -132,6 +133,14 @@ def count(backend: Backend, name: str) -> Counted:
         return Counted(name, backend.count())
     except Exception as error:  # the last count stands
         return Counted(name, None, str(error))
+
+
+def fold(directory: Path) -> None:
+    """Remove what a submission that is over needs no more; what cannot be removed does no harm."""
+    try:
+        fold_submission(directory)
+    except OSError as error:
+        log.info("%s is kept as it is: %s", directory, error)
 
 
 def scan(reader: RecordReader, token: str, claims: tuple[int, ...], clock: Callable[[], float]) -> Scanned:

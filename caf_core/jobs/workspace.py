@@ -1,6 +1,6 @@
 """The folder in which an attempt works: made, filled, searched for outputs; packed with ``node.py``."""
 
-# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH117, PTH118, PTH119, PTH120, PTH123, PTH207, PTH208
+# ruff: noqa: SIM105, PTH101, PTH102, PTH103, PTH108, PTH112, PTH117, PTH118, PTH119, PTH120, PTH123, PTH207, PTH208
 # pathlib takes longer to import than all else here together, and os serves as well.
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-CALL_FILE = "call.json"
 INPUT_FILE = "input_files.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _BLOCK = 1 << 20  # bytes
@@ -86,9 +85,14 @@ class Workspace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the log files."""
-        os.close(self.stdout)
-        os.close(self.stderr)
+        """Close the log files; those in which nothing was written go."""
+        for name, log in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if os.fstat(log).st_size == 0:
+                try:
+                    os.unlink(f"{self.path}/{name}")
+                except FileNotFoundError:
+                    pass  # the task removed it
+            os.close(log)
 
     def collect(self, patterns: Sequence[str]) -> tuple[list[str], str]:
         """What the task left that matches the patterns.
@@ -122,12 +126,10 @@ class Workspace:
 
     def _fill(self) -> None:
         spec = self._spec
-        if spec.get("input_files"):
-            self._write(INPUT_FILE, spec["input_files"])
+        if spec.get("input_files") and not spec.get("call"):
+            self.write_json(INPUT_FILE, spec["input_files"])
         for name, value in (spec.get("json_files") or {}).items():
-            self._write(name, value)
-        if spec.get("call"):
-            self._write(CALL_FILE, spec["call"])
+            self.write_json(name, value)
         for source in spec.get("sandbox") or ():
             target = os.path.join(self.path, os.path.basename(source.rstrip("/")))
             self._own.add(os.path.basename(target))
@@ -138,7 +140,8 @@ class Workspace:
             else:
                 copy_file(source, target)
 
-    def _write(self, name: str, value: object) -> None:
+    def write_json(self, name: str, value: object) -> None:
+        """Write one of the files that the task shall find, and that are no outputs of it."""
         self._own.add(name)
         path = f"{self.path}/{name}"
         if "/" in name:

@@ -2,18 +2,21 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from caf_core import FailureKind, Job, RetryPolicy, State
+from caf_core import FailureKind, RetryPolicy, State
 from caf_core.calibration.convergence import Convergence
 from caf_core.control import crash
 from caf_core.jobs import workspace
 from caf_core.jobs.config import places, schema
+from caf_core.jobs.files import write_submission, write_tasks
 from caf_core.jobs.retry import Rule
+from caf_core.jobs.task import Resources, TaskSpec
 from caf_core.plugins.plugin import DISABLE_VARIABLE
-from caf_local import Local
 from caf_pandora import stepping
 from caf_service import client
 from caf_service.config import ServiceConfig
@@ -33,11 +36,11 @@ def first_cells(text):
 
 
 def test_the_page_of_files_names_every_field_of_the_exit_record(tmp_path):
-    job = Job("true", cmd=["true"], working_dir=tmp_path / "job")
-    backend = Local()
-    backend.submit(job)
-    assert backend.join(600)
-    record = json.loads(next(tmp_path.rglob("records/0.json")).read_text())
+    write_tasks(tmp_path, [TaskSpec(tmp_path / "0", argv=("true",))])
+    submission = write_submission(tmp_path, "token", [0], [1], Resources())
+    program = "import sys; from caf_core.jobs.node import main; main(sys.argv[1:])"
+    subprocess.run([sys.executable, "-c", program, submission, "0"], check=True)
+    record = json.loads((submission / "records" / "0.json").read_text())
     text = page("docs/reference/files.md")
     section = text[text.index("### The exit record") : text.index("## A local database")]
     assert first_cells(section) == set(record)

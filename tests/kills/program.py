@@ -3,8 +3,10 @@
 Called as: program.py INPUT COUNTS OUTPUT
 """
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -16,16 +18,26 @@ SLOTS = 2
 
 
 def count(name):
-    """Append a line: whether an earlier attempt of this task has left a record of its success."""
-    word = "recorded" if any(map(is_earlier, earlier_records())) else "begun"
+    """Append a line: whether an earlier attempt of this task is recorded as a success."""
+    word = "recorded" if is_in_checkpoint() or any(map(is_earlier, earlier_records())) else "begun"
     descriptor = os.open(COUNTS / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{word}\n".encode())
     os.close(descriptor)
 
 
 def earlier_records():
-    """The exit records of all submissions of this job."""
+    """The exit records of all submissions of this job that are not over."""
     return Path(os.environ["CAF_JOB_DIR"]).parent.glob("*/records/*.json")
+
+
+def is_in_checkpoint():
+    """Whether the checkpoint tells that; the records of a submission that is over are gone."""
+    submission = Path(os.environ["CAF_JOB_DIR"])
+    query = """SELECT count(*) FROM attempt JOIN intent ON attempt.job = intent.job
+        WHERE intent.token = ? AND attempt.task = ? AND attempt.state = 'completed'"""
+    with contextlib.closing(sqlite3.connect(f"file:{OUTPUT}/caf_state.db?mode=ro", uri=True)) as checkpoint:
+        ((number,),) = checkpoint.execute(query, (submission.name, int(os.environ["CAF_TASK"])))
+    return number > 0
 
 
 def is_earlier(path):

@@ -15,6 +15,7 @@ from attrs import define
 
 from caf_core.conditions.local import LocalDatabase
 from caf_core.control.lease import Lease
+from caf_core.control.store.migrations import SCHEMA_VERSION
 from caf_core.control.store.opening import FILE_NAME
 
 SCRIPT = """
@@ -275,7 +276,7 @@ def test_a_checkpoint_of_a_newer_caf(desk) -> None:
     connection.execute("UPDATE setting SET value = '999' WHERE key = 'schema'")
     connection.commit()
     desk.refused(3, "written by a newer caf", "upgrade caf-core")
-    connection.execute("UPDATE setting SET value = '1' WHERE key = 'schema'")
+    connection.execute(f"UPDATE setting SET value = '{SCHEMA_VERSION}' WHERE key = 'schema'")
     connection.commit()
     connection.close()
     desk.completes()

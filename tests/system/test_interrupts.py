@@ -1,10 +1,12 @@
 """Ctrl-C: once stops cleanly, twice at once; nothing is left executing; started again, it goes on."""
 
+import contextlib
 import ctypes
 import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -52,10 +54,11 @@ class Scene(Gate):
         return sorted((self.folder / "counts").read_text().splitlines())
 
     def successes(self) -> list[int]:
-        """The numbers of the tasks that succeeded, once for each of their records that says so."""
-        written = (self.folder / "out/cal/0/collector_output").glob("*/submissions/*/records/*.json")
-        records = [json.loads(one.read_text()) for one in written]
-        return sorted(one["task"] for one in records if one["failure"] is None)
+        """The numbers of the collector's tasks that succeeded, once for each of their attempts that did."""
+        query = """SELECT task FROM attempt JOIN job ON job.key = attempt.job
+            WHERE job.kind = 'collector' AND attempt.state = 'completed' ORDER BY task"""
+        with contextlib.closing(sqlite3.connect(self.folder / "out" / "caf_state.db")) as checkpoint:
+            return [task for (task,) in checkpoint.execute(query)]
 
     def finishes(self) -> str:
         """Start again and let it end."""

@@ -195,7 +195,7 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
         record = _record(place, tasks, work.index)
         if work.index in tasks:
             position = tasks.index(work.index)
-            begun = (place / "claims" / str(position)).exists()
+            begun = row.started is not None or (place / "claims" / str(position)).exists()
             folder = latest_folder(str(place), position, folder)
     seconds = row.ended - row.started if row.ended and row.started else None
     return Attempt(
@@ -203,7 +203,7 @@ def _attempt(store: Reader, work: Work, line: Mapping[str, Any], row: Any) -> At
         state=row.state,
         failure=row.failure or "",
         exit_code=row.exit_code,
-        signal=record.get("signal"),
+        signal=-row.exit_code if (row.exit_code or 0) < 0 else None,
         reason=row.reason or str(record.get("message") or ""),
         host=row.host,
         seconds=seconds,

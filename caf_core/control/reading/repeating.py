@@ -13,8 +13,8 @@ from caf_core.control.preloading import PLAN
 from caf_core.control.reading.causes import Case
 from caf_core.errors import ConfigurationError
 from caf_core.jobs.files import submission_directory
-from caf_core.jobs.node import with_setup
-from caf_core.jobs.workspace import CALL_FILE, Workspace, environment
+from caf_core.jobs.node import CALL_FILE, call_of, with_setup
+from caf_core.jobs.workspace import Workspace, environment
 
 SHOWN = ("TERM", "DISPLAY", "COLUMNS", "LINES")
 """What a person at a terminal needs besides the environment of a task."""
@@ -58,11 +58,9 @@ def prepare(case: Case, scratch: Path, *, debugger: bool = False) -> Repetition:
     _check_inputs(line)
     spec = {**line, "attempt": last.number if last else 1, "cpus": 1}
     folder = scratch / (f"attempt-{last.number}" if last else "attempt-1")
-    with Workspace(str(folder), spec):
-        pass
-    for log in ("stdout", "stderr"):
-        # This time they go to the terminal.
-        (folder / log).unlink()
+    with Workspace(str(folder), spec) as space:  # without logs, which go to the terminal this time
+        if call:
+            space.write_json(CALL_FILE, call_of(spec))
     env = environment(spec, str(submission_directory(work.directory, "debug")))
     env |= {name: os.environ[name] for name in SHOWN if name in os.environ}
     module = "caf_core.cli.postmortem" if debugger else "caf_core.jobs.call"

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from operator import attrgetter
 
 from caf_core.control.store.models import FACTS
@@ -96,12 +97,24 @@ def _row(job: str, change: TaskChange) -> tuple[object, ...]:
     return (
         job,
         change.index,
-        *(value.value if isinstance(value, StrEnum) else value for value in _facts(change)),
+        *(_column(value) for value in _facts(change)),
     )
+
+
+def _column(value: object) -> object:
+    if isinstance(value, StrEnum):
+        return value.value
+    return _json(value) if isinstance(value, tuple) else value
+
+
+@lru_cache(maxsize=16)
+def _json(outputs: tuple[str, ...]) -> str:
+    return json_text(outputs)
 
 
 def _change(row: tuple[object, ...]) -> TaskChange:
     values = dict(zip(FACTS, row[1:], strict=True))
     values["state"] = TaskState(str(values["state"]))
     values["failure"] = FailureKind(str(values["failure"])) if values["failure"] else None
+    values["outputs"] = None if values["outputs"] is None else tuple(json.loads(str(values["outputs"])))
     return TaskChange(index=row[0], **values)  # type: ignore[arg-type]  # the columns of the table are the fields of the class

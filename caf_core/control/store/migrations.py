@@ -60,7 +60,13 @@ def _below(home: str, directory: str) -> str:
     return str(path.relative_to(home)) if path.is_relative_to(home) else directory
 
 
-MIGRATIONS: tuple[Callable[[Execute], None], ...] = (_relative_directories,)
+def _outputs(execute: Execute) -> None:
+    """What tasks left is known without their exit records; of those that have ended already it is not."""
+    for table in ("task", "attempt"):
+        execute(f"ALTER TABLE {table} ADD COLUMN outputs TEXT")
+
+
+MIGRATIONS: tuple[Callable[[Execute], None], ...] = (_relative_directories, _outputs)
 """In their order."""
 
 SCHEMA_VERSION = 1 + len(MIGRATIONS)

@@ -147,6 +147,7 @@ FACTS = (
     "started",
     "ended",
     "reason",
+    "outputs",
 )
 """The columns of ``task`` and ``attempt``; each is a field of ``TaskChange``."""
 
@@ -164,6 +165,7 @@ def _facts() -> dict[str, Any]:
         "started": peewee.DoubleField(null=True),
         "ended": peewee.DoubleField(null=True),
         "reason": Text(),
+        "outputs": Text(null=True),
     }
 
 

@@ -84,6 +84,10 @@ class Bench:
         """Where the job is."""
         return self.service.status(KEY)
 
+    def tasks(self):
+        """What is known of its tasks."""
+        return self.service.tasks(KEY)
+
     def count_commits(self):
         """Count the transactions of the checkpoint from now on."""
         self.commits = 0

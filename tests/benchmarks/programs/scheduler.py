@@ -1,6 +1,5 @@
 """caf on a real batch system: ``scheduler.py submit|follow BACKEND TASKS``."""
 
-import json
 import sys
 import time
 
@@ -60,8 +59,7 @@ def follow(name, count):
     bench.submit(count, argv=("true",))
     bench.pump(lambda: bench.status().ended)
     known = time.time()
-    records = (folder / "job").rglob("records/*.json")
-    ends = [json.loads(path.read_text())["ended"] for path in records]
+    ends = [task.ended for task in bench.tasks()]
     if not bench.status().success or len(ends) != count:
         raise SystemExit(f"tasks failed: {bench.status()}")
     answer(seconds=known - max(ends))

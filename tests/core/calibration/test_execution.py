@@ -39,9 +39,7 @@ def collected(attempt, collector, *, files=None, selection=None, chain=(), param
     """Execute a collector."""
     kit = attempt.parent / "collector.pickle"
     kit.write_bytes(CollectKit(collector, params or {}, "cal", "default").pack())
-    if files is not None:
-        (attempt / "input_files.json").write_text(json.dumps(files))
-    collect(str(kit), selection or {}, 3, chain, DOORS)
+    collect(str(kit), selection or {}, 3, chain, DOORS, files or ())
     return read_runs_file(attempt / "runs.json").runs
 
 

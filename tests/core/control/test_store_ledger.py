@@ -28,6 +28,7 @@ CHANGES = st.builds(
     started=TIMES,
     ended=TIMES,
     reason=TEXT,
+    outputs=st.none() | st.lists(TEXT, max_size=3).map(tuple),
 )
 STEPS = st.one_of(
     st.tuples(

@@ -1,6 +1,8 @@
 """The files of jobs and submissions, and reading records back."""
 
+import itertools
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from caf_core.calibration.plan_task import carry_out_plan
 from caf_core.control.preloading import basic_preloads
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.jobs import files
-from caf_core.jobs.node import read_spec
+from caf_core.jobs.claims import claim, latest_folder
+from caf_core.jobs.node import read_spec, write_record
 from caf_core.jobs.records import RecordReader
 from caf_core.jobs.task import Call, Resources, TaskSpec
 from caf_core.jobs.tokens import new_token
@@ -110,6 +113,65 @@ def test_the_node_reads_what_is_written_here(tmp_path):
         "manifest.jsonl",
         "records",
     ]
+
+
+def test_what_a_submission_needs_no_more_is_removed_killed_at_any_step(tmp_path, monkeypatch):
+    files.write_tasks(tmp_path, [SPEC] * 3)
+    late = set()
+    for steps in itertools.count():
+        directory = files.write_submission(tmp_path, f"tok{steps}", [0, 1, 2], [1, 1, 1], Resources())
+        for task in range(3):
+            assert claim(str(directory), task, "7", "/out/attempt-1")[0]
+            write_record(str(directory), task, {"attempt": 1})
+        with monkeypatch.context() as patch:
+            killed_after(steps, patch)
+            try:
+                files.fold_submission(directory)
+                whole = True
+            except Killed:
+                whole = False
+        if steps:
+            # Whoever comes late under another or the same id does nothing.
+            late |= {
+                claim(str(directory), task, name, "/out/attempt-1") for task in range(3) for name in "78"
+            }
+        files.fold_submission(directory)
+        assert sorted(path.name for path in directory.iterdir()) == ["manifest.idx", "manifest.jsonl"]
+        files.fold_submission(directory)
+        if whole:
+            break
+    assert steps > 6
+    assert late == {(None, "its submission is over")}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def killed_after(number, patch):
+    """Stop what changes the file system after so many steps."""
+    steps = iter(range(number))
+
+    def stopping(function):
+        def step(*args, **kwargs):
+            if next(steps, None) is None:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return step
+
+    for name in ("rename", "unlink", "rmdir"):
+        patch.setattr(os, name, stopping(getattr(os, name)))
+
+
+def test_where_a_task_that_was_begun_again_worked_is_kept(tmp_path):
+    files.write_tasks(tmp_path, [SPEC])
+    directory = files.write_submission(tmp_path, "tok", [0], [1], Resources())
+    claim(str(directory), 0, "7", "/out/attempt-1")
+    again, _ = claim(str(directory), 0, "7", "/out/attempt-1")
+    assert again.folder == "/out/attempt-1.2"
+    files.fold_submission(directory)
+    assert latest_folder(str(directory), 0, "/out/attempt-1") == "/out/attempt-1.2"
 
 
 def test_splitting_a_task_adds_two_lines(tmp_path):

@@ -25,6 +25,7 @@ class Shell(Backend):
         super().__init__()
         self.processes = {}
         self.names = {}
+        self.folders = {}
         self.commands = Counter()
         self.sizes = []
         self.most_at_once = 0
@@ -63,11 +64,17 @@ class Shell(Backend):
                     submission.argv(position), env={"PATH": "/usr/bin:/bin"}
                 )
         self.names[submission.token] = ids
-        recorded = len(list(submission.directory.parent.glob("*/records/[0-9]*.json")))
+        self.folders[submission.token] = submission.directory
+        recorded = sum(map(self._recorded, self.names))
         self.most_at_once = max(self.most_at_once, len(self.processes) - recorded)
         if fault == "silent, accepted":
             raise SubmissionError("time limit", transient=True)
         return ids
+
+    def _recorded(self, token):
+        folder = self.folders[token]
+        records = len(list(folder.glob("records/[0-9]*.json")))
+        return records if (folder / "claims").exists() else len(self.names[token])  # it is over
 
     def poll(self, ids):
         self._misbehave("poll")
@@ -421,6 +428,16 @@ def test_killed_at_any_point_it_goes_on_and_executes_nothing_twice(
         assert backend.adopted, "the backend was not told where its submission lies"
     assert len(list(after.service.outputs("job"))) == 4
     after.service.close()
+    assert [path.name for path in (tmp_path / "job").rglob("*") if path.name in ("claims", "records")] == []
+
+    # What a controller that was killed at its end has left goes at the next start.
+    for submission in (tmp_path / "job" / "submissions").iterdir():
+        (submission / "claims").mkdir()
+    last = House(backend, ledger)
+    assert last.service.resume(request)
+    assert len(list(last.service.outputs("job"))) == 4
+    last.service.close()
+    assert not list((tmp_path / "job").rglob("claims"))
 
 
 def test_a_job_that_was_never_written_is_not_resumed(backend, request_of):

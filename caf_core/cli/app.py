@@ -30,6 +30,7 @@ COMMANDS = {
     "plugins": "List the installed plugins and what they bring.",
     "submit": "Execute a command many times, without a calibration.",
     "cancel": "End what an interrupted start has left at batch systems.",
+    "tidy": "Remove files that the next start does not need.",
     "config": "Show which settings hold here, and which file says so.",
     "doctor": "Find out whether a backend works here, and what to set.",
 }

@@ -14,15 +14,13 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.control.context import EXECUTIONS
-from caf_core.control.lease import Lease
 from caf_core.control.outstanding import Left, read_left
+from caf_core.control.places import PRIVATE
 from caf_core.control.reading.naming import meant
-from caf_core.control.reading.overview import PRIVATE, Reader
-from caf_core.control.relocating import is_copy, take_up
-from caf_core.control.store import FILE_NAME
+from caf_core.control.reading.overview import Reader
+from caf_core.control.relocating import owned_store
 from caf_core.control.store.arguments import kept_arguments
 from caf_core.control.store.ledger import StoreLedger
-from caf_core.control.store.opening import no_checkpoint, told_errors
 from caf_core.control.store.store import CheckpointStore
 from caf_core.errors import BackendError, CafError, CheckpointError, UnknownPluginError
 from caf_core.jobs.backend import Backend
@@ -102,22 +100,8 @@ def cancel(
         CheckpointError: If a controller drives the directory, or there is no checkpoint.
         ConfigurationError: If there is no such calibration.
     """
-    if not (directory / FILE_NAME).exists():
-        raise no_checkpoint(directory)
-    private = directory / PRIVATE
-    private.mkdir(exist_ok=True)
-    lease = Lease(private, take_over=take_over)
-    try:
-        store = CheckpointStore(directory)
-        if is_copy(store):
-            take_up(store, private)
-        try:
-            with told_errors(directory):
-                return _cancel(store, private / "resident", make, calibration, take_over=take_over)
-        finally:
-            store.close()
-    finally:
-        lease.release()
+    with owned_store(directory, take_over=take_over) as store:
+        return _cancel(store, directory / PRIVATE / "resident", make, calibration, take_over=take_over)
 
 
 def end_moved(store: CheckpointStore, private: Path, make: MakeBackend) -> None:

@@ -18,7 +18,7 @@ from caf_core.control.changes import depends, keep, kept, told
 from caf_core.control.context import Workshop
 from caf_core.control.options import Override
 from caf_core.control.resolved import Resolved
-from caf_core.control.store.starts import forget_start, kept_start, last_iteration, result_of
+from caf_core.control.store.starts import OWN, forget_start, kept_start, last_iteration, result_of
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.control.verifying import Start, can_restore, verified
 from caf_core.errors import CheckpointError, ConfigurationError, PayloadError
@@ -124,7 +124,7 @@ def _verified(shop: Workshop, one: Resolved, stored: StoredCalibration, start: S
 
 def _verified_own(shop: Workshop, one: Resolved, start: Start) -> Start:
     """A user's own calibration that has completed starts again if its constants are not what they were."""
-    noted = shop.store.noted(f"constants of {one.name}")
+    noted = shop.store.noted(OWN.format(one.name))
     if start.state is not State.COMPLETED or noted in (None, own_constants(one)):
         return start
     return Start(

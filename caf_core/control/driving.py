@@ -18,9 +18,10 @@ from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Interrupt
 from caf_core.control.outstanding import count_left, left_text, stopped_at_once
+from caf_core.control.places import PRIVATE
 from caf_core.control.relocating import take_up
 from caf_core.control.report import CalibrationReport, Report
-from caf_core.control.session import PRIVATE, Setup, Wish
+from caf_core.control.session import Setup, Wish
 from caf_core.control.stopping import LastWords, end_here, stop_signals
 from caf_core.control.store.arguments import keep_arguments
 from caf_core.control.store.ledger import StoreLedger

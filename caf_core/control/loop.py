@@ -24,6 +24,7 @@ from caf_core.control.evidence import why_it_failed
 from caf_core.control.options import Override
 from caf_core.control.report import Listener
 from caf_core.control.resolved import Resolved
+from caf_core.control.store.starts import OWN
 from caf_core.control.store.store import IterationEnd
 from caf_core.control.tidying import tidy
 from caf_core.errors import CafError, CheckpointError
@@ -315,7 +316,7 @@ class Controller:
             committing.finish(self._shop, one, iteration, self._accounts[name])
             self._shop.store.update(name, convergence=str(convergence))
         else:
-            self._shop.store.note(f"constants of {name}", own_constants(one))
+            self._shop.store.note(OWN.format(name), own_constants(one))
         return self._completes(name, events.Finished(name))
 
     def _completes(self, name: str, event: events.Event) -> list[events.Event]:

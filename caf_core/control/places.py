@@ -4,6 +4,9 @@ from pathlib import Path
 
 from caf_core.json_text import exact_json
 
+PRIVATE = ".caf"
+"""The folder in an output directory in which controllers keep what is theirs."""
+
 PLACE = "written at"
 """The setting in a checkpoint that says where the output directory was when a controller wrote it last."""
 

@@ -6,19 +6,50 @@ original, and that of a directory that was moved is ended, as nobody else would 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from caf_core.calibration.files import write_atomically
+from caf_core.control.lease import Lease
 from caf_core.control.outstanding import read_left
-from caf_core.control.places import PLACE, earlier_place, is_same, renamed
+from caf_core.control.places import PLACE, PRIVATE, earlier_place, is_same, renamed
 from caf_core.control.store import FILE_NAME
 from caf_core.control.store.ledger import StoreLedger
+from caf_core.control.store.opening import no_checkpoint, told_errors
 from caf_core.control.store.store import CheckpointStore
 from caf_core.jobs.ledger import FailureKind, IntentState, TaskChange, TaskState
 from caf_core.processes import registration
 
 log = logging.getLogger("caf.control")
+
+
+@contextmanager
+def owned_store(directory: Path, *, take_over: bool = False) -> Iterator[CheckpointStore]:
+    """The checkpoint of an output directory that no controller drives meanwhile, for commands that change it.
+
+    Args:
+        directory: The output directory.
+        take_over: Whether a controller on another host is declared dead.
+    Raises:
+        CheckpointError: If a controller drives the directory, or there is no checkpoint.
+    """
+    if not (directory / FILE_NAME).exists():
+        raise no_checkpoint(directory)
+    private = directory / PRIVATE
+    private.mkdir(exist_ok=True)
+    lease = Lease(private, take_over=take_over)
+    try:
+        store = CheckpointStore(directory)
+        if is_copy(store):
+            take_up(store, private)
+        try:
+            with told_errors(directory):
+                yield store
+        finally:
+            store.close()
+    finally:
+        lease.release()
 
 
 def take_up(store: CheckpointStore, private: Path, end: Callable[[], None] = lambda: None) -> None:

@@ -17,6 +17,7 @@ from caf_core.control.catalogue import Catalogue
 from caf_core.control.lease import Lease
 from caf_core.control.options import Options
 from caf_core.control.outstanding import interruptible
+from caf_core.control.places import PRIVATE
 from caf_core.control.preloading import sample
 from caf_core.control.report import Careful, Report
 from caf_core.control.resolve import resolve
@@ -29,9 +30,6 @@ from caf_core.jobs.local import ResidentBackend, usable_processors
 from caf_core.jobs.residence import Residence
 from caf_core.jobs.task import Resources
 from caf_core.plugins.registry import Registry
-
-PRIVATE = ".caf"
-"""The folder in an output directory for what is nobody's result: lease, resident process."""
 
 
 @frozen

@@ -428,6 +428,60 @@ def test_more_iterations_go_on_from_the_last(site) -> None:
     )
 
 
+def tidied(site, *options) -> str:
+    done = site.call("tidy", "-p", site.folder / "out", *options)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_what_tidy_leaves_is_enough_to_start_again(site) -> None:
+    site.run()
+    before = site.everything()
+    would = tidied(site, "--dry-run")
+    assert "first: would remove " in would
+    assert tidied(site) == would.replace("would remove", "removed")
+    assert "first: there is nothing to remove" in tidied(site)
+    assert not site.run()[0]
+    site.change("return sum(values) / len(values)", "return max(values)")
+    executed, _ = site.run()
+    again = ["first fit 0", "first fit 1", *(f"first collect f{number} 1" for number in (1, 2, 3))]
+    assert executed == Counter([*again, *SECOND])
+    assert site.constants() == {"first": 3.0, "second": 30.0}
+
+    site.change("return max(values)", "return sum(values) / len(values)")
+    site.run()
+    assert site.everything() == before
+    tidied(site, "--final")
+    files = [path for path in (site.folder / "out").rglob("*") if path.is_file() and ".caf" not in path.parts]
+    assert {path.name for path in files} - {Path(name).name for name in before} == {
+        "caf_state.db",
+        "provenance.jsonl",
+        "account.json",
+    }
+    executed, said = site.run()
+    assert not executed
+    assert "first: it has completed before, and nothing has changed" in said
+    assert site.everything() == before
+    told = site.call("debug", "-p", site.folder / "out", "first", "default/0")
+    assert told.code == 2
+    assert "caf tidy" in told.err
+    site.change("return sum(values) / len(values)", "return max(values)")
+    executed, said = site.run()
+    assert executed == EVERYTHING
+    assert "the output of iteration 0 was not kept" in said
+    assert site.constants() == {"first": 3.0, "second": 30.0}
+
+
+def test_tidy_leaves_what_has_not_completed(site) -> None:
+    site.change("values) / len(values)", "values) / 0")
+    site.run(code=1)
+    out = site.folder / "out"
+    before = {path: path.read_bytes() for path in (out / "first").rglob("*") if path.is_file()}
+    assert "first: kept as it is, since it has not completed (failed)" in tidied(site, "--final")
+    assert {path: path.read_bytes() for path in (out / "first").rglob("*") if path.is_file()} == before
+    assert site.call("tidy", "-p", site.folder / "elsewhere").code == 3
+
+
 def changed_byte(path: Path) -> None:
     """As a disk may do it: size and time stay."""
     status, data = path.stat(), bytearray(path.read_bytes())

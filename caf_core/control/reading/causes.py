@@ -9,8 +9,9 @@ from attrs import frozen
 
 from caf_core.calibration.journal import Recorded
 from caf_core.control.lease import controller_lives
+from caf_core.control.places import PRIVATE
 from caf_core.control.reading.naming import Work, executions, runs_text, task
-from caf_core.control.reading.overview import COLLECTOR_KINDS, PRIVATE, Reader
+from caf_core.control.reading.overview import COLLECTOR_KINDS, Reader
 from caf_core.errors import CheckpointError
 from caf_core.jobs.claims import latest_folder
 from caf_core.jobs.files import read_splits, submission_resources

@@ -237,7 +237,7 @@ def _unknown(store: Reader, calibration: str, name: str, jobs: list[Any], everyt
     close = get_close_matches(name, names, n=3) or names[:3]
     others = f", ... ({len(names)} executions)" if len(names) > len(close) else ""
     if jobs and not tasks:
-        tasks = ["no tasks any more (keep_collector_output)"]
+        tasks = ["no tasks any more (keep_collector_output, or caf tidy)"]
     known = "; ".join([*tasks, *([", ".join(close) + others] if close else [])]) or "nothing yet"
     return f"calibration {calibration!r} has no task or execution {name!r}; it has: {known}."
 

@@ -5,10 +5,7 @@ from pathlib import Path
 from attrs import frozen
 
 from caf_core.calibration.states import CHECKPOINTS, State
-from caf_core.control.lease import Lease
-from caf_core.control.reading.overview import PRIVATE
-from caf_core.control.store import FILE_NAME
-from caf_core.control.store.opening import no_checkpoint, told_errors
+from caf_core.control.relocating import owned_store
 from caf_core.control.store.starts import WantedStart, forget_start, keep_start, last_iteration, note
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.errors import ConfigurationError
@@ -48,24 +45,13 @@ def overrule(
         CheckpointError: If a controller drives the directory, or there is no checkpoint.
         ConfigurationError: If there is no such calibration or column, or nothing can begin there.
     """
-    if not (directory / FILE_NAME).exists():
-        raise no_checkpoint(directory)
     if column not in COLUMNS:
         raise ConfigurationError(f"there is no column {column!r} to update; there are: {', '.join(COLUMNS)}.")
-    (directory / PRIVATE).mkdir(exist_ok=True)
-    lease = Lease(directory / PRIVATE, take_over=take_over)
-    try:
-        store = CheckpointStore(directory)
-        try:
-            with told_errors(directory):
-                change = _Change(store, directory, _stored(store, directory, calibration))
-                columns = dict(zip(COLUMNS, (change.state, change.checkpoint, change.iteration), strict=True))
-                with store.batch():
-                    return columns[column](value)
-        finally:
-            store.close()
-    finally:
-        lease.release()
+    with owned_store(directory, take_over=take_over) as store:
+        change = _Change(store, directory, _stored(store, directory, calibration))
+        columns = dict(zip(COLUMNS, (change.state, change.checkpoint, change.iteration), strict=True))
+        with store.batch():
+            return columns[column](value)
 
 
 def _stored(store: CheckpointStore, directory: Path, name: str) -> StoredCalibration:

@@ -13,13 +13,10 @@ from caf_core.calibration.journal import journals, newest
 from caf_core.calibration.states import END_STATES, State
 from caf_core.control.account import Account, read_account
 from caf_core.control.lease import controller_lives
-from caf_core.control.places import PLACE, earlier_place, renamed
+from caf_core.control.places import PLACE, PRIVATE, earlier_place, renamed
 from caf_core.control.store.opening import open_for_reading, told_errors
 from caf_core.jobs.files import read_job, read_task
 from caf_core.json_text import COMPACT, exact_json
-
-PRIVATE = ".caf"
-"""The private folder of an output directory (as in ``caf_core.control.session``, whose import is slow)."""
 
 COLLECTOR_KINDS = ("collector", "submission")
 """Kinds of jobs whose tasks a user counts: those of collections, and of ``caf submit``."""

@@ -93,6 +93,7 @@ def _check_inputs(line: Mapping[str, Any]) -> None:
     for name in needed:
         if not Path(name).exists():
             raise ConfigurationError(
-                f"it cannot be executed again: {name}, which it needs, is no longer there; start the "
-                "calibration again with keep_collector_output='all', or from an earlier state."
+                f"it cannot be executed again: {name}, which it needs, is no longer there (caf "
+                "tidy may have removed it); start the calibration again with keep_collector_output='all', or "
+                "from an earlier state."
             )

@@ -10,6 +10,9 @@ from caf_core.calibration.states import State
 from caf_core.control.store.store import CheckpointStore, StoredCalibration
 from caf_core.json_text import exact_json
 
+OWN = "constants of {}"
+"""The key of a fingerprint of what a user's own calibration has left."""
+
 _KEY = "start of {}"
 """The key among the settings of a checkpoint, of a calibration's name."""
 

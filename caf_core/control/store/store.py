@@ -144,6 +144,11 @@ class CheckpointStore:
                 self.models.Process.id == number
             ).execute()
 
+    def calibrations(self) -> list[StoredCalibration]:
+        """All of them, in the user's order."""
+        rows = self.models.Calibration.select().order_by(self.models.Calibration.position)
+        return [found for row in rows if (found := self.calibration(row.name)) is not None]
+
     def calibration(self, name: str) -> StoredCalibration | None:
         """What is known of a calibration."""
         row = self.models.Calibration.get_or_none(self.models.Calibration.name == name)

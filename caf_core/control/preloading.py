@@ -7,11 +7,15 @@ from caf_core.plugins.registry import Registry
 
 EXECUTION = "caf_core.calibration.execution"
 PLAN = "caf_core.calibration.plan_task"
+SETTINGS = "caf_core.calibration.calibration"
+"""Modules beside the script, which travel with a collector or an algorithm, describe calibrations as well."""
 
 
 def basic_preloads(registry: Registry) -> tuple[str, ...]:
     """What every collector and every algorithm needs."""
-    return tuple(dict.fromkeys((EXECUTION, PLAN, *(type(codec).__module__ for codec in registry.codecs()))))
+    return tuple(
+        dict.fromkeys((EXECUTION, PLAN, SETTINGS, *(type(codec).__module__ for codec in registry.codecs())))
+    )
 
 
 def preloads(registry: Registry, one: Resolved) -> tuple[str, ...]:

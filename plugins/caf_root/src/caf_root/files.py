@@ -58,7 +58,8 @@ def open_root(path: str) -> Iterator[Any]:
     # An open file instead of its name: uproot would give some names (a::b) a meaning, and start threads.
     with Path(path).open("rb") as stream:
         with reading(path):
-            directory = uproot.open(stream)
+            # Its reading thread would only be waited for.
+            directory = uproot.open(stream, use_threads=False)
         with directory:
             yield directory
 

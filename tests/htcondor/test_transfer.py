@@ -9,6 +9,7 @@ import pytest
 
 from caf_core.errors import ConfigurationError, SubmissionError
 from caf_core.jobs.backend import Report, SchedulerState
+from caf_core.jobs.files import fold_submission
 from caf_core.jobs.task import Call, TaskSpec
 from caf_core.testing.bench import HOSTILE, shell, submission
 from caf_htcondor import HTCondor
@@ -134,6 +135,17 @@ def test_failures_come_home_too(tmp_path, away):
     assert bring_home(one.directory, 0)
     assert record(one, 0)["exit_code"] == 3
     assert (tmp_path / "out" / "attempt-1" / "stderr").read_text() == "why\n"
+
+
+def test_a_copy_that_comes_home_late_replaces_nothing(tmp_path, away):
+    one = written(tmp_path, shell(tmp_path / "out", "date +%N"))
+    away.execute(one, 0)
+    assert bring_home(one.directory, 0)
+    printed = (tmp_path / "out" / "attempt-1" / "stdout").read_text()
+    fold_submission(one.directory)
+    Site(tmp_path / "late").execute(one, 0)
+    assert bring_home(one.directory, 0)
+    assert (tmp_path / "out" / "attempt-1" / "stdout").read_text() == printed
 
 
 def test_what_is_shared_travels_once(tmp_path):

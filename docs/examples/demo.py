@@ -47,7 +47,7 @@ def calibrate(options: argparse.Namespace, data: Path, ignored: Sequence[ExpRun]
     files = sorted(data.glob("*.root"))
     if not files:
         raise CafError(f"there are no ROOT files in {data}; give the folder that holds them with --data.")
-    per_subjob = options.max_files_per_subjob or max(1, len(files) // 16)
+    per_subjob = options.max_files_per_subjob or max(1, len(files) // (4 * options.processes))
     calibration = muon_scale(files, ignored, max_files_per_collector_job=per_subjob)
     caf = CAF(output_dir=options.output / "calibration", backend=Local(max_processes=options.processes))
     caf.add_calibration(calibration)

@@ -28,7 +28,7 @@ def calibrate(folder):
     from caf_local import Local
 
     files = sorted(Path(folder).glob("*.root"))
-    calibration = muon_scale(files, [ExpRun(7, 145)], max_files_per_collector_job=max(1, len(files) // 16))
+    calibration = muon_scale(files, [ExpRun(7, 145)], max_files_per_collector_job=max(1, len(files) // 8))
     caf = CAF(output_dir=tempfile.mkdtemp(), backend=Local(max_processes=2))
     caf.add_calibration(calibration)
     begin = time.perf_counter()

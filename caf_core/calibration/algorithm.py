@@ -15,6 +15,7 @@ from caf_core.conditions.chain import Chain
 from caf_core.conditions.payload import Payload
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun, IoV, as_runs
+from caf_core.jobs.task import Resources
 from caf_core.strict import strict
 from caf_core.text import storable
 
@@ -170,6 +171,9 @@ class Algorithm:
             for all runs of an iteration, and what it leaves in its modules and attributes stays there.
         execution_walltime: How long one execution may take; it is ended then, tried once more, and counts as
             ``failure``.
+        resources: What the task that executes it needs, of which there is one an iteration, or several with
+            the ``parallel`` runner: processors, memory, and time for all executions together. On this machine
+            only the time is a limit.
     """
 
     algorithm: Any
@@ -180,6 +184,7 @@ class Algorithm:
     pre_algorithm: Callable[[Any, AlgorithmContext], None] | None = field(default=None, kw_only=True)
     isolate: bool = field(default=False, kw_only=True)
     execution_walltime: timedelta | None = field(default=None, kw_only=True)
+    resources: Resources | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not callable(getattr(self.algorithm, "calibrate", None)) and not callable(self.algorithm):
@@ -198,6 +203,10 @@ class Algorithm:
         if limit is not None and not (isinstance(limit, timedelta) and limit > timedelta(0)):
             raise ConfigurationError(
                 f"execution_walltime is {limit!r}; it is a time such as datetime.timedelta(minutes=5)."
+            )
+        if self.resources is not None and not isinstance(self.resources, Resources):
+            raise ConfigurationError(
+                f"resources is {self.resources!r}; it is Resources(...), such as Resources(memory_mb=8000)."
             )
         if not self.name:
             self.name = getattr(self.algorithm, "__name__", type(self.algorithm).__name__)

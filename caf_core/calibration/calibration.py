@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "max_iterations": 5,
     "ignored_runs": [],
     "backend": "local",
+    "algorithm_backend": None,
     "strategies": "SingleIOV",
     "runner": "sequential",
     "keep_collector_output": "all",
@@ -184,9 +185,12 @@ class Calibration(CalibrationBase, DatabaseUser):
         max_iterations: Iterations 0 to this number are allowed (default 5).
         ignored_runs: Runs that are left out.
         backend: A plugin name or an instance; the CAF's backend if left out.
-        backend_args: For the backend; those of a collection win.
+        algorithm_backend: What executes the algorithms: a plugin name or an instance; this machine if left
+            out. What each needs there stands in its ``Algorithm(resources=...)``.
+        backend_args: For the backend; those of a collection win. They hold for the algorithms too where these
+            have the same backend.
         resources: What the tasks of its collections need, as far as a collection leaves that open.
-        retry: What failures get in collections that say nothing.
+        retry: What failures get in collections that say nothing, and in the tasks of algorithms.
         runner: Which runner carries the strategies' plans out: ``sequential`` or ``parallel``.
         require_convergence: Whether ending without convergence is a failure.
         keep_collector_output: As in ``Collection``.
@@ -199,6 +203,7 @@ class Calibration(CalibrationBase, DatabaseUser):
     max_iterations: int | None
     _ignored_runs: list[ExpRun] | None
     backend: Any
+    algorithm_backend: Any
     backend_args: dict[str, Any]
     resources: Resources | None
     retry: RetryPolicy | None
@@ -223,6 +228,7 @@ class Calibration(CalibrationBase, DatabaseUser):
             self.collections[DEFAULT_COLLECTION] = Collection(None, found)
         self._algorithms = _algorithms(algorithms)
         self.strategies = self.max_iterations = self._ignored_runs = self.backend = self.runner = None
+        self.algorithm_backend = None
         self.require_convergence = self.keep_collector_output = self.resources = self.retry = None
         self.backend_args = {}
         cuts = [key for key in SPLITTING if settings.get(key) is not None]

@@ -65,7 +65,7 @@ def _print(outcome: "Outcome") -> None:
 
 
 def _place(backend: str) -> str:
-    from caf_core.control.context import EXECUTIONS
+    from caf_core.control.outstanding import EXECUTIONS
 
     return "of algorithms" if backend == EXECUTIONS else f"at {shown(backend)}"
 

@@ -23,6 +23,7 @@ _STARTS = ("init", "collector_completed", "completed")
 @click.command("run", cls=Command, context_settings={"allow_interspersed_args": False})
 @click.option("-o", "--output-dir", type=UserPath(), help="In place of the script's output_dir.")
 @backend_options
+@click.option("--algorithm-backend", metavar="NAME", help="What executes the algorithms.")
 @resource_options
 @click.option("-j", "--processes", type=click.IntRange(min=1), help="Processes at a time on this machine.")
 @click.option("--check", is_flag=True, help="Try everything but the submission, and say what would be done.")
@@ -70,6 +71,7 @@ def _options(given: Mapping[str, Any]) -> "Options":
     return Options(
         output_dir=given["output_dir"],
         backend=given["backend"],
+        algorithm_backend=given["algorithm_backend"],
         backend_args=pairs(given["backend_args"], "--backend-arg"),
         resources=resources_of(given),
         processes=given["processes"],

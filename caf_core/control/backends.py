@@ -132,7 +132,8 @@ def backend_class(registry: Registry, config: Config, wanted: Any) -> type[Backe
     try:
         kind: type[Backend] = registry.resolve("backend", wanted)
     except UnknownPluginError as error:
-        if config.backend is None or wanted != config.backend.value:
-            raise
-        raise ConfigurationError(f"{config.backend.file}: {error}") from error
+        for value in (config.backend, config.algorithm_backend):
+            if value is not None and wanted == value.value:
+                raise ConfigurationError(f"{value.file}: {error}") from error
+        raise
     return kind

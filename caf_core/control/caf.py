@@ -91,6 +91,7 @@ class CAF:
             config=load_config(),
             backend_args=chosen.backend_args,
             resources=chosen.resources,
+            algorithm_backend=chosen.algorithm_backend,
         )
 
 

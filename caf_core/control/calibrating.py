@@ -28,20 +28,23 @@ from caf_core.calibration.plan_task import carry_out_plan
 from caf_core.calibration.plans import Commit, Parts, Past, Plan, Result, Verdict, commit_rows
 from caf_core.calibration.runner import AlgorithmsRunner, cut_parts
 from caf_core.control import prints
+from caf_core.control.adopting import end_earlier, tell_place, where_it_is
 from caf_core.control.catalogue import Catalogue
-from caf_core.control.context import EXECUTIONS, Workshop
+from caf_core.control.context import Workshop
 from caf_core.control.evidence import why_it_failed
 from caf_core.control.preloading import preloads, script_path
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm
 from caf_core.control.store.store import StoredExecution, StoredJob
 from caf_core.errors import AlgorithmError, CafError
-from caf_core.jobs.local import usable_processors
+from caf_core.jobs.local import ResidentBackend, usable_processors
 from caf_core.jobs.service import JobRequest
 from caf_core.jobs.task import Call, TaskSpec
 from caf_core.jobs.tokens import new_token
 from caf_core.text import clause
 
 KIND = "execution"
+MOST_TASKS = 100
+"""So many tasks carry one plan out at most on a batch system: each has to begin, and reads the index."""
 
 
 @frozen
@@ -132,6 +135,11 @@ class AlgorithmsStep:
     def verdicts(self) -> tuple[Verdict, ...]:
         """How the algorithms that have ended did so, in order."""
         return tuple(one.verdict for one in self._ended)
+
+    @property
+    def jobs(self) -> list[str]:
+        """The jobs that carry plans out now."""
+        return list(self._jobs)
 
     def commits_of(self, index: int) -> tuple[Commit, ...]:
         """What an algorithm that has ended committed, in canonical order."""
@@ -268,12 +276,12 @@ class AlgorithmsStep:
         token = new_token()
         key = f"{self.one.name}/{self.iteration}/{part.name}/{token}"
         folder = self.one.iteration_dir(self.iteration) / "algorithm_output" / part.name
-        request = _request(key, f"{self.one.name}_{part.name}", folder / token)
+        request = self._request(part, key, folder / token)
         self._shop.store.begin_job(
             StoredJob(
                 key, self.one.name, self.iteration, KIND, part.name, request.directory, fingerprint, None
             ),
-            EXECUTIONS,
+            request.backend,
         )
         self._jobs[key] = _Job(part, request.directory)
         earlier = {one.directory for one in self.recorded.values() if one.fingerprint == fingerprint}
@@ -282,10 +290,24 @@ class AlgorithmsStep:
 
     def _goes_on(self, part: ResolvedAlgorithm, job: StoredJob) -> bool:
         """Whether a job of an earlier process has not ended; it is taken up then."""
-        if not _is_taken_up(self._shop, job):
+        request = where_it_is(self._shop, self._request(part, job.key, job.directory))
+        if not self._shop.service.resume(request) or self._shop.service.status(job.key).ended:
             return False
+        tell_place(self._shop, job, request, self.one.algorithm_backend)
         self._jobs[job.key] = _Job(part, job.directory)
         return True
+
+    def _request(self, part: ResolvedAlgorithm, key: str, directory: Path) -> JobRequest:
+        one, settings = self.one, self.one.settings
+        return JobRequest(
+            key=key,
+            name=f"{one.name}_{part.name}",
+            directory=directory,
+            backend=one.algorithm_backend,
+            resources=part.resources,
+            backend_args=settings["backend_args"] if one.algorithm_backend == one.backend else {},
+            retry=settings["retry"],
+        )
 
     def _specs(
         self, part: ResolvedAlgorithm, directory: Path, fingerprint: str, earlier: Sequence[Path]
@@ -319,7 +341,7 @@ class AlgorithmsStep:
     def _cut(self, part: ResolvedAlgorithm, fingerprint: str) -> list[tuple[int, ...] | None]:
         """Which parts of a plan each task carries out; ``None`` for all of it."""
         parts = first_parts(self._plan(part))
-        at_once = 1 if parts is None else min(self._parts_at_once(parts), usable_processors())
+        at_once = 1 if parts is None else min(self._parts_at_once(parts), self._most_tasks())
         if parts is None or at_once <= 1:
             return [None]
         known, todo = self._known(fingerprint), []
@@ -330,6 +352,11 @@ class AlgorithmsStep:
                 todo.append(position)
         # Where all parts are known, it is what the plan asks for after them.
         return list(cut_parts(todo, at_once)) if len(todo) > 1 else [None]
+
+    def _most_tasks(self) -> int:
+        """How many tasks carry a plan out at most."""
+        backend = self._shop.service.backends[self.one.algorithm_backend]
+        return usable_processors() if isinstance(backend, ResidentBackend) else MOST_TASKS
 
     def _parts_at_once(self, parts: Parts) -> int:
         name = type(self._runner).__name__
@@ -389,18 +416,8 @@ def end_plans(shop: Workshop, jobs: Iterable[StoredJob]) -> None:
         jobs: Jobs of earlier processes.
     """
     for job in jobs:
-        if shop.store.is_busy(job.key) and _is_taken_up(shop, job):
-            shop.service.cancel(job.key)
-
-
-def _is_taken_up(shop: Workshop, job: StoredJob) -> bool:
-    """Take a job of an earlier process up, and tell whether it has not ended."""
-    resumed = shop.service.resume(_request(job.key, f"{job.calibration}_{job.name}", job.directory))
-    return resumed and not shop.service.status(job.key).ended
-
-
-def _request(key: str, name: str, directory: Path) -> JobRequest:
-    return JobRequest(key=key, name=name, directory=directory, backend=EXECUTIONS)
+        if shop.store.is_busy(job.key):
+            end_earlier(shop, job)
 
 
 def _identity(one: StoredExecution) -> tuple[object, ...]:

@@ -13,8 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from caf_core.control.context import EXECUTIONS
-from caf_core.control.outstanding import Left, read_left
+from caf_core.control.outstanding import EXECUTIONS, Left, read_left
 from caf_core.control.places import PRIVATE
 from caf_core.control.reading.naming import meant
 from caf_core.control.reading.overview import Reader
@@ -154,7 +153,7 @@ def _cancel(
     here: list[Left] = []
     for name, submissions in by_backend.items():
         try:
-            backend = None if name == EXECUTIONS else _made(make, name, kept_arguments(store, name))
+            backend = None if name == EXECUTIONS else made(make, name, kept_arguments(store, name))
         except CafError as error:
             kept += [_kept(left, str(error)) for left in submissions]
             continue
@@ -170,7 +169,7 @@ def _cancel(
     return Outcome(tuple(ended), tuple(kept))
 
 
-def _made(make: MakeBackend, name: str, chosen: Mapping[str, Any]) -> Backend:
+def made(make: MakeBackend, name: str, chosen: Mapping[str, Any]) -> Backend:
     """A backend by the name under which the checkpoint knows it."""
     try:
         return make(name, chosen)

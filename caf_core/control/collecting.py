@@ -14,6 +14,7 @@ from caf_core.calibration.files import write_atomically, write_json
 from caf_core.conditions.database import items_of
 from caf_core.conditions.local import LocalDatabase
 from caf_core.control import prints, quarantine
+from caf_core.control.adopting import end_earlier, tell_place, where_it_is
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.context import Workshop
 from caf_core.control.preloading import preloads, script_path
@@ -21,7 +22,6 @@ from caf_core.control.resolved import Resolved, ResolvedCollection
 from caf_core.control.reuse import Cut, Layout, Left, cut, cut_again, groups_of, left_of, note_selection
 from caf_core.control.store.store import StoredJob
 from caf_core.control.verifying import is_whole
-from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.jobs.ledger import TaskState
 from caf_core.jobs.retry import RetryPolicy
 from caf_core.jobs.service import JobRequest
@@ -51,10 +51,11 @@ def _submit_one(
     layout = earlier[-1].layout if earlier else None
     cuts = cut(part, base, aside, groups_of(layout))
     same = bool(earlier) and earlier[-1].fingerprint == _whole(cuts)
-    request = _request(one, part, earlier[-1].key, earlier[-1].directory, layout) if earlier else None
+    request = _earlier_request(shop, one, part, earlier[-1]) if earlier else None
     resumed = request is not None and same and shop.service.resume(request)
     lost = _lost(shop, earlier[-1], resumed=resumed) if same else 0
     if request is not None and resumed and not lost:
+        tell_place(shop, earlier[-1], request, one.backend)
         _kit(shop, one, part)
         if shop.service.status(request.key).failures:
             shop.service.retry_failed(request.key)
@@ -122,6 +123,10 @@ def _request(
         retry=one.settings["retry"] if collection.retry == RetryPolicy() else collection.retry,
         min_fraction=_min_fraction(collection.min_fraction, layout),
     )
+
+
+def _earlier_request(shop: Workshop, one: Resolved, part: ResolvedCollection, job: StoredJob) -> JobRequest:
+    return where_it_is(shop, _request(one, part, job.key, job.directory, job.layout))
 
 
 def _min_fraction(wanted: float, layout: Layout | None) -> float:
@@ -252,7 +257,7 @@ def _left(
     """What is left of the earlier jobs of a collection, of the newest first."""
     found: list[Left] = []
     for job in reversed(jobs):
-        request = _request(one, part, job.key, job.directory, job.layout)
+        request = _earlier_request(shop, one, part, job)
         if job.key in resumed or shop.service.resume(request):
             shop.service.cancel(request.key)
             found += left_of(shop.service, one, part, job, constants)
@@ -273,17 +278,7 @@ def end_jobs(shop: Workshop, one: Resolved, iteration: int, kept: Container[str]
     jobs = [job for job in shop.store.jobs(one.name, iteration, KIND) if job.name not in kept]
     busy = [job for job in jobs if shop.store.is_busy(job.key)]
     for job in busy:
-        request = JobRequest(
-            key=job.key,
-            name=f"{one.name}_{job.name}",
-            directory=job.directory,
-            backend=shop.store.backend_of(job.key),
-        )
-        try:
-            if shop.service.resume(request):
-                shop.service.cancel(job.key)
-        except (ConfigurationError, CheckpointError) as error:
-            shop.say(f"{one.name}: collectors of {job.name!r} that are not wanted may go on: {error}")
+        end_earlier(shop, job)
     return {job.name for job in busy}
 
 

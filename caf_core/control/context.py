@@ -12,9 +12,6 @@ from caf_core.jobs.service import JobService
 from caf_core.plugins.plugin import Kind
 from caf_core.plugins.registry import Registry
 
-EXECUTIONS = "caf.executions"
-"""The backend of algorithm executions: the resident process of this machine."""
-
 
 @frozen
 class Workshop:

@@ -1,5 +1,6 @@
 """From the first step to the last: the store, the job service, the controller, and how it stops."""
 
+import logging
 import os
 import socket
 from contextlib import closing
@@ -9,29 +10,32 @@ from attrs import evolve, frozen
 
 from caf_core.calibration.states import State
 from caf_core.control.account import Account, read_account
-from caf_core.control.cancelling import end_moved
+from caf_core.control.cancelling import end_moved, made
 from caf_core.control.catalogue import Catalogue
 from caf_core.control.common import merge_all
-from caf_core.control.context import EXECUTIONS, Workshop, doors_of
+from caf_core.control.context import Workshop, doors_of
 from caf_core.control.crash import CrashPoints
 from caf_core.control.deciding import check_override
 from caf_core.control.lease import HEARTBEAT
 from caf_core.control.loop import Controller, Interrupt
-from caf_core.control.outstanding import count_left, left_text, stopped_at_once
+from caf_core.control.outstanding import EXECUTIONS, count_left, left_text, stopped_at_once
 from caf_core.control.places import PRIVATE
 from caf_core.control.relocating import take_up
 from caf_core.control.report import CalibrationReport, Report
 from caf_core.control.session import Setup, Wish
 from caf_core.control.stopping import LastWords, end_here, stop_signals
-from caf_core.control.store.arguments import keep_arguments
+from caf_core.control.store.arguments import keep_arguments, kept_arguments
 from caf_core.control.store.ledger import StoreLedger
 from caf_core.control.store.opening import told_errors
 from caf_core.control.store.store import CheckpointStore
+from caf_core.errors import CafError
 from caf_core.jobs.inbox import Inbox
 from caf_core.jobs.input_names import told
 from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.service import JobService
 from caf_core.plugins.observers import Observers
+
+log = logging.getLogger("caf.control")
 
 
 def drive(setup: Setup) -> Report:
@@ -117,6 +121,7 @@ def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
     private = setup.wish.output_dir / PRIVATE
     take_up(store, private, lambda: end_moved(store, private, setup.backends.known))
     service.add_backend(EXECUTIONS, setup.executions)
+    _add_earlier(setup, store)
     for name, backend in setup.backends.instances.items():
         service.add_backend(name, backend)
         keep_arguments(store, name, backend.chosen_args())
@@ -132,6 +137,20 @@ def _begin(setup: Setup, store: CheckpointStore, service: JobService) -> None:
                 options.listener.said(f"{name}, collection {part.name!r}: {told(part.files.doubles)}")
 
 
+def _add_earlier(setup: Setup, store: CheckpointStore) -> None:
+    """Make the backends where something of an earlier start may be going on, if nobody names them now."""
+    for name in sorted(store.busy_backends() - {EXECUTIONS, *setup.backends.instances}):
+        try:
+            backend = made(setup.backends.known, name, kept_arguments(store, name))
+        except CafError as error:
+            log.warning("what an earlier start submitted to the backend %r may go on there: %s", name, error)
+            continue
+        if isinstance(backend, ResidentBackend):
+            backend.max_processes = setup.executions.max_processes
+            backend.residence = setup.residence
+        setup.backends.instances[name] = backend
+
+
 def _stop(setup: Setup, store: CheckpointStore, parts: _Parts, words: LastWords) -> dict[str, int]:
     """End what executes on this machine; jobs of batch systems go on.
 
@@ -139,7 +158,7 @@ def _stop(setup: Setup, store: CheckpointStore, parts: _Parts, words: LastWords)
         How many tasks go on, by backend.
     """
     here = _local(setup)
-    left = count_left(store.models, {EXECUTIONS, *here})
+    left = count_left(store.models, here)
     words.text = f"stopped at once. {left_text(left, setup.wish.output_dir)}".rstrip()
     end_here(parts.service, setup.residence, parts.controller.abandon(here), parts.inbox)
     # It may have to wait for a scheduler's command; whoever does not want to hears the words.
@@ -149,7 +168,8 @@ def _stop(setup: Setup, store: CheckpointStore, parts: _Parts, words: LastWords)
 
 def _local(setup: Setup) -> set[str]:
     """The names of the backends that execute on this machine."""
-    return {name for name, one in setup.backends.instances.items() if isinstance(one, ResidentBackend)}
+    named = {name for name, one in setup.backends.instances.items() if isinstance(one, ResidentBackend)}
+    return {EXECUTIONS, *named}
 
 
 def _report(wish: Wish, catalogue: Catalogue, controller: Controller) -> Report:

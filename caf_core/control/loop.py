@@ -123,7 +123,7 @@ class Controller:
                 self._take_updates(self._shop.service.handle(item or Tick(), now))
 
     def abandon(self, backends: Container[str]) -> list[str]:
-        """Cancel the jobs of some backends, and whatever algorithms execute.
+        """Cancel the jobs of some backends.
 
         Args:
             backends: Names of backends.
@@ -131,11 +131,15 @@ class Controller:
             The keys of the jobs.
         """
         service = self._shop.service
-        jobs = [key for key, (name, _) in self._jobs.items() if self._catalogue[name].backend in backends]
-        jobs = [key for key in jobs if not service.status(key).ended]
+        plans = [key for algorithms in self._steps.values() for key in algorithms.jobs]
+        jobs = [
+            key
+            for key in (*self._jobs, *plans)
+            if service.backend_of(key) in backends and not service.status(key).ended
+        ]
         for key in jobs:
             service.cancel(key)
-        return [*jobs, *(key for algorithms in self._steps.values() for key in algorithms.cancel())]
+        return jobs
 
     def _next(self, deadline: float) -> object | None:
         """The next thing in the inbox, or ``None`` when a deadline has come."""

@@ -27,6 +27,7 @@ class Options:
     Args:
         output_dir: In place of ``CAF.output_dir``.
         backend: In place of ``CAF.backend``.
+        algorithm_backend: In place of that of ``CAF.calibration_defaults``.
         backend_args: Arguments for the default backend, as text; they win over those that it was made with.
         resources: What tasks need where neither their collection nor their calibration says so.
         processes: In place of ``max_processes`` of backends on this machine.
@@ -39,6 +40,7 @@ class Options:
 
     output_dir: Path | None = None
     backend: str | None = None
+    algorithm_backend: str | None = None
     backend_args: Mapping[str, str] = field(factory=dict)
     resources: Resources = field(factory=Resources)
     processes: int | None = None

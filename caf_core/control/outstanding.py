@@ -11,6 +11,9 @@ from attrs import frozen
 
 from caf_core.jobs.ledger import IntentState
 
+EXECUTIONS = "caf.executions"
+"""The backend of algorithms where no other is named: the resident process of this machine."""
+
 
 @frozen
 class Left:

@@ -27,8 +27,9 @@ from caf_core.calibration.databases import search_order
 from caf_core.calibration.strategy import AlgorithmStrategy, Known
 from caf_core.control import graph
 from caf_core.control.backends import Backends
+from caf_core.control.outstanding import EXECUTIONS
 from caf_core.control.resolved import Resolved, ResolvedAlgorithm, ResolvedCollection
-from caf_core.errors import ConfigurationError
+from caf_core.errors import ConfigurationError, PluginError
 from caf_core.iov import ExpRun, IoV
 from caf_core.jobs.backend import Backend
 from caf_core.jobs.input_names import identity, input_name
@@ -74,6 +75,7 @@ def resolve(
     backends: Backends,
     defaults: Mapping[str, Any],
     requested: IoV | None,
+    site: Resources,
 ) -> dict[str, Resolved]:
     """Resolve every calibration.
 
@@ -84,6 +86,7 @@ def resolve(
         backends: Collects the backends that are used.
         defaults: What the CAF says where a calibration says nothing.
         requested: The interval that was asked for, if any.
+        site: What tasks need here where nobody says anything.
     Returns:
         Name -> resolved calibration, each after those that it depends on.
     Raises:
@@ -104,7 +107,13 @@ def resolve(
         nearest = graph.nearest_first(links, name)
         if isinstance(calibration, Calibration):
             one = _standard(
-                calibration, output_dir / name, registry, backends, {**DEFAULTS, **defaults}, requested
+                calibration,
+                output_dir / name,
+                registry,
+                backends,
+                {**DEFAULTS, **defaults},
+                requested,
+                site,
             )
             one.nearest = nearest
         else:
@@ -136,6 +145,7 @@ def _standard(
     backends: Backends,
     defaults: Mapping[str, Any],
     requested: IoV | None,
+    site: Resources,
 ) -> Resolved:
     calibration.check()
     settings = {key: _first(getattr(calibration, key), default) for key, default in defaults.items()}
@@ -150,10 +160,14 @@ def _standard(
         _collection(calibration, name, collection, registry, selection)
         for name, collection in calibration.collections.items()
     )
-    algorithms = _algorithms(calibration, settings["strategies"], registry)
-    _check_strategies(calibration, algorithms, selection, collections)
     backend = backends.use(settings["backend"])
     _check_args(calibration, settings["backend_args"], backends.instances[backend])
+    algorithm_backend = _algorithm_backend(calibration, settings, backends, backend)
+    # What site-wide defaults say of time must not end what this machine executes.
+    algorithms = _algorithms(
+        calibration, settings, registry, Resources() if algorithm_backend == EXECUTIONS else site
+    )
+    _check_strategies(calibration, algorithms, selection, collections)
     return Resolved(
         calibration,
         output_dir,
@@ -164,6 +178,7 @@ def _standard(
         selection=selection,
         chain=search_order(calibration.database_chain),
         backend=backend,
+        algorithm_backend=algorithm_backend,
         # A runner holds the state of one iteration of one calibration, so an instance serves as a model.
         runner=_maker(registry.resolve("runner", settings["runner"])),
     )
@@ -223,14 +238,43 @@ def _check_args(calibration: Calibration, args: Mapping[str, Any], backend: Back
             ) from error
 
 
+def _algorithm_backend(
+    calibration: Calibration, settings: Mapping[str, Any], backends: Backends, of_collectors: str
+) -> str:
+    """The name of the backend of its algorithms.
+
+    Raises:
+        ConfigurationError: If there is no such backend, or its tasks do not work in folders that are seen
+            here.
+    """
+    owner, wanted = f"calibration {calibration.name!r}: algorithm_backend", settings["algorithm_backend"]
+    if wanted is None:
+        return EXECUTIONS
+    try:
+        name = backends.use(wanted)
+        backend = backends.instances[name]
+        args = {**backend.backend_args, **(settings["backend_args"] if name == of_collectors else {})}
+        backend.check_args(args)
+    except (ConfigurationError, PluginError) as error:
+        raise ConfigurationError(f"{owner}: {error}") from error
+    if not backend.shares_files(args):
+        raise ConfigurationError(
+            f"{owner} {name!r} carries files to its nodes and back, and what an algorithm has done is "
+            f"followed in a folder that both see; choose one with a shared file system, or leave "
+            f"algorithm_backend out: then this machine executes the algorithms."
+        )
+    return name
+
+
 def _first(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
 def _algorithms(
-    calibration: Calibration, strategies: Any, registry: Registry
+    calibration: Calibration, settings: Mapping[str, Any], registry: Registry, site: Resources
 ) -> tuple[ResolvedAlgorithm, ...]:
     granularity = next(iter(calibration.collections.values())).granularity
+    strategies = settings["strategies"]
     found = []
     for index, algorithm in enumerate(calibration.algorithms):
         chosen = algorithm.strategy
@@ -245,7 +289,8 @@ def _algorithms(
                 f"and its collections have {granularity!r}; change the collections' granularity, or choose "
                 f"another strategy."
             )
-        found.append(ResolvedAlgorithm(index, algorithm, strategy, params))
+        needs = (algorithm.resources or Resources()).or_else(site)
+        found.append(ResolvedAlgorithm(index, algorithm, strategy, params, needs))
     return tuple(found)
 
 

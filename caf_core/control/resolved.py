@@ -12,9 +12,11 @@ from caf_core.calibration.calibration import Calibration, CalibrationBase
 from caf_core.calibration.collection import Collection, FileSelection
 from caf_core.calibration.collector import RunSelection
 from caf_core.calibration.strategy import AlgorithmStrategy
+from caf_core.control.outstanding import EXECUTIONS
 from caf_core.home import given_path
 from caf_core.iov import IoV
 from caf_core.jobs.splitters import SubjobSplitter
+from caf_core.jobs.task import Resources
 
 
 @frozen
@@ -31,12 +33,13 @@ class ResolvedCollection:
 
 @frozen
 class ResolvedAlgorithm:
-    """An algorithm with its strategy; the parameters of the two are told apart."""
+    """An algorithm with its strategy, and what its tasks need; the parameters of the two are told apart."""
 
     index: int
     algorithm: Algorithm
     strategy: AlgorithmStrategy
     params: Mapping[str, Any]
+    resources: Resources
 
     @property
     def name(self) -> str:
@@ -57,6 +60,7 @@ class Resolved:
         nearest: What it depends on, directly or not, nearest first.
         chain: URLs of the user's databases for the algorithms, in the order of search.
         backend: Name of its backend, for the job service.
+        algorithm_backend: Likewise of the one of its algorithms.
         settings: Every default filled in.
         runner: Makes its runner.
         prints: Fingerprints of its parts that were computed already; nothing that they stand for changes.
@@ -71,6 +75,7 @@ class Resolved:
     selection: RunSelection = attrs.field(factory=RunSelection)
     chain: tuple[str, ...] = ()
     backend: str = ""
+    algorithm_backend: str = EXECUTIONS
     runner: Any = None
     prints: dict[str, str] = attrs.field(factory=dict)
 

@@ -45,6 +45,7 @@ class Wish:
         config: What holds at this site.
         backend_args: Arguments for the default backend from the command line.
         resources: What the command line asks for, for all who say nothing.
+        algorithm_backend: What it says of the backend of algorithms, likewise.
     """
 
     calibrations: tuple[CalibrationBase, ...]
@@ -55,6 +56,7 @@ class Wish:
     config: Config = field(factory=Config)
     backend_args: Mapping[str, str] = field(factory=dict)
     resources: Resources = field(factory=Resources)
+    algorithm_backend: str | None = None
 
 
 @frozen
@@ -99,6 +101,7 @@ def prepare(wish: Wish, registry: Registry) -> tuple[Catalogue, Backends]:
         backends=backends,
         defaults=defaults,
         requested=wish.requested,
+        site=wish.config.make_resources(),
     )
     backends.check_overruled()
     backends.warn_of_tables()
@@ -111,9 +114,13 @@ def _defaults(wish: Wish) -> dict[str, Any]:
     """
     config = wish.config
     found = {"retry": config.make_retry(), "backend": config.default_backend or DEFAULTS["backend"]}
+    if config.algorithm_backend is not None:
+        found["algorithm_backend"] = config.algorithm_backend.value
     found |= wish.defaults
     if wish.backend is not None:
         found["backend"] = wish.backend
+    if wish.algorithm_backend is not None:
+        found["algorithm_backend"] = wish.algorithm_backend
     resources = found.get("resources", Resources())
     if isinstance(resources, Resources):  # anything else is refused when calibrations are resolved
         found["resources"] = wish.resources.or_else(resources).or_else(config.make_resources())

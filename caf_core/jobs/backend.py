@@ -250,6 +250,15 @@ class Backend(ABC):
             ConfigurationError: With the name, and those that exist.
         """
 
+    def shares_files(self, backend_args: Mapping[str, Any]) -> bool:  # noqa: ARG002 - for those that carry files
+        """Whether its tasks work in the folders that are seen here, so that what they write can be read
+        while they go on; algorithms need that.
+
+        Args:
+            backend_args: Those of a job, with the defaults merged in.
+        """
+        return True
+
     def adopt(self, token: str, directory: Path) -> None:  # noqa: B027 - optional
         """Take over a submission of an earlier process, before it is asked about.
 

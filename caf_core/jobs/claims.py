@@ -3,8 +3,9 @@
 ``claims/POSITION`` is made by the first of the scheduler's jobs that comes, and holds its id; a job with
 another id does nothing. The same job comes again where its scheduler began it again, perhaps although the
 first execution lives on where the scheduler no longer sees it. So each further one makes a claim of its own
-(``claims/POSITION.2``, ``.3``, ..., with the name of its folder), only the latest may leave a record, and it
-works in the folder of an earlier one only if that has left a record: it does so when nothing of it is left.
+(``claims/POSITION.2``, ``.3``, ..., with the name of its folder), only the latest may leave a record, and
+each works in a folder of its own: the earlier one may live on in its folder, or have left there what is used
+again.
 When a submission is over, ``claims`` goes as a whole, and whoever comes then finds nothing to claim.
 """
 
@@ -69,11 +70,10 @@ def claim(directory: str, position: int, scheduler_id: str, attempt: str) -> tup
     if _counts(left):
         return None, "it has its record already"
     here, name = os.path.split(attempt)
-    # Without a record nobody can tell whether the earlier execution has ended.
     folder = f"{name}.{number}"
-    if left is not None and _remove(record):
+    if left is not None:
         # It was ended from outside, and whoever did so wants it executed again.
-        folder = left.get("folder") or name
+        _remove(record)
     with open(f"{path}.{number}", "w", encoding="utf-8") as stream:
         stream.write(folder)
     return Claim(number, f"{here}/{folder}"), ""
@@ -100,7 +100,7 @@ def latest_folder(directory: str, position: int, attempt: str) -> str:
         return attempt
     here, name = os.path.split(attempt)
     with open(f"{path}.{number - 1}", encoding="utf-8") as stream:
-        return f"{here}/{stream.read() or name}"
+        return f"{here}/{stream.read() or f'{name}.{number - 1}'}"
 
 
 def _make(path: str, owner: str) -> bool:
@@ -125,12 +125,11 @@ def _read(path: str) -> Mapping[str, Any] | None:
     return record
 
 
-def _remove(path: str) -> bool:
+def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
-        return False  # another execution was quicker
-    return True
+        return  # another execution was quicker
 
 
 def _counts(record: Mapping[str, Any] | None) -> bool:

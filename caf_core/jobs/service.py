@@ -149,6 +149,15 @@ class JobService:
         self._take(entry, line)
         return True
 
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """The backends that were added, by name."""
+        return {name: line.backend for name, line in self._lines.items()}
+
+    def backend_of(self, key: str) -> str:
+        """The name of the backend of a job."""
+        return self._entry(key).request.backend
+
     def cancel(self, key: str) -> None:
         """End what a job has at its backend, and do not begin what waits; tasks that completed stay
         completed.

@@ -7,16 +7,34 @@ from typing import Any
 
 from attrs import field, frozen
 
+from caf_core.errors import ConfigurationError
+
 
 @frozen
 class Resources:
     """What a task needs from its machine, in units that no scheduler chooses; ``None`` leaves it to the
-    site."""
+    site.
+
+    Raises:
+        ConfigurationError: If a value cannot be.
+    """
 
     cpus: int = 1
     memory_mb: int | None = None
     walltime: timedelta | None = None
     disk_mb: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("cpus", "memory_mb", "disk_mb"):
+            number: Any = getattr(self, name)  # as a user wrote it
+            whole = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+            if not whole and (number is not None or name == "cpus"):
+                raise ConfigurationError(f"{name} is {number!r}; it is a whole number of at least 1.")
+        time: Any = self.walltime
+        if time is not None and not (isinstance(time, timedelta) and time > timedelta(0)):
+            raise ConfigurationError(
+                f"walltime is {time!r}; it is a time such as datetime.timedelta(hours=2)."
+            )
 
     def or_else(self, other: "Resources") -> "Resources":
         """These, and what they leave open from others; one processor says nothing."""

@@ -247,6 +247,17 @@ class CheckpointStore:
         """The backend to which a job was given."""
         return str(self.models.Job.get_by_id(key).backend)
 
+    def give_job(self, key: str, backend: str) -> None:
+        """Give a job to another backend; nothing of it may be at its former one."""
+        with self.batch():
+            self.models.Job.update(backend=backend).where(self.models.Job.key == key).execute()
+
+    def busy_backends(self) -> set[str]:
+        """The backends at which something may be going on, as far as is written down."""
+        intent, job = self.models.Intent, self.models.Job
+        keys = intent.select(intent.job).where(intent.state.in_(("intended", "issued")))
+        return {row.backend for row in job.select(job.backend).where(job.key.in_(keys)).distinct()}
+
     def record_executions(self, calibration: str, executions: Iterable[StoredExecution]) -> None:
         """Write down what an algorithm answered, in one transaction."""
         now = self._clock()

@@ -37,6 +37,7 @@ class Row:
 def general_rows(config: Config) -> Iterator[Row]:
     """What holds for every backend."""
     yield _row("backend", config.backend, "local")
+    yield _row("algorithm_backend", config.algorithm_backend, "this machine")
     resources, policy = Resources(), RetryPolicy()
     for name in RESOURCES:
         yield _row(f"resources.{name}", config.resources.get(name), getattr(resources, name))

@@ -36,6 +36,7 @@ class Config:
     Args:
         files: The files that were read; a later one wins.
         backend: The backend where none is named.
+        algorithm_backend: The backend of algorithms where none is named.
         backends: Name of a backend -> its arguments.
         resources: Fields of ``Resources``.
         retry: Fields of ``RetryPolicy``.
@@ -44,6 +45,7 @@ class Config:
 
     files: tuple[Path, ...] = ()
     backend: Value | None = None
+    algorithm_backend: Value | None = None
     backends: Mapping[str, Mapping[str, Value]] = field(factory=dict)
     resources: Mapping[str, Value] = field(factory=dict)
     retry: Mapping[str, Value] = field(factory=dict)
@@ -144,7 +146,7 @@ def _with_file(config: Config, file: Path, content: dict[str, Any]) -> Config:
         raise ConfigurationError(
             "'backend' is the name of the default backend; the arguments of one stand under [backends.NAME]."
         )
-    top = checked("", content, TOP, TABLES)
+    top = {key: Value(value, file) for key, value in checked("", content, TOP, TABLES).items()}
     retry = content.get("retry", {})
     backends = dict(config.backends)
     for name, args in _backends(content.get("backends", {})).items():
@@ -152,7 +154,8 @@ def _with_file(config: Config, file: Path, content: dict[str, Any]) -> Config:
     return evolve(
         config,
         files=(*config.files, file),
-        backend=Value(top["backend"], file) if "backend" in top else config.backend,
+        backend=top.get("backend", config.backend),
+        algorithm_backend=top.get("algorithm_backend", config.algorithm_backend),
         backends=backends,
         resources=over(config.resources, checked("resources", content.get("resources", {}), RESOURCES)),
         retry=over(config.retry, checked("retry", retry, RETRY, ("attempts",))),

@@ -35,7 +35,7 @@ def _text(value: Any) -> str:
     return value
 
 
-TOP: Mapping[str, Check] = {"backend": _text}
+TOP: Mapping[str, Check] = {"backend": _text, "algorithm_backend": _text}
 RESOURCES: Mapping[str, Check] = {
     "cpus": _number(1, whole=True),
     "memory_mb": _number(1, whole=True),

@@ -148,6 +148,10 @@ class HTCondor(Batch):
         self._followed.expect(_cluster(ids[0]), submission.directory / LOG, ids, self.clock())
         return ids
 
+    def shares_files(self, backend_args: Mapping[str, Any]) -> bool:
+        """Not where files travel."""
+        return not backend_args.get("transfer")
+
     def _shape(self, submission: Submission) -> Shape:
         initialdir = accepted_name(submission.directory)
         if submission.backend_args.get("transfer"):

@@ -19,6 +19,7 @@ from caf_core.control.store.store import CheckpointStore, IterationEnd, StoredEx
 from caf_core.errors import ConfigurationError
 from caf_core.iov import ExpRun
 from caf_core.jobs.local import ResidentBackend
+from caf_core.jobs.task import Resources
 from caf_core.plugins import builtin
 from caf_core.plugins.registry import Registry
 
@@ -72,6 +73,7 @@ class Bench:
             backends=Backends(self.registry, backend),
             defaults={"strategies": Whole, "backend": backend},
             requested=None,
+            site=Resources(),
         )["cal"]
 
     def decide(self, override=None, **settings):

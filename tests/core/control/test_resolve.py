@@ -1,5 +1,6 @@
 """From what a user wrote to what is carried out."""
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +15,9 @@ from caf_core.control.backends import Backends
 from caf_core.control.resolve import resolve
 from caf_core.errors import ConfigurationError, UnknownPluginError
 from caf_core.iov import ExpRun, IoV
+from caf_core.jobs.local import ResidentBackend
 from caf_core.jobs.splitters import ArgumentsSplitter, MaxFilesSplitter, MaxSubjobsSplitter
+from caf_core.jobs.task import Resources
 from caf_core.plugins import builtin
 from caf_core.plugins.markers import hookimpl
 from caf_core.plugins.registry import Registry
@@ -56,8 +59,6 @@ def fit(context):
 
 
 def resolved(tmp_path, calibration=None, *, requested=None, **defaults):
-    from caf_core.jobs.local import ResidentBackend
-
     calibration = calibration or Calibration("cal", collect, [Algorithm(fit, "fit")])
     backend = ResidentBackend(1)
     settings = {"strategies": "Steps", "backend": backend, **defaults}
@@ -68,6 +69,7 @@ def resolved(tmp_path, calibration=None, *, requested=None, **defaults):
         backends=Backends(REGISTRY, backend),
         defaults=settings,
         requested=requested,
+        site=Resources(),
     )
     return found["cal"]
 
@@ -131,6 +133,56 @@ def test_arguments_that_a_backend_refuses_are_refused_before_the_start(tmp_path)
         resolved(tmp_path, one)
     with pytest.raises(ConfigurationError, match=words):
         resolved(tmp_path, calibration(), backend_args={"max_processes": 2})
+
+
+class Carrier(ResidentBackend):
+    """Carries files, as HTCondor does without a shared file system."""
+
+    def shares_files(self, backend_args):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("slrm", "there is no backend called 'slrm'"),
+        (5, "5"),
+        (Carrier(1), "'carrier' carries files to its nodes and back"),
+    ],
+)
+def test_a_backend_that_cannot_have_algorithms_is_refused(tmp_path, wanted, words) -> None:
+    with pytest.raises(ConfigurationError, match=f"calibration 'cal': algorithm_backend.*{words}"):
+        resolved(tmp_path, calibration(algorithm_backend=wanted))
+
+
+def test_algorithms_have_the_arguments_of_collectors_where_they_have_the_same_backend(tmp_path) -> None:
+    same = ResidentBackend(1)
+    one = resolved(tmp_path, calibration(backend=same, algorithm_backend=same))
+    assert one.algorithm_backend == one.backend
+    assert resolved(tmp_path).algorithm_backend not in (one.backend, "local")
+
+
+@pytest.mark.parametrize("wrong", [{"memory_mb": 64}, "64 GB", 64, Resources])
+def test_resources_of_an_algorithm_are_resources(wrong) -> None:
+    with pytest.raises(ConfigurationError, match=r"resources is .*; it is Resources\(\.\.\.\)"):
+        Algorithm(fit, resources=wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"memory_mb": "64 GB"},
+        {"memory_mb": 0},
+        {"cpus": None},
+        {"cpus": True},
+        {"disk_mb": 1.5},
+        {"walltime": 3600},
+        {"walltime": timedelta(0)},
+    ],
+)
+def test_resources_that_cannot_be_are_refused_where_they_are_written(wrong) -> None:
+    with pytest.raises(ConfigurationError, match=f"{next(iter(wrong))} is .*; it is a "):
+        Resources(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,18 @@ class Read:
     Args:
         questions: By key, in the order in which they were begun.
         ended: Whether the plan, or the task's parts of it, came to an end.
+        commits: What was committed, by key.
     """
 
     questions: dict[str, Recorded]
     ended: bool
+    commits: dict[str, Commit] = field(factory=dict)
 
 
 def read_journal(folder: Path) -> Read:
     """Read what a task noted, up to now if it goes on; nothing if there is no journal."""
     questions: dict[str, Recorded] = {}
+    commits: dict[str, Commit] = {}
     ended = False
     try:
         lines = (folder / JOURNAL_FILE).read_bytes().split(b"\n")
@@ -189,10 +192,18 @@ def read_journal(folder: Path) -> Read:
         try:
             row = json.loads(line)
             ended = ended or "verdict" in row
-            _note(questions, row, folder)
+            if "commit" in row:
+                commits[row["commit"]] = _commit(row)
+            else:
+                _note(questions, row, folder)
         except (ValueError, KeyError, TypeError):
             break
-    return Read(questions, ended)
+    return Read(questions, ended, commits)
+
+
+def _commit(row: Mapping[str, Any]) -> Commit:
+    runs = tuple(ExpRun(exp, run) for exp, run in row["runs"])
+    return Commit(row["commit"], runs, IoV.parse(row["iov"]), row["reason"])
 
 
 def _note(questions: dict[str, Recorded], row: Mapping[str, Any], folder: Path) -> None:

@@ -32,7 +32,7 @@ from caf_core.calibration.plans import Commit, Past, Result, Verdict, commits_of
 from caf_core.conditions.codecs import Codecs
 from caf_core.iov import ExpRun
 from caf_core.json_text import COMPACT, json_text
-from caf_core.text import with_last_line
+from caf_core.text import counted, in_a_sentence, with_last_line
 
 _TRIES = 2
 """So often a question is asked at which the algorithm's process dies."""
@@ -171,3 +171,14 @@ def execute_once(algorithm: Mapping[str, Any], key: str, runs: Sequence[Sequence
     with Journal(Path.cwd()) as journal:
         journal.begin(key, question, 0)
         journal.answer(key, answered.text(), answered.payloads, 0)
+    sys.stdout.flush()
+    print(f"caf: it ended: {_in_words(answered.answer)}", file=sys.stderr)  # noqa: T201 - a person looks on
+
+
+def _in_words(answer: Mapping[str, Any]) -> str:
+    """What came of an execution."""
+    if "boundaries" in answer:
+        return f"boundaries: {' '.join(f'{exp},{run}' for exp, run in answer['boundaries']) or 'none'}"
+    said = f": {in_a_sentence(answer['message'])}" if answer["message"] else ""
+    names = ", ".join(row[0] for row in answer["payloads"]) or "none"
+    return f"{answer['result']}{said}; {counted(answer['entries'])}; payloads: {names}"

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from caf_core.errors import ConfigurationError
 from caf_core.home import given_path
+
+if TYPE_CHECKING:
+    from caf_core.iov import ExpRun
 
 DEFAULT_OUTPUT = Path("calibration_results")
 
@@ -94,6 +98,20 @@ def json_option(function: Function) -> Function:
         callback=_remember("json"),
         help="Write JSON for machines.",
     )(function)
+
+
+def parse_run(text: str) -> "ExpRun":
+    """The run that ``--run`` names.
+
+    Raises:
+        ConfigurationError: If it names none.
+    """
+    from caf_core.iov import ExpRun
+
+    numbers = text.replace("/", ",").split(",")
+    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
+        raise ConfigurationError(f"{text!r} is no run; write experiment and number, such as --run 1,42.")
+    return ExpRun(int(numbers[0]), int(numbers[1]))
 
 
 def shown(text: object) -> str:

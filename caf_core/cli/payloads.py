@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caf_core.cli.base import Command, Settings, json_option, path_option, say, shown
+from caf_core.cli.base import Command, Settings, json_option, parse_run, path_option, say, shown
 from caf_core.cli.exits import Exit
 from caf_core.errors import CheckpointError, ConfigurationError
 from caf_core.json_text import json_text
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from caf_core.conditions.payload import Entry
     from caf_core.control.account import Account, Gap
     from caf_core.iov import ExpRun
+
+
+_LONGEST = 200
+"""How much of a reason or a content is shown in a table; ``--json`` has all of it."""
 
 
 @click.command("payloads", cls=Command)
@@ -62,7 +66,7 @@ def command(
             )
         return _export(source, folder, names)
     here = _open(source)
-    wanted = _run(run) if run is not None else None
+    wanted = parse_run(run) if run is not None else None
     if other is not None:
         return _print_difference((here, _open(other)), names, wanted, show=show, as_json=settings.json)
     entries = _chosen(here, names, wanted)
@@ -102,15 +106,6 @@ def _open(name: str) -> "ConditionsDatabase":
     return open_database(name, openers)
 
 
-def _run(text: str) -> "ExpRun":
-    from caf_core.iov import ExpRun
-
-    numbers = text.replace("/", ",").split(",")
-    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
-        raise ConfigurationError(f"{text!r} is no run; write experiment and number, such as --run 1,42.")
-    return ExpRun(int(numbers[0]), int(numbers[1]))
-
-
 def _chosen(database: "ConditionsDatabase", names: tuple[str, ...], run: "ExpRun | None") -> list["Entry"]:
     """The entries to show, by name and then by interval; for a run those that a look-up gives."""
     entries = _of_names(database.entries(), names)
@@ -139,10 +134,14 @@ def _rows(database: "ConditionsDatabase", entries: Iterable["Entry"], *, show: b
 
 def _described(database: "ConditionsDatabase", entry: "Entry") -> dict[str, Any]:
     origin = database.provenance(entry)
+    inputs, notes = (origin.inputs, origin.notes) if origin is not None else ({}, {})
     return {
         "name": entry.name,
         "revision": entry.revision,
         "iov": str(entry.iov),
+        "runs": inputs.get("runs"),
+        "entries": inputs.get("entries"),
+        "reason": notes.get("reason"),
         "provenance": origin.to_json() if origin is not None else None,
     }
 
@@ -183,7 +182,8 @@ def _gaps(
 
 def _described_gap(gap: "Gap", *, show: bool) -> dict[str, Any]:
     """A run without a constant, beside rows of constants."""
-    row = {"name": gap.payload, "revision": None, "iov": gap.iov, "provenance": None}
+    facts = ("revision", "runs", "entries", "reason", "provenance")
+    row = {"name": gap.payload, "iov": gap.iov, **dict.fromkeys(facts)}
     return {**row, **({"content": None} if show else {}), "gap": gap}
 
 
@@ -210,26 +210,29 @@ def _print(rows: list[dict[str, Any]], *, show: bool) -> None:
     if not rows:
         print("no payloads.")
         return
-    columns = ["name", "IoV", "revision", "calibration", "iteration", "algorithm", "convergence"]
+    columns = ["name", "IoV", "revision", "runs", "entries", "calibration", "iteration", "algorithm"]
+    columns += ["convergence", "reason", *(["content"] if show else [])]
     cells = []
     for row in rows:
         origin = row["provenance"] or {}
-        iteration = origin.get("iteration")
         facts = [
-            origin.get("calibration") or "-",
-            "-" if iteration is None else iteration,
-            origin.get("algorithm") or "-",
-            origin.get("convergence") or "-",
+            None if row["runs"] is None else len(row["runs"]),
+            row["entries"],
+            *(origin.get(name) for name in ("calibration", "iteration", "algorithm", "convergence")),
+            _cut(str(row["reason"] or "")),
         ]
-        cells.append(
-            [row["name"], row["iov"], row["revision"], *facts, *([_one_line(row["content"])] if show else [])]
-        )
-    print_table([*columns, *(["content"] if show else [])], cells, right=("iteration",), below="content")
+        told = ["-" if fact in (None, "") else fact for fact in facts]
+        content = [_one_line(row["content"])] if show else []
+        cells.append([row["name"], row["iov"], row["revision"], *told, *content])
+    print_table(columns, cells, right=("runs", "entries", "iteration"), below=columns[-1])
 
 
 def _one_line(content: Any) -> str:
-    text = " ".join(repr(content).split())
-    return shown(text if len(text) <= 200 else f"{text[:197]}...")
+    return shown(_cut(" ".join(repr(content).split())))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _print_difference(

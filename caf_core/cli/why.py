@@ -15,7 +15,7 @@ from caf_core.json_text import json_text, json_values
 
 if TYPE_CHECKING:
     from caf_core.control.account import Account
-    from caf_core.control.reading.causes import Attempt, Case
+    from caf_core.control.reading.causes import Answer, Attempt, Case
     from caf_core.control.reading.overview import Reader
 
 _MEANINGS = {
@@ -37,7 +37,9 @@ _FULL = 3
 @click.option(
     "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="Last lines of stderr to show."
 )
-@click.option("--all", "everything", is_flag=True, help="Show every failure in full.")
+@click.option("--all", "everything", is_flag=True, help="Show every failure in full, and long lists.")
+@click.option("--run", "run", metavar="EXP,RUN", help="Tell why the constants of this run are what they are.")
+@click.option("--iov", metavar="E,R,E,R", help="The same for all runs of an interval.")
 @click.argument("calibration", required=False)
 @click.argument("task", required=False)
 @click.pass_obj
@@ -48,12 +50,15 @@ def command(
     iteration: int | None,
     lines: int,
     everything: bool,
+    run: str | None,
+    iov: str | None,
 ) -> int:
-    """Tell why CALIBRATION failed, or what became of one TASK of it.
+    """Tell why CALIBRATION failed, what became of one TASK of it, or where constants come from.
 
     A task is named by its collection and number, such as default/3; an execution of an algorithm by the
     algorithm and the name of its folder, such as Fit/0_0.0_2. Where there is only one calibration, it need
-    not be named.
+    not be named. With --run or --iov it tells which payloads hold there, from which runs they were made and
+    why their intervals begin and end where they do, what was tried, and why there is no constant.
     """
     from caf_core.control.reading.causes import failed_work, read_case
     from caf_core.control.reading.naming import find_work, meant
@@ -61,6 +66,11 @@ def command(
 
     with reading(settings.path) as store:
         calibration, task = meant(store, calibration, task)
+        if run is not None or iov is not None:
+            from caf_core.cli.ledger import tell, wanted_runs
+
+            wanted = wanted_runs(task, run, iov)
+            return tell(store, calibration, iteration, wanted, as_json=settings.json, everything=everything)
         row = store.models.Calibration.get_or_none(store.models.Calibration.name == calibration)
         if task is not None:
             cases = [read_case(store, find_work(store, calibration, task, iteration))]
@@ -130,7 +140,7 @@ def _print_account(account: "Account", *, everything: bool) -> None:
     from caf_core.control.account_words import account_texts, gap_reasons
 
     print("".join(f"  {shown(text)}\n" for text in account_texts(account, everything=everything)), end="")
-    _print_list("    ", gap_reasons(account), everything=everything)
+    _print_list("    ", gap_reasons(account.gaps), everything=everything)
     _print_list("  ", account.notes, everything=everything)
 
 
@@ -149,7 +159,7 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     where = "" if work.execution else f", on {work.backend}"
     text = [f"{kind} {shown(work.name)}, iteration {work.iteration}{where}: {case.state}"]
     if case.answer is not None:
-        text.append(f"  result: {case.answer.result}; IoV {case.answer.iov}; runs {case.answer.runs}")
+        text.append(f"  {answer_text(case.answer)}")
         if case.answer.message:
             text.append(f"  message: {shown(case.answer.message)}")
     elif case.line["input_files"]:
@@ -157,7 +167,9 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
     for attempt, following in pairwise([*case.attempts, None]):
         if attempt is None:
             break
-        text.append(f"  attempt {attempt.number}: {attempt_text(attempt)}")
+        # An execution has no attempts of its own, and what follows says nothing of it alone.
+        whose = "all executions of its task, " if work.execution else ""
+        text.append(f"  {whose}attempt {attempt.number}: {attempt_text(attempt)}")
         if attempt.state in _MEANINGS:
             text.append(f"    {waiting_text(attempt, work.backend, time.time())}")
         if attempt.state == "failed":
@@ -178,6 +190,16 @@ def case_lines(case: "Case", lines: int, path: Path) -> list[str]:
         f"  again, in the foreground: caf debug {_word(work.calibration)} {_word(work.name)} -p {_word(path)}"
     )
     return text
+
+
+def answer_text(answer: "Answer") -> str:
+    """What came of an execution."""
+    from caf_core.text import counted
+
+    facts = [f"result: {answer.result}", f"IoV {answer.iov}", f"runs {answer.runs}"]
+    facts += [] if answer.entries is None else [counted(answer.entries)]
+    facts += [] if answer.seconds is None else [f"in {answer.seconds:.3g} s"]
+    return "; ".join(facts)
 
 
 def attempt_text(attempt: "Attempt") -> str:

@@ -63,9 +63,9 @@ def channel_texts(account: Account, limit: int = SHOWN) -> list[str]:
     return [f"some channels are not finite: {'; '.join(_cut(named, limit))}"]
 
 
-def gap_reasons(account: Account) -> list[str]:
+def gap_reasons(gaps: Iterable[Gap]) -> list[str]:
     """Every run without a constant with its reason."""
-    return [f"{_hole(IoV.parse(gap.iov))}: no constant {_name(gap)}: {gap.reason}" for gap in account.gaps]
+    return [f"{_hole(IoV.parse(gap.iov))}: no constant {_name(gap)}: {gap.reason}" for gap in gaps]
 
 
 def _name(gap: Gap) -> str:

@@ -163,7 +163,7 @@ def _reasons(
     for execution in reversed(step.recorded.values()):
         if not wanted:
             break
-        if execution.algorithm != part.name or not step.asked(execution.ask):
+        if execution.algorithm != part.name or execution.ask not in step.asked:
             continue
         for run in wanted.intersection(execution.runs):
             found[run] = _reason(execution, committed=execution.ask in committed)

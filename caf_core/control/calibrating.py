@@ -2,7 +2,7 @@
 it committed is committed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,10 @@ class AlgorithmsStep:
             for name, (value, tolerance) in self.recorded[one.key].answer.get("metrics", {}).items()
         }
 
-    def asked(self, key: str) -> bool:
-        """Whether a plan asked this question; what is recorded may answer one of a former plan."""
-        return key in self._asked
+    @property
+    def asked(self) -> Set[str]:
+        """The questions that the plans asked; what is recorded may also answer those of former plans."""
+        return self._asked
 
     def cancel(self) -> list[str]:
         """End what is still executing; its answers no longer matter.

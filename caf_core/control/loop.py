@@ -296,6 +296,8 @@ class Controller:
             self._missing.get(name, ()),
             algorithms.commits,
             committing.payload_rows(algorithms),
+            # One that failed has not asked all that its other parts may have asked elsewhere.
+            algorithms.asked if verdict.result.success else frozenset(),
         )
         self._shop.store.end_iteration(name, iteration, ended)
         account = accounting.account_of(self._shop.store, algorithms)

@@ -14,13 +14,20 @@ def test_the_results_of_an_output_directory(good, caf):
         "name",
         "IoV",
         "revision",
+        "runs",
+        "entries",
         "calibration",
         "iteration",
         "algorithm",
         "convergence",
+        "reason",
     ]
     rows = [line.split() for line in called.out.splitlines()[1:]]
-    assert {row[3] for row in rows} == {"first", "second"}
+    assert {row[5] for row in rows} == {"first", "second"}
+    assert {(row[3], row[4], *row[9:]) for row in rows} == {("5", "5", "enough", "data")}
+    made, _ = json.loads(caf("payloads", "-p", output, "--json").out)
+    assert made["runs"] == made["provenance"]["inputs"]["runs"] == [[1, 0], [1, 1], [1, 2], [1, 3], [1, 9]]
+    assert (made["entries"], made["reason"]) == (5, "enough data")
     assert all(row[1] == "1,0,1,9" for row in rows)
     assert caf("payloads", output).out == called.out
     assert caf("payloads", output / "outputdb").out == called.out

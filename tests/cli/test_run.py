@@ -202,7 +202,7 @@ def test_constants_can_be_copied_from_a_narrow_terminal(good, caf, caf_words):
     assert process.wait() == 0, drawn
     (row,) = json.loads(caf("payloads", good[0], "--name", "mean_first", "--json").out)
     line, content = drawn[drawn.index("\nmean_first ") + 1 :].splitlines()[:2]
-    assert line.split()[:4] == ["mean_first", row["iov"], row["revision"], "first"]
+    assert line.split()[:6] == ["mean_first", row["iov"], row["revision"], "5", "5", "first"]
     assert content == "    2.8"
 
 

@@ -60,12 +60,23 @@ class Attempt:
 
 @frozen
 class Answer:
-    """What an execution answered: result, message, runs and IoV for which it was executed."""
+    """What an execution answered.
+
+    Args:
+        result: The result.
+        message: The algorithm's words.
+        runs: The runs that it was executed on.
+        iov: The interval for which it was executed.
+        entries: The entries in them; ``None`` if nobody counted them.
+        seconds: How long it took; ``None`` if that is not known.
+    """
 
     result: str
     message: str
     runs: str
     iov: str
+    entries: int | None = None
+    seconds: float | None = None
 
 
 @frozen
@@ -241,4 +252,5 @@ def _answer(one: Recorded | None) -> Answer | None:
     if one is None or one.answer is None:
         return None
     result = one.answer.get("result", "boundaries")
-    return Answer(result, one.answer.get("message", ""), runs_text(one.runs), one.iov)
+    facts = (one.answer.get("entries"), one.answer.get("seconds"))
+    return Answer(result, one.answer.get("message", ""), runs_text(one.runs), one.iov, *facts)

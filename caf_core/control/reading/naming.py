@@ -129,21 +129,28 @@ def task(store: Reader, job: Any, index: int) -> Work:
     )
 
 
-def executions(store: Reader, calibration: str) -> list[Work]:
-    """All executions of a calibration that are recorded or have begun, oldest first."""
+def executions(store: Reader, calibration: str, iteration: int | None = None) -> list[Work]:
+    """All executions of a calibration, or of one iteration, that are recorded or have begun, oldest first."""
     table, found = store.models.Execution, {}
-    jobs = {store.place(job.directory): job for job in _plan_jobs(store, calibration)}
-    for row in table.select().where(table.calibration == calibration).order_by(table.iteration, table.time):
+    jobs = {store.place(job.directory): job for job in plan_jobs(store, calibration)}
+    wanted = table.calibration == calibration
+    if iteration is not None:
+        wanted &= table.iteration == iteration
+    for row in table.select().where(wanted).order_by(table.iteration, table.time):
         runs = tuple(ExpRun(exp, run) for exp, run in json.loads(row.runs))
         answer = json.loads(row.answer)
         log = tuple(answer.get("log", (0, None)))
         one = Recorded(row.ask, runs, row.iov, store.place(row.directory), log, answer)
         found[row.iteration, row.algorithm, row.ask] = one
-    for directory, job in jobs.items():
-        for one in newest(journals(directory), lambda _: True).values():
-            known = found.get((job.iteration, job.name, one.key))
-            if known is None or known.directory == one.directory:
-                found[job.iteration, job.name, one.key] = one
+    # What is over is recorded as it was taken in; what earlier jobs left answers former plans.
+    last = {(job.iteration, job.name): directory for directory, job in jobs.items()}
+    for (number, algorithm), directory in last.items():
+        if iteration in (None, number):
+            over = is_over(store, calibration, number)
+            for one in newest(journals(directory), lambda _: True).values():
+                known = found.get((number, algorithm, one.key))
+                if known.directory == one.directory if known else one.answer is None or not over:
+                    found[number, algorithm, one.key] = one
     work = [
         _execution(calibration, iteration, algorithm, one, jobs)
         for (iteration, algorithm, _), one in found.items()
@@ -151,7 +158,18 @@ def executions(store: Reader, calibration: str) -> list[Work]:
     return sorted((one for one in work if one is not None), key=lambda one: one.iteration)
 
 
-def _plan_jobs(store: Reader, calibration: str) -> list[Any]:
+def is_over(store: Reader, calibration: str, iteration: int) -> bool:
+    """Whether the algorithms of an iteration have ended, and nothing was begun again since."""
+    return bool(store.rows(_OVER, (calibration, iteration)))
+
+
+_OVER = """
+    SELECT 1 FROM iteration WHERE calibration = ? AND number = ? AND ended >= (
+        SELECT coalesce(max(created), 0) FROM job WHERE kind = 'execution'
+        AND job.calibration = iteration.calibration AND job.iteration = iteration.number)"""
+
+
+def plan_jobs(store: Reader, calibration: str) -> list[Any]:
     """The jobs that carry out plans, oldest first."""
     table = store.models.Job
     rows = table.select().where((table.calibration == calibration) & (table.kind == "execution"))

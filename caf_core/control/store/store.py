@@ -3,7 +3,7 @@ it."""
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class IterationEnd:
         missing: What the collectors did not deliver.
         commits: By algorithm.
         payloads: (algorithm, name, revision, IoV) of every payload.
+        asked: The keys of the questions that the plans asked; what else is recorded answers those of former
+            plans, and is dropped. Nothing is dropped if it is empty.
     """
 
     result: str
@@ -75,6 +77,7 @@ class IterationEnd:
     missing: Sequence[str]
     commits: Mapping[int, Sequence[Commit]]
     payloads: Sequence[tuple[str, str, str, str]]
+    asked: Set[str] = frozenset()
 
 
 @frozen
@@ -351,6 +354,15 @@ class CheckpointStore:
             names = ("calibration", "iteration", "algorithm", "name", "revision", "iov")
             rows = ((calibration, iteration, *payload) for payload in ended.payloads)
             self._insert("payload", (dict(zip(names, row, strict=True)) for row in rows))
+            if ended.asked:
+                self._drop_unasked(calibration, iteration, ended.asked)
+
+    def _drop_unasked(self, calibration: str, iteration: int, asked: Set[str]) -> None:
+        table = self.models.Execution
+        mine = (table.calibration == calibration) & (table.iteration == iteration)
+        for row in table.select(table.ask).where(mine):
+            if row.ask not in asked:
+                table.delete().where(mine & (table.ask == row.ask)).execute()
 
     def payloads(self, calibration: str, iteration: int) -> tuple[Entry, ...] | None:
         """What an iteration that ended committed; ``None`` if it did not end."""

@@ -19,6 +19,8 @@ class Convergence(StrEnum):
     MAX_ITERATIONS = "max_iterations"
     OSCILLATING = "oscillating"
     DIVERGING = "diverging"
+    FAILURE = "failure"
+    """The algorithm failed on some runs, and its strategy went on."""
     NOT_FINITE = "not_finite"
 
 

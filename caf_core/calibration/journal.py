@@ -14,7 +14,7 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from caf_core.calibration.carry_out import Question, Reply
-from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Result, Verdict
+from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Result, Verdict, commits_of
 from caf_core.conditions.codecs import Codecs, revision_of
 from caf_core.iov import ExpRun, IoV
 from caf_core.json_text import COMPACT, json_text
@@ -134,9 +134,8 @@ class Journal:
 
     def commit(self, commit: Commit) -> None:
         """Note what the strategy commits."""
-        self._write(
-            {"commit": commit.key, "runs": commit.runs, "iov": str(commit.iov), "reason": commit.reason}
-        )
+        row = {"commit": commit.key, "runs": commit.runs, "iov": str(commit.iov), "reason": commit.reason}
+        self._write({**row, "kept": commit.kept} if commit.kept else row)
 
     def end(self, verdict: Verdict) -> None:
         """Note how the plan ended."""
@@ -202,8 +201,8 @@ def read_journal(folder: Path) -> Read:
 
 
 def _commit(row: Mapping[str, Any]) -> Commit:
-    runs = tuple(ExpRun(exp, run) for exp, run in row["runs"])
-    return Commit(row["commit"], runs, IoV.parse(row["iov"]), row["reason"])
+    (commit,) = commits_of([[row["commit"], row["runs"], row["iov"], row["reason"], row.get("kept", ())]])
+    return commit
 
 
 def _note(questions: dict[str, Recorded], row: Mapping[str, Any], folder: Path) -> None:

@@ -78,12 +78,15 @@ class Commit:
         iov: The final interval of its payloads (a payload with an interval of its own keeps that).
         reason: Why the payloads are for these runs and this interval, in words for people, such as
             ``enough data``; it is recorded beside them, and a commit without one is refused.
+        kept: Runs on which the algorithm failed and for which these payloads hold all the same. They are
+            flagged, and their interval counts as not converged.
     """
 
     key: str
     runs: tuple[ExpRun, ...]
     iov: IoV
     reason: str = ""
+    kept: tuple[ExpRun, ...] = ()
 
 
 @frozen
@@ -107,10 +110,12 @@ class Gap:
     Args:
         iov: The runs, with or without data.
         reason: Why, for people.
+        failed: Whether the algorithm failed there, and the plan went on.
     """
 
     iov: IoV
     reason: str
+    failed: bool = False
 
 
 @frozen
@@ -156,12 +161,22 @@ def experiments_of(runs: Sequence[ExpRun]) -> tuple[int, ...]:
 
 def commit_rows(commits: Sequence[Commit]) -> list[list[Any]]:
     """Commits as JSON values."""
-    return [[one.key, [[run.exp, run.run] for run in one.runs], str(one.iov), one.reason] for one in commits]
+    return [_row(one) for one in commits]
+
+
+def _row(commit: Commit) -> list[Any]:
+    row = [commit.key, [[*run] for run in commit.runs], str(commit.iov), commit.reason]
+    return [*row, [[*run] for run in commit.kept]] if commit.kept else row
 
 
 def commits_of(rows: Sequence[Sequence[Any]]) -> tuple[Commit, ...]:
     """The inverse of ``commit_rows``; caf 0.1.0 wrote no reason."""
-    return tuple(
-        Commit(key, tuple(ExpRun(exp, run) for exp, run in runs), IoV.parse(iov), *reason)
-        for key, runs, iov, *reason in rows
-    )
+    return tuple(_commit(*row) for row in rows)
+
+
+def _commit(key: str, runs: Any, iov: str, reason: str = "", kept: Any = ()) -> Commit:
+    return Commit(key, _runs(runs), IoV.parse(iov), reason, _runs(kept))
+
+
+def _runs(rows: Sequence[Sequence[int]]) -> tuple[ExpRun, ...]:
+    return tuple(ExpRun(exp, run) for exp, run in rows)

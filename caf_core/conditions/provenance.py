@@ -26,7 +26,7 @@ class Provenance:
             them: [database, name, revision].
         parameters: The parameters of algorithm and strategy, and by collection those of the collectors.
         convergence: How the iterations of its interval ended: ``converged``, ``max_iterations``,
-            ``oscillating``, ``diverging``, ``not_finite``.
+            ``oscillating``, ``diverging``, ``not_finite``, ``failure``.
         missing: What should have been among the inputs and was not.
         notes: Anything else worth keeping.
         tasks: By collection, what every task was: ``files``, its ``fingerprint``, and the ``constants`` that

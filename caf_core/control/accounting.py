@@ -43,6 +43,9 @@ def account_of(store: CheckpointStore, step: AlgorithmsStep) -> Account:
     if over and iterate and worst(labels) is Convergence.CONVERGED:
         # The strategy asked for more, and none of the algorithms did.
         labels.append(Convergence.MAX_ITERATIONS)
+    gaps = tuple(gap for part in parts for gap in _gaps(step, part))
+    if over and any(gap.kind == FAILURE for gap in gaps):
+        labels.append(Convergence.FAILURE)
     committed = [
         (part.name, str(one.iov), step.recorded[one.key])
         for part in parts
@@ -60,7 +63,7 @@ def account_of(store: CheckpointStore, step: AlgorithmsStep) -> Account:
         ),
         runs=step.runs,
         ignored=tuple(sorted(step.one.selection.ignored)),
-        gaps=tuple(gap for part in parts for gap in _gaps(step, part)),
+        gaps=gaps,
         notes=tuple(
             f"algorithm {part.name!r}: {note}"
             for part, verdict in zip(step.one.algorithms, verdicts, strict=False)
@@ -100,6 +103,8 @@ def _intervals(store: CheckpointStore, step: AlgorithmsStep, *, iterate: bool) -
             own = [{key: metrics[key] for key in keys if key in metrics} for metrics in history]
             bad = tuple(text for text, channels in _found(execution) if not channels)
             label = classify(own, iterate=more, finite=not bad)
+            if commit.kept:
+                label = worst([label, Convergence.FAILURE])
             yield Interval(
                 part.name,
                 str(commit.iov),

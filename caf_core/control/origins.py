@@ -173,6 +173,7 @@ class Origins:
                 "message": execution.message,
                 "result": execution.result,
                 "reason": commit.reason,
+                **({"kept_for": [[run.exp, run.run] for run in commit.kept]} if commit.kept else {}),
                 "software": software(),
                 "not_finite": answer.get("not_finite", {}),
             },

@@ -110,8 +110,8 @@ class CalibrationReport:
     Args:
         state: Its state; ``init`` if it never started.
         iteration: Its last iteration, from 0.
-        convergence: ``converged``, ``diverging``, ``oscillating``, ``max_iterations``, ``not_finite``; empty
-            if it did not complete.
+        convergence: ``converged``, ``diverging``, ``oscillating``, ``max_iterations``, ``not_finite``,
+            ``failure``; empty if it did not complete.
         reason: Why it failed or did not start.
         database: Where its constants lie.
         account: Which of its intervals have not converged, and which runs have no constant.

@@ -208,7 +208,8 @@ def _algorithms_ended(work: _Step, event: AlgorithmsEnded) -> None:
 
 def _not_converged(stage: Stage, event: AlgorithmsEnded) -> str:
     which = f": {event.unconverged}" if event.unconverged else ""
-    remedy = "mend the algorithm" if event.convergence is Convergence.NOT_FINITE else "raise max_iterations"
+    mend = event.convergence in (Convergence.NOT_FINITE, Convergence.FAILURE)
+    remedy = "mend the algorithm" if mend else "raise max_iterations"
     return (
         f"it did not converge in {stage.iteration + 1} iterations ({event.convergence}){which}; {remedy}, or "
         "accept it with require_convergence=False"

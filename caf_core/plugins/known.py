@@ -23,6 +23,7 @@ STRATEGY_PARAMETERS = {
     "apply_iov": ("SingleIOV",),
     "iov_coverage": _SEQUENTIAL,
     "keep_boundaries": _SEQUENTIAL,
+    "on_failure": (*_SEQUENTIAL, "SimpleRunByRun"),
     "on_short": ("SequentialBoundaries",),
     "payload_boundaries": ("SequentialBoundaries",),
     "step_size": ("SequentialRunByRun",),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from caf_core.calibration.carry_out import (
     CarriedOut,
@@ -59,12 +59,17 @@ class Case:
     given: bool
     step_size: int
     on_short: str
+    on_failure: str
     keep: bool
     answer: Callable[[Runs], Result] = field(init=False)
 
     def strategy(self) -> Any:
         """The strategy under test."""
-        common: dict[str, Any] = {"iov_coverage": self.coverage, "keep_boundaries": self.keep}
+        common: dict[str, Any] = {
+            "iov_coverage": self.coverage,
+            "keep_boundaries": self.keep,
+            "on_failure": self.on_failure,
+        }
         if self.boundaries is None:
             return SequentialRunByRun(step_size=self.step_size, **common)
         return SequentialBoundaries(
@@ -92,6 +97,7 @@ def made_up(number: int) -> Case:
         rng.random() < 0.7,
         rng.choice([1, 1, 2, 3]),
         on_short,
+        rng.choice(["stop", "stop", "keep_previous", "keep_previous", "gap"]),
         on_short == "merge" and rng.random() < 0.5,
     )
     case.answer = _algorithm(rng)
@@ -118,10 +124,10 @@ def _algorithm(rng: random.Random) -> Callable[[Runs], Result]:
     """Results by the number of events and bad runs, as in life, or by no sense at all; the same for equal
     runs."""
     known: dict[Runs, Result] = {}
-    weights = rng.choice([(5, 2, 5, 1), (1, 1, 8, 0), (3, 3, 3, 0), (1, 0, 1, 3)])
+    weights = rng.choice([(5, 2, 5, 1), (1, 1, 8, 0), (3, 3, 3, 0), (1, 0, 1, 3), (5, 2, 1, 2), (5, 2, 3, 2)])
     sense = rng.random() < 0.7
     events: dict[ExpRun, int] = {}
-    minimum, tolerance, bad = rng.randint(0, 30), rng.randint(0, 40), rng.random() < 0.2
+    minimum, tolerance, bad = rng.randint(0, 30), rng.randint(0, 40), rng.random() < 0.3
 
     def draw(runs: Runs) -> Result:
         if not sense:
@@ -157,6 +163,9 @@ class Expected:
         executed: The lists of runs, in order.
         told: The given boundaries at which nothing begins.
         merged: First run with data of every payload that needed merging.
+        own: For each run with data that was executed for a payload, the first such run of it.
+        kept: The runs for which a payload is kept, by its first run with data.
+        failed: The runs with data in gaps because the algorithm failed.
     """
 
     result: Result
@@ -164,6 +173,58 @@ class Expected:
     executed: list[Runs]
     told: set[ExpRun]
     merged: set[ExpRun]
+    own: dict[ExpRun, ExpRun] = field(factory=dict)
+    kept: dict[ExpRun, Runs] = field(factory=dict)
+    failed: set[ExpRun] = field(factory=set)
+
+
+@define
+class Payload:
+    """The pieces that one was made from, and those where it holds."""
+
+    made: list[int]
+    holds: list[int]
+
+
+@define
+class Course:
+    """What came of the pieces of an experiment.
+
+    Args:
+        names: All of them.
+        joined: The runs of some of them.
+        case: The case.
+        gaps: Those without a payload, and whether the algorithm failed there.
+    """
+
+    names: list[int]
+    joined: Callable[[Sequence[int]], Runs]
+    case: Case
+    payloads: list[Payload] = field(factory=list)
+    gaps: dict[int, bool] = field(factory=dict)
+    executed: list[Runs] = field(factory=list)
+    result: Result = Result.OK
+
+    def answer(self, some: Sequence[int]) -> Result:
+        self.executed.append(self.joined(some))
+        return self.case.answer(self.joined(some))
+
+    def touches(self, some: Sequence[int]) -> bool:
+        """Whether a payload holds just before these pieces."""
+        at = self.names.index(some[0])
+        return bool(self.payloads) and at > 0 and self.names[at - 1] in self.payloads[-1].holds
+
+    def lose(self, some: Sequence[int]) -> None:
+        """The algorithm failed on these pieces, and it goes on."""
+        if self.case.on_failure == "keep_previous" and self.touches(some):
+            self.payloads[-1].holds.extend(some)
+        else:
+            self.gaps.update(dict.fromkeys(some, True))
+
+    def ended(self, result: Result, dropped: int = 0) -> "Course":
+        del self.payloads[len(self.payloads) - dropped :]
+        self.result = result
+        return self
 
 
 def place(exp: int, run: int) -> int:
@@ -184,64 +245,64 @@ def pieces_by_boundary(data: Sequence[int], starts: set[int]) -> list[int]:
     return [max((piece for piece in full if piece <= own), default=min(full)) for own in raw]
 
 
-def expected_of_experiment(
-    exp: int, pieces: list[int], case: Case
-) -> tuple[Result, dict[int, ExpRun | str], list[Runs], dict[ExpRun, list[int]]]:
-    """Which payload each piece belongs to, what is executed, and the pieces of each payload."""
+def expected_of_experiment(exp: int, pieces: list[int], case: Case) -> Course:
+    """What is executed, and what comes of it."""
     names = sorted(set(pieces))
     runs = {name: [run for run in case.data if run.exp == exp and pieces[run.run] == name] for name in names}
+    course = Course(names, lambda some: tuple(run for name in some for run in runs[name]), case)
+    return _merging(course, case) if case.on_short == "merge" else _apart(course, case)
 
-    def joined(some: Sequence[int]) -> Runs:
-        return tuple(run for name in some for run in runs[name])
 
-    if case.on_short != "merge":
-        return _apart(names, joined, case)
-    executed: list[Runs] = []
-    payloads: list[list[int]] = []
-    left = names
+def _merging(course: Course, case: Case) -> Course:
+    left = course.names
     while left:
-        tries = [left[:size] for size in range(1, len(left) + 1)]
-        answers = [case.answer(joined(some)) for some in tries]
-        size = next((n for n, answer in enumerate(answers, 1) if answer is not TOO_FEW), len(left) + 1)
-        executed += [joined(some) for some in tries[:size]]
-        if size > len(left):
+        size, answer = 0, TOO_FEW
+        while answer is TOO_FEW and size < len(left):
+            size += 1
+            answer = course.answer(left[:size])
+        if answer is TOO_FEW:
             break
-        if answers[size - 1] is FAILURE:
-            return _labelled(FAILURE, payloads[:-1], joined, executed)
-        payloads.append(left[:size])
-        left = left[size:]
-    if left and not payloads:
-        return TOO_FEW, {}, executed, {}
-    if left:
-        payloads[-1] = [*payloads[-1], *left]
-        executed.append(joined(payloads[-1]))
-        answer = case.answer(executed[-1])
-        if not answer.success:
-            return _labelled(answer, payloads[:-1], joined, executed)
-    iterate = any(case.answer(joined(some)) is Result.ITERATE for some in payloads)
-    return _labelled(Result.ITERATE if iterate else Result.OK, payloads, joined, executed)
+        some, left = left[:size], left[size:]
+        if answer is not FAILURE:
+            course.payloads.append(Payload(some, list(some)))
+        elif case.on_failure == "stop":
+            return course.ended(FAILURE, dropped=min(1, len(course.payloads)))
+        else:
+            course.lose(some)
+    if left and not course.payloads and not course.gaps:
+        return course.ended(TOO_FEW)
+    if left and not course.touches(left):
+        course.gaps.update(dict.fromkeys(left, False))
+    elif left:
+        last = course.payloads[-1]
+        answer = course.answer([*last.made, *left])
+        if answer.success:
+            course.payloads[-1] = Payload([*last.made, *left], [*last.holds, *left])
+        elif answer is FAILURE and case.on_failure != "stop":
+            course.lose(left)
+        else:
+            return course.ended(answer, dropped=1)
+    return course.ended(_iterated(course, case))
 
 
-def _labelled(result: Result, payloads: list[list[int]], joined: Any, executed: list[Runs]) -> Any:
-    owners = {name: joined(some)[0] for some in payloads for name in some}
-    return result, owners, executed, {joined(some)[0]: some for some in payloads}
-
-
-def _apart(names: list[int], joined: Any, case: Case) -> Any:
+def _apart(course: Course, case: Case) -> Course:
     """The same where nothing is merged."""
-    answers = [case.answer(joined([name])) for name in names]
-    ends = (FAILURE,) if case.on_short == "gap" else (FAILURE, TOO_FEW)
-    stop = next((n for n, answer in enumerate(answers) if answer in ends), None)
-    done = names if stop is None else names[:stop]
-    owners = {
-        name: "gap" if answer is TOO_FEW else joined([name])[0]
-        for name, answer in zip(done, answers, strict=False)
-    }
-    executed = [joined([name]) for name in names[: len(done) + 1]]
-    good = {owner: [name] for name, owner in owners.items() if owner != "gap"}
-    if stop is not None:
-        return answers[stop], owners, executed, good
-    return Result.ITERATE if Result.ITERATE in answers else Result.OK, owners, executed, good
+    for name in course.names:
+        answer = course.answer([name])
+        if answer.success:
+            course.payloads.append(Payload([name], [name]))
+        elif answer is TOO_FEW and case.on_short == "gap":
+            course.gaps[name] = False
+        elif answer is FAILURE and case.on_failure != "stop":
+            course.lose([name])
+        else:
+            return course.ended(answer)
+    return course.ended(_iterated(course, case))
+
+
+def _iterated(course: Course, case: Case) -> Result:
+    answers = [case.answer(course.joined(one.made)) for one in course.payloads]
+    return Result.ITERATE if Result.ITERATE in answers else Result.OK
 
 
 def expected(case: Case, before: "Expected | None" = None) -> Expected:
@@ -262,32 +323,45 @@ def expected(case: Case, before: "Expected | None" = None) -> Expected:
         of_boundaries = pieces_by_boundary(data, starts)
         pieces = of_boundaries if case.boundaries is not None else pieces_by_step(data, case.step_size)
         total.told.update(run for run in given if run.exp == exp and run.run not in of_boundaries)
-        if before is not None:
-            pieces = _kept(before.cells[exp * WIDTH : (exp + 1) * WIDTH], data)
-        ended, owners, executed, payloads = expected_of_experiment(exp, pieces, case)
+        if before is not None and any(run.exp == exp for run in before.own):
+            pieces = _kept(exp, before, data)
+        course = expected_of_experiment(exp, pieces, case)
+        owners: dict[int, ExpRun | str] = dict.fromkeys(course.gaps, "gap")
+        for one in course.payloads:
+            made = course.joined(one.made)
+            owners.update(dict.fromkeys(one.holds, made[0]))
+            total.own.update(dict.fromkeys(made, made[0]))
+            total.told.update(ExpRun(exp, piece) for piece in one.made[1:] if ExpRun(exp, piece) in given)
+            total.merged.update([made[0]] if len(one.made) > 1 else [])
+            if lost := course.joined([piece for piece in one.holds if piece not in one.made]):
+                total.kept[made[0]] = lost
+        total.failed.update(course.joined([piece for piece, failed in course.gaps.items() if failed]))
         for cell, piece in enumerate(pieces):
             cells[exp * WIDTH + cell] = owners.get(piece)
-        total.executed.extend(executed)
-        for first, some in payloads.items():
-            total.told.update(ExpRun(exp, piece) for piece in some[1:] if ExpRun(exp, piece) in given)
-            total.merged.update([first] if len(some) > 1 else [])
+        total.executed.extend(course.executed)
+        ended = course.result
         result = Result.ITERATE if Result.ITERATE in (result, ended) and ended.success else ended
         if not ended.success:
             break
     if result.success and all(cells[place(*run)] == "gap" for run in case.data):
-        result = TOO_FEW
+        result = FAILURE if total.failed else TOO_FEW
     _cover(cells, case)
-    return Expected(result, cells, total.executed, total.told, total.merged)
+    return evolve(total, result=result)
 
 
-def _kept(before: Sequence[ExpRun | str | None], data: Sequence[int]) -> list[int]:
-    """Pieces that are the payloads of the previous iteration; what none held belongs to the nearest one."""
-    owners = [before[run] for run in data]
-    first = {owner: before.index(owner) for owner in owners}
-    return [
-        max((start for start in first.values() if start <= cell), default=min(first.values()))
-        for cell in range(WIDTH)
-    ]
+def _kept(exp: int, before: Expected, data: Sequence[int]) -> list[int]:
+    """Pieces that are the payloads of the previous iteration, and what had none of its own between them; what
+    none held belongs to the nearest one."""
+    cells = before.cells[exp * WIDTH : (exp + 1) * WIDTH]
+    owners = [before.own.get(ExpRun(exp, run)) for run in data]
+    starts: list[int] = []
+    for number, (run, owner) in enumerate(zip(data, owners, strict=True)):
+        if owner == ExpRun(exp, run):
+            starts.append(cells.index(owner))
+        elif number == 0 or owner != owners[number - 1]:
+            # It failed, or comes behind one that did.
+            starts.append(run)
+    return [max((start for start in starts if start <= cell), default=starts[0]) for cell in range(WIDTH)]
 
 
 def _cover(cells: list[ExpRun | str | None], case: Case) -> None:
@@ -335,7 +409,11 @@ def painted(done: CarriedOut) -> list[ExpRun | str | None]:
 
 def told(done: CarriedOut) -> set[ExpRun]:
     """The boundaries that the notes name."""
-    found = [note.partition(":")[0] for note in done.verdict.notes]
+    found = [
+        note.partition(":")[0]
+        for note in done.verdict.notes
+        if not note.startswith("the algorithm failed on")
+    ]
     assert all(note.startswith("no payload begins at the given boundar") for note in found)
     return {ExpRun.parse(text) for note in found for text in re.findall(r"\d+,\d+", note)}
 
@@ -348,11 +426,18 @@ def compare(case: Case, wanted: Expected, done: CarriedOut, world: World) -> Non
     assert painted(done) == wanted.cells
     meant = {request.runs: request.iov for request in world.executed}
     for one in done.commits:
-        assert meant[one.runs] == one.iov
+        iov = meant[one.runs]
+        assert iov == one.iov or (one.kept and iov.first == one.iov.first and one.iov.contains(iov))
         assert case.answer(one.runs).success
         assert ("merged" in one.reason) is (one.runs[0] in wanted.merged)
         assert one.reason
+        assert ("kept for" in one.reason) is bool(one.kept)
+    assert {one.runs[0]: one.kept for one in done.commits if one.kept} == wanted.kept
     if wanted.result.success:
+        gaps = [gap.iov for gap in done.verdict.gaps if gap.failed]
+        assert {run for run in case.data if any(run in iov for iov in gaps)} == wanted.failed
+        lost = wanted.failed.union(*wanted.kept.values())
+        assert any(note.startswith("the algorithm failed on") for note in done.verdict.notes) is bool(lost)
         assert told(done) == wanted.told
 
 

@@ -1,7 +1,5 @@
 """SingleIOV and SimpleRunByRun against the table of the design, with results drawn at random."""
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +24,8 @@ def wanted_result(results: set[Result]) -> Result:
 
 
 @settings(deadline=None)
-@given(tables, st.randoms())
-def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
+@given(tables, st.sampled_from(["stop", "keep_previous", "gap"]))
+def test_simple_run_by_run(table: dict[ExpRun, Result], on_failure: str) -> None:
     runs = tuple(sorted(table))
     executed: list[Execute] = []
 
@@ -36,12 +34,18 @@ def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
         (run,) = request.runs
         return Executed(str(run), table[run], "words")
 
-    done = carry_out(SimpleRunByRun().plan(runs, Past()), execute)
+    done = carry_out(SimpleRunByRun(on_failure=on_failure).plan(runs, Past()), execute)
     good = [run for run in runs if table[run].success]
     assert [request.runs for request in executed] == [(run,) for run in runs]
     assert [commit.runs for commit in done.commits] == [(run,) for run in good]
     assert [commit.iov for commit in done.commits] == [IoV(*run, *run) for run in good]
-    assert done.verdict.result is wanted_result(set(table.values()))
+    results = set(table.values())
+    if on_failure != "stop" and good:
+        results.discard(Result.FAILURE)
+    assert done.verdict.result is wanted_result(results)
+    assert bool(done.verdict.notes) is (
+        on_failure != "stop" and bool(good) and Result.FAILURE in table.values()
+    )
 
     universe = [ExpRun(exp, run) for exp in range(3) for run in range(LAST + 1)]
     ends = {exp: (min(mine), max(mine)) for exp in range(3) if (mine := [r for r in runs if r.exp == exp])}
@@ -51,6 +55,7 @@ def test_simple_run_by_run(table: dict[ExpRun, Result], choose: Any) -> None:
     assert listed == sorted(listed)
     for gap in done.verdict.gaps:
         wanted = table.get(gap.iov.first)
+        assert gap.failed is (wanted is Result.FAILURE)
         assert gap.reason == (f"{wanted.replace('_', ' ')}: words" if wanted else "no data")
 
 

@@ -110,6 +110,50 @@ def test_too_few_in_an_experiment_fails_and_leaves_those_before_it() -> None:
     assert committed(done) == ["1,1,1,1", "1,2,1,-1"]
 
 
+def test_a_failure_may_be_covered_by_the_payload_before_it() -> None:
+    plan = SequentialRunByRun(on_failure="keep_previous").plan
+    done = carry_out(
+        plan(runs("1:1-4", "2:1-2"), Past()), results(OK, FAILURE, FAILURE, OK, FAILURE, ITERATE)
+    )
+    assert done.verdict.result is ITERATE
+    assert committed(done) == ["1,1,1,3", "1,4,1,-1", "2,2,2,2"]
+    assert [commit.kept for commit in done.commits] == [runs("1:2-3"), (), ()]
+    assert done.commits[0].reason == (
+        "enough data; kept for run 1,2: failure: as told; kept for run 1,3: failure: as told"
+    )
+    assert [(str(gap.iov), gap.reason) for gap in done.verdict.gaps] == [
+        ("2,0,2,1", "run 2,1: failure: as told")
+    ]
+    assert done.verdict.notes[0] == (
+        "the algorithm failed on run 1,2, and the payload of run 1,1 is kept there "
+        '(on_failure="keep_previous"): as told'
+    )
+    assert done.verdict.notes[2].startswith("the algorithm failed on run 2,1, and no payload holds there")
+
+
+def test_a_failure_may_leave_a_gap_with_which_nothing_merges() -> None:
+    plan = SequentialRunByRun(on_failure="gap").plan
+    done = carry_out(plan(runs("1:1-3"), Past()), results(OK, FAILURE, TOO_FEW))
+    assert (committed(done), done.verdict.result) == (["1,1,1,1"], OK)
+    assert [str(gap.iov) for gap in done.verdict.gaps] == ["1,2,1,2", "1,3,1,3"]
+    done = carry_out(plan(runs("1:1-2", "2:1"), Past()), results(FAILURE, TOO_FEW, FAILURE))
+    assert (committed(done), done.verdict.result) == ([], FAILURE)
+    assert done.verdict.message == (
+        "the algorithm failed wherever the data were enough: run 1,1: failure: as told"
+    )
+
+
+def test_kept_boundaries_do_not_tie_a_run_to_one_on_which_the_algorithm_failed() -> None:
+    strategy = SequentialRunByRun(keep_boundaries=True, on_failure="keep_previous")
+    data = runs("1:1-3")
+    first = carry_out(strategy.plan(data, Past()), results(OK, FAILURE, OK))
+    assert committed(first) == ["1,1,1,2", "1,3,1,3"]
+    second = carry_out(strategy.plan(data, Past(1, first.commits)), results(OK, FAILURE, OK))
+    assert committed(second) == committed(first)
+    assert [commit.runs for commit in second.commits] == [runs("1:1"), runs("1:3")]
+    assert [commit.kept for commit in second.commits] == [runs("1:2"), ()]
+
+
 def test_a_failure_drops_the_pending_success_and_keeps_the_earlier_ones() -> None:
     done = carry_out(SequentialRunByRun().plan(runs("1:1-4"), Past()), results(OK, ITERATE, FAILURE))
     assert done.verdict.result is FAILURE
@@ -326,6 +370,12 @@ def test_no_runs_at_all_are_too_few(strategy: AlgorithmStrategy) -> None:
             ConfigurationError,
             "1,5, which is outside of iov_coverage, 1,6,-1,-1",
         ),
+        (
+            lambda: SequentialRunByRun(on_failure="keep_previos"),
+            ConfigurationError,
+            "do you mean 'keep_previous'",
+        ),
+        (lambda: SimpleRunByRun(on_failure=True), ConfigurationError, "it can be 'stop', 'keep_previous', "),
         (lambda: SequentialBoundaries(on_short="gaps"), ConfigurationError, "do you mean 'gap'"),
         (lambda: SequentialBoundaries(on_short=None), ConfigurationError, "it can be 'merge', 'gap', 'fail'"),
         (

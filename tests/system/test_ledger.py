@@ -7,7 +7,7 @@ import sys
 import cloudpickle
 import pytest
 
-from caf_core import CAF, Calibration, Outcome
+from caf_core import CAF, Algorithm, Calibration, LocalDatabase, Outcome
 from caf_core.control.report import CalibrationFailedError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -137,6 +137,58 @@ def test_it_is_told_while_the_plan_goes_on_and_after_it_failed(tmp_path, caf) ->
     assert after[0] == "cal, iteration 0"
     assert "asks/0_0.1_0: run 2,1: failure: ValueError: no tracks." in after
     assert any(line.endswith("holds for 1,1,1,1.") for line in told(caf, tmp_path, "--run", "1,1"))
+
+
+def fails_on_4(context):
+    if (1, 4) in context.runs:
+        raise ValueError("no tracks")
+    return fit(context)
+
+
+def test_what_is_kept_for_runs_on_which_the_algorithm_failed_is_flagged(tmp_path, caf) -> None:
+    parameters = Algorithm(fails_on_4, "fit", params={"on_failure": "keep_previous"})
+    report = calibrate(tmp_path, parameters)
+    assert (report.success, report.calibrations["cal"].convergence) == (True, "failure")
+    database = LocalDatabase(tmp_path / "cal/outputdb")
+    origins = {str(entry.iov): database.provenance(entry) for entry in database.entries()}
+    found = {iov: (one.convergence, one.notes.get("kept_for")) for iov, one in origins.items()}
+    assert found == {
+        "1,1,1,-1": ("failure", [[1, 2], [1, 4]]),
+        "2,0,2,1": ("converged", None),
+        "2,2,2,2": ("converged", None),
+    }
+    assert origins["1,1,1,-1"].inputs["runs"] == [[1, 1], [1, 7]]
+    lines = told(caf, tmp_path, "--run", "1,4")
+    assert (
+        "Made from the 2 runs from 1,1 to 1,7, 11 entries, by fit/0_0.0_4; not converged (failure)." in lines
+    )
+    assert (
+        "Kept for the 2 runs from 1,2 to 1,4, on which the algorithm failed: it was not made from these data."
+    ) in lines
+    assert lines[-1] == ("fit/0_0.0_2: the 2 runs from 1,2 to 1,4: failure: ValueError: no tracks.")
+    assert any(
+        "kept for the 2 runs from 1,2 to 1,4: failure: ValueError: no tracks" in line for line in lines
+    )
+    why = told(caf, tmp_path)
+    assert "1 of 3 intervals has not converged: fit 1,1,1,-1 (failure)" in why
+    assert any(
+        line.startswith("algorithm 'fit': the algorithm failed on the 2 runs from 1,2") for line in why
+    )
+    with pytest.raises(
+        CalibrationFailedError, match=r"did not converge in 1 iterations \(failure\).*mend the"
+    ):
+        calibrate(tmp_path, parameters, require_convergence=True)
+
+
+@pytest.mark.parametrize("strategy", ["SequentialRunByRun", "SimpleRunByRun"])
+def test_a_gap_where_the_algorithm_failed_is_told(tmp_path, caf, strategy) -> None:
+    algorithm = Algorithm(fails_on_4, "fit", params={"on_failure": "gap"})
+    report = calibrate(tmp_path, algorithm, strategies=strategy)
+    assert (report.success, report.calibrations["cal"].convergence) == (True, "failure")
+    assert "1,4: no constant x: failure: ValueError: no tracks." in told(caf, tmp_path, "--run", "1,4")
+    database = LocalDatabase(tmp_path / "cal/outputdb")
+    assert {database.provenance(entry).convergence for entry in database.entries()} == {"converged"}
+    assert sorted(str(entry.iov) for entry in database.entries())[0] == "1,1,1,1"
 
 
 def test_an_execution_is_not_told_what_its_whole_task_did(tmp_path, caf) -> None:

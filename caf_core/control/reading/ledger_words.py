@@ -44,6 +44,9 @@ def commit_texts(ledger: Ledger, commit: Commit, wanted: IoV) -> Iterator[str]:
     yield f"Made from {runs_text(commit.runs)}{entries}, by {execution.name}{_stands(ledger, held)}."
     if commit.reason:
         yield f"Reason of the commit: {clause(commit.reason)}."
+    if commit.kept:
+        runs = runs_text(commit.kept)
+        yield f"Kept for {runs}, on which the algorithm failed: it was not made from these data."
     if not all(one.own for one in held):
         yield begin_text(ledger, commit)
         yield end_text(ledger, commit)

@@ -292,7 +292,7 @@ def test_executions_come_back_and_failures_can_be_forgotten(store) -> None:
 
 
 def test_what_an_iteration_committed_comes_back(store) -> None:
-    commit = Commit("0/0", (RUN, ExpRun(1, 2)), IoV(1, 1, -1, -1), "enough data")
+    commit = Commit("0/0", (RUN, ExpRun(1, 2)), IoV(1, 1, -1, -1), "enough data", (ExpRun(1, 3),))
     commits = {0: (commit,), 1: ()}
     for missing in ((), ("default: task 3",)):
         store.end_iteration(

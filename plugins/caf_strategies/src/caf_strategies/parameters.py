@@ -14,6 +14,7 @@ from caf_core.errors import ConfigurationError, InvalidIoVError
 from caf_core.iov import ExpRun, IoV, as_iov, as_runs
 
 ON_SHORT = ("merge", "gap", "fail")
+ON_FAILURE = ("stop", "keep_previous", "gap")
 
 
 def apply_iov(value: IoV | Sequence[int] | str | None) -> IoV | None:
@@ -81,8 +82,17 @@ def keep_boundaries(value: Any) -> bool:
 
 def on_short(value: Any) -> str:
     """One of the words of ``ON_SHORT``."""
-    if isinstance(value, str) and value in ON_SHORT:
+    return _word("on_short", value, ON_SHORT)
+
+
+def on_failure(value: Any) -> str:
+    """One of the words of ``ON_FAILURE``."""
+    return _word("on_failure", value, ON_FAILURE)
+
+
+def _word(name: str, value: Any, words: Sequence[str]) -> str:
+    if isinstance(value, str) and value in words:
         return value
-    close = get_close_matches(value.lower(), ON_SHORT, n=1) if isinstance(value, str) else []
-    hint = f"do you mean {close[0]!r}?" if close else f"it can be {', '.join(map(repr, ON_SHORT))}."
-    raise ConfigurationError(f"on_short is {value!r}; {hint}")
+    close = get_close_matches(value.lower(), words, n=1) if isinstance(value, str) else []
+    hint = f"do you mean {close[0]!r}?" if close else f"it can be {', '.join(map(repr, words))}."
+    raise ConfigurationError(f"{name} is {value!r}; {hint}")

@@ -1,18 +1,19 @@
 """What the sequential strategies have in common: experiments, coverage, kept boundaries."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from caf_core.calibration.asking import Asking, carry_out_parts, combined
-from caf_core.calibration.plans import Past, Plan, Verdict
+from caf_core.calibration.plans import Commit, Past, Plan, Result, Verdict
 from caf_core.calibration.strategy import AlgorithmStrategy, Known
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV, iov_of_runs, split_by_experiment
+from caf_core.iov import ExpRun, IoV, iov_of_runs, merged, split_by_experiment
 from caf_strategies import parameters
-from caf_strategies.units import Runs, Unit, cut, execute_merging
+from caf_strategies.units import Rules, Runs, Unit, cut, execute_units
 from caf_strategies.words import NO_RUNS
 
 
@@ -25,12 +26,16 @@ class Sequential(AlgorithmStrategy):
             given. It must contain the data, and may reach past their first and last experiment: the first
             payload begins at its low end, the last ends at its high end, which may be open.
         keep_boundaries: In later iterations, let payloads begin where those of the previous iteration began.
+        on_failure: What becomes of runs on which the algorithm fails: ``stop`` fails; ``keep_previous`` lets
+            the payload just before hold there too, and leaves a gap if there is none in the experiment;
+            ``gap`` leaves a gap.
     """
 
     usable_granularities: ClassVar[frozenset[str]] = frozenset({"run"})
 
     iov_coverage: IoV | None = field(default=None, converter=parameters.iov_coverage)
     keep_boundaries: bool = field(default=False, converter=parameters.keep_boundaries)
+    on_failure: str = field(default="stop", converter=parameters.on_failure)
 
     @abstractmethod
     def units(self, runs: Runs) -> Asking[Sequence[Unit]]:
@@ -38,16 +43,29 @@ class Sequential(AlgorithmStrategy):
 
     def execute(self, units: Sequence[Unit], span: IoV) -> Plan:
         """Execute the units of one experiment, so that the span is covered."""
-        return execute_merging(units, span)
+        return execute_units(units, span, self.rules)
+
+    @property
+    def rules(self) -> Rules:
+        """What becomes of units on which the algorithm has no success."""
+        return Rules(on_failure=self.on_failure)
 
     @property
     def given(self) -> frozenset[ExpRun]:
         """The boundaries that the user gave."""
         return frozenset()
 
-    def conclude(self, runs: Runs, verdict: Verdict) -> Verdict:  # noqa: ARG002 - a strategy may know more
-        """The verdict on all runs, from that on their experiments."""
-        return verdict
+    def conclude(self, runs: Runs, verdict: Verdict) -> Verdict:
+        """The verdict on all runs, from that on their experiments: nothing but gaps is too little."""
+        gaps = merged(gap.iov for gap in verdict.gaps)
+        if not verdict.result.success or not all(any(gap.contains(run) for gap in gaps) for run in runs):
+            return verdict
+        failed = next((gap for gap in verdict.gaps if gap.failed), None)
+        if failed is None:
+            message = "there are too few data between all boundaries"
+            return evolve(verdict, result=Result.NOT_ENOUGH_DATA, message=message)
+        message = f"the algorithm failed wherever the data were enough: {failed.reason}"
+        return evolve(verdict, result=Result.FAILURE, message=message)
 
     def check(self, known: Known) -> None:
         """Refuse a coverage that cannot contain the data.
@@ -81,7 +99,7 @@ class Sequential(AlgorithmStrategy):
     def _plan(self, runs: Runs, coverage: IoV, past: Past) -> Plan:
         if not runs:
             return NO_RUNS
-        kept = self._kept(past)
+        kept = self._kept(runs, past)
         verdicts = yield from carry_out_parts(
             self._experiment(mine, _span(exp, runs, coverage), kept.get(exp, ()), past)
             for exp, mine in split_by_experiment(runs).items()
@@ -97,13 +115,32 @@ class Sequential(AlgorithmStrategy):
             units = yield from self.units(runs)
         return (yield from self.execute(units, span))
 
-    def _kept(self, past: Past) -> dict[int, Runs]:
+    def _kept(self, runs: Runs, past: Past) -> dict[int, Runs]:
         """Where the payloads of each experiment began in the previous iteration, if that is to be kept."""
-        kept: dict[int, Runs] = {}
-        for commit in past.commits if self.keep_boundaries and past.iteration else ():
-            exp = commit.runs[0].exp
-            kept[exp] = (*kept.get(exp, ()), commit.iov.first)
-        return kept
+        kept: dict[int, list[ExpRun]] = {}
+        commits = past.commits if self.keep_boundaries and past.iteration else ()
+        for commit in commits:
+            kept.setdefault(commit.runs[0].exp, []).append(commit.iov.first)
+        if self.on_failure != "stop":
+            for run in _borders(runs, commits):
+                if run.exp in kept:
+                    kept[run.exp].append(run)
+        return {exp: tuple(sorted(boundaries)) for exp, boundaries in kept.items()}
+
+
+def _borders(runs: Runs, commits: Sequence[Commit]) -> Iterator[ExpRun]:
+    """Where runs begin and end that had no success of their own in the previous iteration: they are tried
+    again, and not together with those that had.
+    """
+    owner = {run: number for number, commit in enumerate(commits) for run in commit.runs}
+    starts = {commit.runs[0] for commit in commits}
+    for before, run in pairwise((None, *runs)):
+        had = before is not None and before.exp == run.exp and before in owner
+        if run not in owner:
+            if had or before is None or before.exp != run.exp:
+                yield run
+        elif not had and run not in starts:
+            yield run
 
 
 def _coverage(data: IoV, wanted: IoV | None) -> IoV:

@@ -6,13 +6,13 @@ from itertools import chain
 from attrs import define, evolve, field
 
 from caf_core.calibration.asking import Asking, find_boundaries
-from caf_core.calibration.plans import Plan, Result, Verdict
+from caf_core.calibration.plans import Verdict
 from caf_core.calibration.strategy import Known
 from caf_core.errors import ConfigurationError
-from caf_core.iov import ExpRun, IoV, merged, split_by_experiment
+from caf_core.iov import ExpRun, split_by_experiment
 from caf_strategies import parameters
 from caf_strategies.sequential import Sequential
-from caf_strategies.units import Runs, Unit, cut, execute_apart, execute_merging
+from caf_strategies.units import Rules, Runs, Unit, cut
 from caf_strategies.words import listed
 
 
@@ -34,6 +34,9 @@ class SequentialBoundaries(Sequential):
             given. It must contain the data, and may reach past their first and last experiment: the first
             payload begins at its low end, the last ends at its high end, which may be open.
         keep_boundaries: In later iterations, let payloads begin where those of the previous iteration began.
+        on_failure: What becomes of runs on which the algorithm fails: ``stop`` fails; ``keep_previous`` lets
+            the payload just before hold there too, and leaves a gap if there is none in the experiment;
+            ``gap`` leaves a gap.
     """
 
     payload_boundaries: tuple[ExpRun, ...] | None = field(
@@ -85,20 +88,15 @@ class SequentialBoundaries(Sequential):
         found = yield from find_boundaries(runs)
         return cut(runs, found, "boundary asked for by the algorithm", ())
 
-    def execute(self, units: Sequence[Unit], span: IoV) -> Plan:
-        """Merge units with too few data, or keep all apart."""
-        if self.on_short == "merge":
-            return execute_merging(units, span)
-        return execute_apart(units, span, fail=self.on_short == "fail")
+    @property
+    def rules(self) -> Rules:
+        """What becomes of units on which the algorithm has no success."""
+        return Rules(self.on_short, self.on_failure)
 
     def conclude(self, runs: Runs, verdict: Verdict) -> Verdict:
-        """Tell of given boundaries where no data are, and that nothing but gaps is too little."""
+        """Tell of given boundaries where no data are, too."""
         verdict = evolve(verdict, notes=(*self._without_data(runs), *verdict.notes))
-        gaps = merged(gap.iov for gap in verdict.gaps)
-        if verdict.result.success and all(any(gap.contains(run) for gap in gaps) for run in runs):
-            message = "there are too few data between all boundaries"
-            return evolve(verdict, result=Result.NOT_ENOUGH_DATA, message=message)
-        return verdict
+        return Sequential.conclude(self, runs, verdict)
 
     def _without_data(self, runs: Runs) -> Iterator[str]:
         units = (cut(mine, self.given, "", ()) for mine in split_by_experiment(runs).values())

@@ -20,6 +20,9 @@ class SequentialRunByRun(Sequential):
             given. It must contain the data, and may reach past their first and last experiment: the first
             payload begins at its low end, the last ends at its high end, which may be open.
         keep_boundaries: In later iterations, let payloads begin where those of the previous iteration began.
+        on_failure: What becomes of runs on which the algorithm fails: ``stop`` fails; ``keep_previous`` lets
+            the payload just before hold there too, and leaves a gap if there is none in the experiment;
+            ``gap`` leaves a gap.
     """
 
     step_size: int = field(default=1, converter=parameters.step_size)

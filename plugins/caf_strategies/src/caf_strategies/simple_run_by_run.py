@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
-from attrs import define
+from attrs import define, field
 
 from caf_core.calibration.asking import carry_out_parts, execute
 from caf_core.calibration.plans import Commit, Gap, Past, Plan, Result, Verdict
 from caf_core.calibration.strategy import AlgorithmStrategy
 from caf_core.iov import ExpRun, IoV
+from caf_strategies import parameters
 from caf_strategies.words import ENOUGH, NO_RUNS, said
 
 
@@ -18,22 +19,34 @@ class SimpleRunByRun(AlgorithmStrategy):
     """Executes the algorithm on every run for itself; the run is the interval of its payloads.
 
     A run without result is recorded among the gaps, and the others go on. If the algorithm failed on a run,
-    the successes are committed all the same, but the verdict is ``failure``.
+    the successes are committed all the same, but the verdict is ``failure``, unless ``on_failure`` says
+    otherwise.
+
+    Args:
+        on_failure: What becomes of the calibration if the algorithm fails on a run, which is a gap in any
+            case: ``stop`` fails it; ``gap`` goes on, and so does ``keep_previous``, as payloads hold for
+            their own run alone.
     """
 
     usable_granularities: ClassVar[frozenset[str]] = frozenset({"run"})
 
+    on_failure: str = field(default="stop", converter=parameters.on_failure)
+
     def plan(self, runs: Sequence[ExpRun], past: Past) -> Plan:  # noqa: ARG002 - every iteration is the same
         """One execution a run, none depending on another."""
-        return _all_runs(tuple(runs))
+        return _all_runs(tuple(runs), goes_on=self.on_failure != "stop")
 
 
-def _all_runs(runs: tuple[ExpRun, ...]) -> Plan:
+def _all_runs(runs: tuple[ExpRun, ...], *, goes_on: bool) -> Plan:
     if not runs:
         return NO_RUNS
     verdicts = yield from carry_out_parts((_one_run(run) for run in runs), stop_at_failure=False)
     gaps = sorted([*_between(runs), *_without_result(runs, verdicts)], key=lambda gap: gap.iov)
     result, message = _together(runs, verdicts)
+    if goes_on and result is Result.FAILURE and any(one.result.success for one in verdicts):
+        iterate = any(one.result is Result.ITERATE for one in verdicts)
+        note = f"{message} (on_failure goes on: no payload holds there)"
+        return Verdict(Result.ITERATE if iterate else Result.OK, "", tuple(gaps), (note,))
     return Verdict(result, message, tuple(gaps))
 
 
@@ -57,7 +70,8 @@ def _without_result(runs: Sequence[ExpRun], verdicts: Sequence[Verdict]) -> Iter
     for run, verdict in zip(runs, verdicts, strict=True):
         if not verdict.result.success:
             reason = "failure" if verdict.result is Result.FAILURE else "not enough data"
-            yield Gap(IoV(*run, *run), reason + said(verdict.message))
+            failed = verdict.result is Result.FAILURE
+            yield Gap(IoV(*run, *run), reason + said(verdict.message), failed)
 
 
 def _together(runs: Sequence[ExpRun], verdicts: Sequence[Verdict]) -> tuple[Result, str]:

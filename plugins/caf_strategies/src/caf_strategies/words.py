@@ -23,6 +23,11 @@ def too_few(executed: Executed) -> str:
     return f"{many}not enough data{said(executed.message)}"
 
 
+def failure(executed: Executed) -> str:
+    """That the algorithm failed, and what it said of it."""
+    return f"failure{said(executed.message)}"
+
+
 def listed(noun: str, runs: Sequence[ExpRun]) -> str:
     """``boundary (1,4)``, or ``boundaries (1,4), (1,7) and 3 more``."""
     texts = [f"({run})" for run in runs[:_LISTED]]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from caf_core.calibration.plans import Parts as Parts
     from caf_core.calibration.plans import Past as Past
     from caf_core.calibration.plans import Plan as Plan
+    from caf_core.calibration.plans import Statistics as Statistics
     from caf_core.calibration.plans import Verdict as Verdict
     from caf_core.calibration.runner import AlgorithmsRunner as AlgorithmsRunner
     from caf_core.calibration.runner import ParallelRunner as ParallelRunner
@@ -95,6 +96,7 @@ _MODULES = {
         "Parts",
         "Past",
         "Plan",
+        "Statistics",
         "Verdict",
     ),
     "calibration.runner": ("AlgorithmsRunner", "ParallelRunner", "SequentialRunner"),

@@ -1,10 +1,11 @@
 """What a plan says to get a typed answer: ``executed = yield from execute(runs, iov)``."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import TypeVar, cast
 
 from caf_core.calibration.plans import (
     Answer,
+    Entries,
     Execute,
     Executed,
     FindBoundaries,
@@ -12,6 +13,7 @@ from caf_core.calibration.plans import (
     Plan,
     Request,
     Result,
+    Statistics,
     Verdict,
 )
 from caf_core.iov import ExpRun, IoV, as_runs
@@ -34,6 +36,16 @@ def find_boundaries(runs: tuple[ExpRun, ...]) -> Asking[tuple[ExpRun, ...]]:
     if not isinstance(answer, tuple):
         raise TypeError(f"FindBoundaries was answered by {answer!r}; the answer must be a tuple of runs.")
     return as_runs(cast("tuple[ExpRun, ...]", answer))
+
+
+def statistics(runs: Iterable[ExpRun], collection: str | None = None) -> Asking[Entries]:
+    """Ask for the entries of runs, by run."""
+    answer = yield Statistics(tuple(runs), collection)
+    if not isinstance(answer, Mapping):
+        raise TypeError(
+            f"Statistics was answered by {answer!r}; the answer must be a mapping of run to entries."
+        )
+    return answer
 
 
 def carry_out_parts(plans: Iterable[Plan], *, stop_at_failure: bool = True) -> Asking[tuple[Verdict, ...]]:

@@ -8,17 +8,19 @@ or before a crash, is replayed from its answers.
 from collections.abc import Callable, Iterable
 from contextlib import closing
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from caf_core.calibration.plans import (
     Answer,
     Commit,
+    Entries,
     Execute,
     Executed,
     FindBoundaries,
     Parts,
     Plan,
     Request,
+    Statistics,
     Verdict,
 )
 from caf_core.errors import AlgorithmError, CafError
@@ -28,6 +30,8 @@ from caf_core.text import clause
 Boundaries = tuple[ExpRun, ...]
 Question = Execute | FindBoundaries
 Reply = Executed | Boundaries
+Count = Callable[[Statistics], Entries]
+"""Answers how many entries runs have."""
 Ask = Callable[[str, Question], Reply]
 """Answers the question with a key: with an ``Executed``, or with the boundaries; with an ``Executed`` that is
 no success also if the algorithm could not find its boundaries."""
@@ -55,10 +59,42 @@ def no_boundaries(request: FindBoundaries) -> Boundaries:  # noqa: ARG001 - the 
     return ()
 
 
+def no_statistics(request: Statistics) -> Entries:
+    """Nobody knows the entries of runs.
+
+    Raises:
+        AlgorithmError: Whatever is asked.
+    """
+    raise AlgorithmError(
+        f"the strategy asks for the entries of {len(request.runs)} run(s), which are not given; give "
+        "carry_out(plan, execute, statistics=...) a function that answers, such as "
+        "lambda request: {run: 10 for run in request.runs}."
+    )
+
+
+def with_statistics(plan: Plan, count: Count) -> Plan:
+    """The same plan, whose requests for statistics are answered by a function."""
+    answer: Answer = None
+    with closing(plan):
+        while True:
+            try:
+                request = plan.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # whoever follows the plan checks it
+            if isinstance(request, Statistics):
+                answer = count(request)
+            elif isinstance(request, Parts):
+                plans = tuple(with_statistics(part, count) for part in request.plans)
+                answer = yield evolve(request, plans=plans)
+            else:
+                answer = yield request
+
+
 def carry_out(
     plan: Plan,
     execute: Callable[[Execute], Executed],
     boundaries: Callable[[FindBoundaries], Boundaries | Executed] = no_boundaries,
+    statistics: Count = no_statistics,
 ) -> CarriedOut:
     """Carry a plan out.
 
@@ -66,6 +102,7 @@ def carry_out(
         plan: The plan, not begun.
         execute: Executes the algorithm; every answer needs a key of its own.
         boundaries: Finds boundaries; answers with an ``Executed`` that is no success if it cannot.
+        statistics: Tells the entries of runs.
     Raises:
         AlgorithmError: If the plan commits what it may not, or yields something that is no request.
     """
@@ -74,7 +111,7 @@ def carry_out(
         return execute(question) if isinstance(question, Execute) else boundaries(question)
 
     commits: list[Commit] = []
-    verdict = follow(plan, "", ask, commits.append)
+    verdict = follow(with_statistics(plan, statistics), "", ask, commits.append)
     return CarriedOut(verdict, tuple(commits))
 
 
@@ -226,5 +263,5 @@ def _checked(value: Verdict | object) -> Verdict:
 def _no_request(thing: Request | object) -> AlgorithmError:
     """The error for a plan that yields something else than a request."""
     return AlgorithmError(
-        f"the strategy yielded {thing!r}; it may yield Execute, FindBoundaries, Commit or Parts."
+        f"the strategy yielded {thing!r}; it may yield Execute, FindBoundaries, Statistics, Commit or Parts."
     )

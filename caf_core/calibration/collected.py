@@ -21,6 +21,7 @@ from attrs import field, frozen
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE
 from caf_core.calibration.files import check_own, write_json
 from caf_core.calibration.merging import Growing, merge
+from caf_core.calibration.plans import Statistics
 from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, as_exprun
 from caf_core.text import clause
@@ -178,6 +179,30 @@ class Index:
                 return None
             total += entries
         return total
+
+    def statistics(self, request: Statistics) -> dict[ExpRun, int]:
+        """The entries that a strategy asks for, by run.
+
+        Raises:
+            AlgorithmError: If nobody counted those of a run.
+        """
+        return {run: self._counted(run, request.collection) for run in request.runs}
+
+    def _counted(self, run: ExpRun, collection: str | None) -> int:
+        if collection is None:
+            entries = self._entries.get(run)
+        else:
+            known = [out.runs[run] for out in self.tasks(run, collection)]
+            told = [number for number in known if number is not None]
+            entries = sum(told) if told else None
+        if entries is not None:
+            return entries
+        where = "" if collection is None else f" in collection {collection!r}"
+        raise AlgorithmError(
+            f"the strategy asks for the entries of run {run}{where}, and nobody counted any; let the "
+            "collector tell them (context.put(run, data, entries=...), or [[experiment, run, entries], ...] "
+            f"in {RUNS_FILE}), or use a strategy that executes the algorithm to find out."
+        )
 
     def tasks(self, run: ExpRun, collection: str | None) -> list[TaskOutput]:
         """The tasks that had a run, of one collection or of all."""

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from caf_core.calibration.algorithm_process import LOG_FILE, WORK, AlgorithmProcess, Answer, log_size
-from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts
+from caf_core.calibration.carry_out import Question, Reply, follow, follow_parts, with_statistics
 from caf_core.calibration.journal import (
     Journal,
     Recorded,
@@ -60,7 +60,10 @@ def carry_out_plan(
     os.dup2(2, 1)  # one log, in the order in which things happened
     loaded = LoadedAlgorithm(**algorithm)
     settings = loaded.kit.algorithm
-    plan = loaded.kit.strategy.plan(loaded.index.runs, Past(loaded.iteration, _committed(past)))
+    plan = with_statistics(
+        loaded.kit.strategy.plan(loaded.index.runs, Past(loaded.iteration, _committed(past))),
+        loaded.index.statistics,
+    )
     limit = None if settings.execution_walltime is None else settings.execution_walltime.total_seconds()
     with (
         Journal(here) as journal,

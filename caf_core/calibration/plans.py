@@ -4,7 +4,7 @@ A plan is a generator: it yields requests and is sent their answers, and returns
 I/O, and the same answers always lead to the same requests, so a plan can be replayed from recorded answers.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,22 @@ class FindBoundaries:
     """
 
     runs: tuple[ExpRun, ...]
+
+
+@frozen
+class Statistics:
+    """Ask for the entries of runs, as the collectors counted them; answered by a mapping of run to entries.
+
+    Nothing is executed for it, and the answer is the same whenever a plan is replayed. Where nobody counted
+    the entries of one of the runs, the plan ends with an error that says so.
+
+    Args:
+        runs: The runs.
+        collection: The entries of one collection only; those of all together if left out.
+    """
+
+    runs: tuple[ExpRun, ...]
+    collection: str | None = None
 
 
 @frozen
@@ -136,8 +152,9 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-Request = Execute | FindBoundaries | Commit | Parts
-Answer = Executed | tuple[ExpRun, ...] | tuple[Verdict, ...] | None
+Request = Execute | FindBoundaries | Statistics | Commit | Parts
+Entries = Mapping[ExpRun, int]
+Answer = Executed | tuple[ExpRun, ...] | Entries | tuple[Verdict, ...] | None
 Plan = Generator[Request, Answer, Verdict]
 
 

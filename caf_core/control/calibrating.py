@@ -17,8 +17,9 @@ from caf_core.calibration.carry_out import (
     Unanswered,
     first_parts,
     follow,
+    with_statistics,
 )
-from caf_core.calibration.collected import TaskOutput, read_index
+from caf_core.calibration.collected import Index, TaskOutput, read_index
 from caf_core.calibration.convergence import Metric
 from caf_core.calibration.execution import dotted
 from caf_core.calibration.files import write_atomically, write_json
@@ -87,7 +88,8 @@ class AlgorithmsStep:
         self._index = index
         self._index_print = prints.combined([index.read_text(encoding="utf-8")])
         self.outputs: tuple[TaskOutput, ...] = read_index(index)
-        self.runs = tuple(sorted({run for out in self.outputs for run in out.runs}))
+        self._data = Index(self.outputs)
+        self.runs = self._data.runs
         self.recorded = shop.store.executions(one.name, iteration)
         self._ended: list[CarriedOut] = []
         self._jobs: dict[str, _Job] = {}
@@ -223,7 +225,7 @@ class AlgorithmsStep:
     def _plan(self, part: ResolvedAlgorithm) -> Plan:
         past = Past(self.iteration, self._past.get(part.index, ()))
         try:
-            return part.strategy.plan(self.runs, past)
+            return with_statistics(part.strategy.plan(self.runs, past), self._data.statistics)
         except CafError:
             raise
         except Exception as error:

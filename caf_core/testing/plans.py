@@ -17,6 +17,7 @@ from caf_core.calibration.carry_out import (
     first_parts,
     follow,
     follow_parts,
+    with_statistics,
 )
 from caf_core.calibration.plans import (
     Commit,
@@ -27,6 +28,7 @@ from caf_core.calibration.plans import (
     Past,
     Plan,
     Result,
+    Statistics,
     Verdict,
 )
 from caf_core.calibration.runner import AlgorithmsRunner, cut_parts
@@ -80,6 +82,7 @@ class MadeUpAlgorithm:
     executed: list[Execute] = field(factory=list)
     results: dict[str, Result] = field(factory=dict)
     by_key: dict[str, Execute] = field(factory=dict)
+    counted: set[ExpRun] = field(factory=set)
     _known: dict[tuple[ExpRun, ...], object] = field(factory=dict)
 
     def execute(self, request: Execute, key: str = "") -> Executed:
@@ -105,6 +108,17 @@ class MadeUpAlgorithm:
             self._known[key] = self.draw(st.lists(st.sampled_from(request.runs), unique=True))
         chosen = self._known[key]
         return tuple(sorted(chosen)) if isinstance(chosen, list) else ()
+
+    def statistics(self, request: Statistics) -> dict[ExpRun, int]:
+        """Answer a ``Statistics``."""
+        found = {}
+        for run in request.runs:
+            key = (ExpRun(-2, -2), run)
+            if key not in self._known:
+                self._known[key] = self.draw(st.integers(0, 200))
+            found[run] = cast("int", self._known[key])
+        self.counted.update(request.runs)
+        return found
 
     def reply(self, key: str, question: Question) -> Reply:
         """Answer a question of a plan."""
@@ -200,17 +214,20 @@ def in_tasks(
         assert asked == question, "a part asks the same, whatever was carried out before it"
         return answer
 
-    parts = first_parts(make())
+    def made() -> Plan:
+        return with_statistics(make(), algorithm.statistics)
+
+    parts = first_parts(made())
     if parts is not None and parts.plans:
         at_once = runner.parts_at_once(parts)
         assert at_once >= 1, "a runner has at least one part on its way"
         cuts = cut_parts(range(len(parts.plans)), at_once)
         assert [position for cut in cuts for position in cut] == list(range(len(parts.plans)))
         for positions in data.draw(st.permutations(cuts)):
-            follow_parts(make(), "", positions, ask, lambda _: None)
-    follow(make(), "", ask, lambda _: None)
+            follow_parts(made(), "", positions, ask, lambda _: None)
+    follow(made(), "", ask, lambda _: None)
     commits: list[Commit] = []
-    verdict = follow(make(), "", known, commits.append)
+    verdict = follow(made(), "", known, commits.append)
     return CarriedOut(verdict, tuple(commits))
 
 

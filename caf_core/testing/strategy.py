@@ -111,7 +111,9 @@ class StrategyConformance:
         self, strategy: AlgorithmStrategy, runs: tuple[ExpRun, ...], past: Past, algorithm: MadeUpAlgorithm
     ) -> CarriedOut:
         try:
-            done = carry_out(strategy.plan(runs, past), algorithm.execute, algorithm.boundaries)
+            done = carry_out(
+                strategy.plan(runs, past), algorithm.execute, algorithm.boundaries, algorithm.statistics
+            )
         except ConfigurationError:
             assume(False)
             raise
@@ -120,6 +122,7 @@ class StrategyConformance:
         return done
 
     def _check(self, runs: Sequence[ExpRun], algorithm: MadeUpAlgorithm, done: CarriedOut) -> None:
+        assert algorithm.counted <= set(runs), "only runs with data are asked for their entries"
         for request in algorithm.executed:
             assert request.runs, "an execution needs runs"
             assert list(request.runs) == sorted(set(request.runs)), "runs are sorted, each once"

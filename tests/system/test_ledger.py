@@ -1,13 +1,28 @@
 """What is told of constants: which hold for a run, from what they were made, and why there are none."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
 import cloudpickle
 import pytest
+from attrs import define, evolve
 
-from caf_core import CAF, Algorithm, Calibration, LocalDatabase, Outcome
+from caf_core import (
+    CAF,
+    Algorithm,
+    AlgorithmStrategy,
+    Calibration,
+    Commit,
+    Gap,
+    IoV,
+    LocalDatabase,
+    Outcome,
+    Verdict,
+)
+from caf_core.calibration.asking import carry_out_parts, combined, execute, statistics
 from caf_core.control.report import CalibrationFailedError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -137,6 +152,43 @@ def test_it_is_told_while_the_plan_goes_on_and_after_it_failed(tmp_path, caf) ->
     assert after[0] == "cal, iteration 0"
     assert "asks/0_0.1_0: run 2,1: failure: ValueError: no tracks." in after
     assert any(line.endswith("holds for 1,1,1,1.") for line in told(caf, tmp_path, "--run", "1,1"))
+
+
+@define(kw_only=True)
+class ByEntries(AlgorithmStrategy):
+    """Executes the algorithm on all runs with enough entries, each for itself, in parts."""
+
+    def plan(self, runs, past):
+        counts = yield from statistics(runs)
+        verdicts = yield from carry_out_parts(self.one(run) for run in runs if counts[run] >= 5)
+        gaps = [Gap(IoV(*run, *run), f"{counts[run]} entries") for run in runs if counts[run] < 5]
+        return evolve(combined(verdicts), gaps=tuple(gaps))
+
+    def one(self, run):
+        counts = yield from statistics([run], "default")
+        executed = yield from execute((run,), IoV(*run, *run))
+        if executed.result.success:
+            yield Commit(executed.key, (run,), IoV(*run, *run), f"{counts[run]} entries")
+        return Verdict(executed.result, executed.message)
+
+
+def test_a_strategy_may_know_the_entries_before_anything_is_executed(tmp_path, caf) -> None:
+    calls = tmp_path / "calls"
+
+    def counts(context):
+        with calls.open("a") as file:
+            file.write(f"{context.runs[0]}\n")
+        if context.runs[0] == (2, 2) and calls.read_text().count("\n") == 4:
+            os.kill(os.getppid(), signal.SIGKILL)  # the task is tried again, and replays its journal
+        return fit(context)
+
+    for _ in range(2):
+        calibrate(tmp_path / "out", counts, strategies=ByEntries)
+    assert sorted(calls.read_text().split()) == ["1,1", "1,4", "2,1", "2,2", "2,2"]
+    database = LocalDatabase(tmp_path / "out/outputdb")
+    reasons = {str(entry.iov): database.provenance(entry).notes["reason"] for entry in database.entries()}
+    assert reasons == dict.fromkeys(("1,1,1,1", "1,4,1,4", "2,1,2,1", "2,2,2,2"), "9 entries")
+    assert "1,2: no constant x: 1 entries." in told(caf, tmp_path / "out", "--run", "1,2")
 
 
 def fails_on_4(context):

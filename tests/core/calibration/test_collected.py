@@ -22,6 +22,7 @@ from caf_core.calibration.collected import (
 )
 from caf_core.calibration.collector import DATA_FILE, RUNS_FILE, CollectorContext, RunSelection
 from caf_core.calibration.merging import merge
+from caf_core.calibration.plans import Statistics
 from caf_core.conditions.chain import Chain
 from caf_core.errors import AlgorithmError, ConfigurationError
 from caf_core.iov import ExpRun, IoV
@@ -268,6 +269,22 @@ def test_the_index_survives_writing(tmp_path) -> None:
     )
     write_index(tmp_path / "index.json", outputs)
     assert read_index(tmp_path / "index.json") == outputs
+
+
+def test_entries_that_nobody_counted_are_not_known(tmp_path) -> None:
+    tracks = task(tmp_path / "tracks", [((1, 1), None, 5), ((1, 2), None, 0)], collection="tracks")
+    files = TaskOutput("files", tmp_path, ("a.root",), {ExpRun(1, 1): None, ExpRun(1, 3): None}, ())
+    write_index(tmp_path / "index.json", [tracks, files])
+    index = Index(read_index(tmp_path / "index.json"))
+    one, two, three = (ExpRun(1, run) for run in (1, 2, 3))
+    assert index.entries([one, two]) == 5
+    assert index.entries([one, three]) is None
+    assert Collected((one, three), index).entries == 5
+    assert index.statistics(Statistics((one, two))) == {one: 5, two: 0}
+    assert index.statistics(Statistics((one,), "tracks")) == {one: 5}
+    for request in (Statistics((two, three)), Statistics((one,), "files"), Statistics((ExpRun(9, 9),))):
+        with pytest.raises(AlgorithmError, match=r"the entries of run .*, and nobody counted any; let the"):
+            index.statistics(request)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caf_core.calibration.asking import carry_out_parts, combined, execute, find_boundaries
+from caf_core.calibration.asking import carry_out_parts, combined, execute, find_boundaries, statistics
 from caf_core.calibration.carry_out import (
     Ask,
     CarriedOut,
@@ -20,8 +20,19 @@ from caf_core.calibration.carry_out import (
     first_parts,
     follow,
     follow_parts,
+    with_statistics,
 )
-from caf_core.calibration.plans import Commit, Execute, Executed, FindBoundaries, Gap, Plan, Result, Verdict
+from caf_core.calibration.plans import (
+    Commit,
+    Execute,
+    Executed,
+    FindBoundaries,
+    Gap,
+    Plan,
+    Result,
+    Statistics,
+    Verdict,
+)
 from caf_core.calibration.runner import cut_parts
 from caf_core.errors import AlgorithmError
 from caf_core.iov import ExpRun, IoV
@@ -199,6 +210,39 @@ def test_keys_depend_on_the_plan_alone() -> None:
     book = Book(World(1, (Result.OK,)))
     carried_out(plan_of((Step(1), Group(((Step(2),), (Step(3), Search(4)))[:2], True), Step(5))), book.ask)
     assert book.asked == ["0/0", "0/1.0/0", "0/1.1/0", "0/1.1/1", "0/2"]
+
+
+def by_entries() -> Plan:
+    counts = yield from statistics((RUN, ExpRun(1, 2)))
+    verdicts = yield from carry_out_parts(one_run(run) for run, entries in counts.items() if entries > 5)
+    inner = yield from carry_out_parts([asks_inside()])
+    return combined((*verdicts, *inner))
+
+
+def asks_inside() -> Plan:
+    counts = yield from statistics([RUN], "tracks")
+    return Verdict(Result.OK, notes=(f"{counts[RUN]} tracks",))
+
+
+def test_statistics_are_answered_without_a_key_of_their_own() -> None:
+    asked: list[Statistics] = []
+
+    def count(request: Statistics) -> dict[ExpRun, int]:
+        asked.append(request)
+        return {run: 4 + run.run for run in request.runs}
+
+    book = Book(World(1, (Result.OK,)))
+    plan = with_statistics(by_entries(), count)
+    assert carried_out(plan, book.ask).verdict.notes == ("5 tracks",)
+    assert book.asked == ["0/0.0/0"]
+    assert [(request.runs, request.collection) for request in asked] == [
+        ((RUN, ExpRun(1, 2)), None),
+        ((RUN,), "tracks"),
+    ]
+    parts = first_parts(with_statistics(by_entries(), count))
+    assert parts is not None and len(parts.plans) == 1
+    with pytest.raises(AlgorithmError, match=r"asks for the entries of 2 run\(s\), which are not given"):
+        carry_out(by_entries(), lambda _: Executed("key", Result.OK))
 
 
 def test_parts_stop_at_a_failure_or_need_not() -> None:

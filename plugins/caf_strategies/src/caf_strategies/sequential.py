@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import ClassVar
 
 from attrs import define, evolve, field
@@ -132,15 +131,14 @@ def _borders(runs: Runs, commits: Sequence[Commit]) -> Iterator[ExpRun]:
     """Where runs begin and end that had no success of their own in the previous iteration: they are tried
     again, and not together with those that had.
     """
-    owner = {run: number for number, commit in enumerate(commits) for run in commit.runs}
+    own = {run for commit in commits for run in commit.runs}
     starts = {commit.runs[0] for commit in commits}
-    for before, run in pairwise((None, *runs)):
-        had = before is not None and before.exp == run.exp and before in owner
-        if run not in owner:
-            if had or before is None or before.exp != run.exp:
+    for mine in split_by_experiment(runs).values():
+        had = True  # so that an experiment may begin with runs that had none
+        for run in mine:
+            if run not in own if had else run in own and run not in starts:
                 yield run
-        elif not had and run not in starts:
-            yield run
+            had = run in own
 
 
 def _coverage(data: IoV, wanted: IoV | None) -> IoV:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caf_core.testing.bench import wait_until
-from clusters.experiment import ended_well
+from clusters.experiment import Experiment, ended_well
 from clusters.starting import start
 
 MINUTE = 60.0
@@ -23,7 +23,8 @@ def pid_of(path: Path) -> int:
 
 
 def call(*words: object) -> None:
-    subprocess.run([str(word) for word in words], check=True, capture_output=True, timeout=60)
+    done = subprocess.run([str(word) for word in words], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, (words, done.stderr)
 
 
 class Slurm:
@@ -37,6 +38,13 @@ class Slurm:
 
     def start_node(self) -> None:
         start(self.cluster.name, self.cluster.instance, **self.cluster.settings)
+
+    def lose_node(self) -> None:
+        call("scontrol", "update", f"nodename={self._node()}", "state=down", "reason=test")
+
+    def _node(self) -> str:
+        listed = subprocess.run(["sinfo", "-hN", "-o", "%N"], check=True, capture_output=True, text=True)
+        return listed.stdout.split()[0]
 
     def stop_controller(self) -> None:
         # If it were killed, it would forget the jobs of its last seconds, and give their numbers away again.
@@ -57,6 +65,8 @@ class HTCondor:
 
     def start_node(self) -> None:
         call("condor_on", "-startd")
+
+    lose_node = stop_node
 
     def stop_controller(self) -> None:
         os.kill(pid_of(self.cluster.place / "master.pid"), signal.SIGSTOP)
@@ -109,6 +119,23 @@ def test_the_daemon_of_a_node_goes_and_comes_back(daemons, counts):
     assert set(counts.work()) == {str(index) for index in range(8)}
     assert max(counts.work().values()) <= (2 if counts.backend == "htcondor" else 1)
     assert counts.submissions() == 1
+
+
+def test_a_node_is_lost_in_the_middle_of_a_plan(daemons, second_experiment, tmp_path):
+    here = Experiment("local", tmp_path / "here")
+    here.place.mkdir()
+    here.finish("planning.py")
+    process = second_experiment.start("planning.py", CAF_TEST_WAIT="1")
+    wait_until(lambda: (second_experiment.place / "waits.4").exists(), 200, "half of the plan is done")
+    daemons.lose_node()
+    waits = int((second_experiment.place / "waits.4").read_text())
+    wait_until(lambda: not Path(f"/proc/{waits}").exists(), 60, "what the node executed has ended")
+    (second_experiment.place / "go on").touch()
+    daemons.start_node()
+    ended_well(process)
+    assert second_experiment.result() == here.result()
+    # What was recorded is not executed again, in either of the two iterations.
+    assert second_experiment.work() == {**dict.fromkeys("1235678", 2), "4": 3}
 
 
 def test_the_scheduler_is_away_for_a_minute(daemons, counts):

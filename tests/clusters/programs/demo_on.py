@@ -1,4 +1,4 @@
-"""The calibration of ``make demo`` on another backend, as: demo_on.py BACKEND FOLDER DATA."""
+"""The calibration of ``make demo`` elsewhere, with its algorithms, as: demo_on.py BACKEND FOLDER DATA."""
 
 import sys
 from pathlib import Path
@@ -22,6 +22,10 @@ def main():
         files, Truth.read(DATA).ignored, max_files_per_collector_job=-(-len(files) // TASKS)
     )
     calibration.collections["default"].resources = Resources(memory_mb=1000)
+    if BACKEND != "local":
+        calibration.algorithm_backend = BACKEND
+    for algorithm in calibration.algorithms:
+        algorithm.resources = Resources(memory_mb=1000)
     caf = CAF(FOLDER / "out", backend=BACKEND)
     caf.add_calibration(calibration)
     caf.run()

@@ -177,6 +177,21 @@ def test_ctrl_c_leaves_a_plan_there_and_cancel_ends_it(site, start, run_caf):
     assert counts() == ONCE + Counter("4")
 
 
+def test_status_tells_why_a_plan_waits(site, start, run_caf):
+    site.set(slots=0)
+    process = start()
+    wait_until(lambda: site.jobs(state="pending"), LIMIT, "the plan is submitted")
+    (job,) = site.jobs(state="pending")
+    site.hold(job, "held by the operator")
+    wait_until(
+        lambda: "held by the operator" in run_caf("status", "-p", "out").stdout, LIMIT, "the reason is told"
+    )
+    site.release(job)
+    site.set(slots=1)
+    finish(process)
+    assert counts() == ONCE
+
+
 @pytest.mark.parametrize(
     ("disturb", "memory"), [("crash", ["300", "300"]), ("requeue", ["300"]), ("exhaust", ["300", "451"])]
 )

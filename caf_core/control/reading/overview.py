@@ -199,7 +199,7 @@ def _row(store: Reader, row: Any, jobs: list[Any], since: Mapping[str, float]) -
         max_iterations=row.max_iterations,
         depends_on=tuple(json.loads(row.depends_on)),
         tasks=_tasks(store, of_mine),
-        waiting=_waiting(store, of_mine),
+        waiting=_waiting(store, [*of_mine, *_plans_of(store, *mine)]),
         executions=executions,
         # The one written down is that of the last time.
         convergence=row.convergence if row.state == State.COMPLETED else "",
@@ -249,10 +249,17 @@ def _going_on(store: Reader, calibration: str, iteration: int) -> Counter[str]:
     return counts
 
 
+def _plans_of(store: Reader, calibration: str, iteration: int) -> list[Any]:
+    """The jobs that carry plans out, oldest first; they may wait at a scheduler as those of collectors do."""
+    job = store.models.Job
+    mine = (job.calibration == calibration) & (job.iteration == iteration) & (job.kind == "execution")
+    return list(job.select().where(mine).order_by(job.created))
+
+
 def _waiting(store: Reader, jobs: list[Any]) -> tuple[Waiting, ...]:
     """What the scheduler says of tasks that have not ended."""
     found: dict[tuple[str, str], int] = {}
-    for job in {job.name: job for job in jobs}.values():
+    for job in {(job.kind, job.name): job for job in jobs}.values():
         for state, reason, count in store.rows(_REASONS, (job.key,)):
             found[state, reason] = found.get((state, reason), 0) + count
     ordered = sorted(found.items(), key=lambda item: -item[1])

@@ -5,8 +5,9 @@ the number ``n`` have the paths ``<path>/n.0``, ``<path>/n.1``, ... So a plan th
 or before a crash, is replayed from its answers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -72,22 +73,32 @@ def no_statistics(request: Statistics) -> Entries:
     )
 
 
+class _Counted(Generator[Request, Answer, Verdict]):
+    """A plan whose requests for statistics are answered. No generator function: there may be a plan a run."""
+
+    __slots__ = ("_count", "_plan")
+
+    def __init__(self, plan: Plan, count: Count) -> None:
+        self._plan, self._count = plan, count
+
+    def send(self, value: Answer) -> Request:
+        request = self._plan.send(value)
+        while isinstance(request, Statistics):
+            request = self._plan.send(self._count(request))
+        if isinstance(request, Parts):
+            return evolve(request, plans=tuple(_Counted(plan, self._count) for plan in request.plans))
+        return request
+
+    def throw(self, *error: Any) -> Request:
+        return self._plan.throw(*error)
+
+    def close(self) -> None:
+        self._plan.close()
+
+
 def with_statistics(plan: Plan, count: Count) -> Plan:
     """The same plan, whose requests for statistics are answered by a function."""
-    answer: Answer = None
-    with closing(plan):
-        while True:
-            try:
-                request = plan.send(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # whoever follows the plan checks it
-            if isinstance(request, Statistics):
-                answer = count(request)
-            elif isinstance(request, Parts):
-                plans = tuple(with_statistics(part, count) for part in request.plans)
-                answer = yield evolve(request, plans=plans)
-            else:
-                answer = yield request
+    return _Counted(plan, count)
 
 
 def carry_out(

@@ -175,5 +175,5 @@ def test_output_that_was_not_kept_is_named_as_such(good, tmp_path, caf):
     shutil.rmtree(copy / "first" / "0" / "collector_output" / "default")
     called = caf("why", "first", "default/0", "-p", copy)
     assert called.code == 2
-    assert "no tasks any more (keep_collector_output)" in called.err
+    assert "no tasks any more (keep_collector_output, or caf tidy)" in called.err
     assert caf("status", "-p", copy).out.splitlines()[1].split()[4] == "5/5"

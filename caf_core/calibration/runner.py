@@ -19,7 +19,8 @@ class AlgorithmsRunner(ABC):
     def parts_at_once(self, parts: Parts) -> int:
         """How many of these independent parts may be on their way at the same time, from 1.
 
-        There are never more tasks than parts, nor than processors of the machine that executes them.
+        There are never more tasks than parts, nor than processors of this machine if that executes them, nor
+        than 100 on a batch system.
         """
 
 
@@ -32,7 +33,7 @@ class SequentialRunner(AlgorithmsRunner):
 
 
 class ParallelRunner(AlgorithmsRunner):
-    """As many tasks as there are processors."""
+    """As many tasks as there are processors, or 100 on a batch system."""
 
     def parts_at_once(self, parts: Parts) -> int:
         """All of them."""

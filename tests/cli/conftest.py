@@ -190,3 +190,25 @@ def make_site(tmp_path, monkeypatch) -> SiteMaker:
             yield cluster
 
     return made
+
+
+@pytest.fixture
+def started(caf_words):
+    """Start a ``caf`` process that the test interrupts."""
+    processes = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            caf_words(words),
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=dict(os.environ),
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

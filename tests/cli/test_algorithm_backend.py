@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -77,27 +76,15 @@ def site(make_site):
 
 
 @pytest.fixture
-def start(caf_words):
+def start(started):
     """Start ``caf run`` of the script."""
-    processes = []
 
     def begin(*options, collector="", algorithm="", runner="sequential"):
         text = SCRIPT.replace("COLLECTOR", collector).replace("ALGORITHM", algorithm)
         Path("script.py").write_text(text.replace("RUNNER", runner))
-        process = subprocess.Popen(
-            caf_words(("run", *options, "script.py")),
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env=dict(os.environ),
-        )
-        processes.append(process)
-        return process
+        return started("run", *options, "script.py")
 
-    yield begin
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return begin
 
 
 def finish(process):

@@ -59,28 +59,6 @@ def site(make_site):
         yield cluster
 
 
-@pytest.fixture
-def started(caf_words):
-    """Start a ``caf`` process that the test interrupts."""
-    processes = []
-
-    def start(*words):
-        process = subprocess.Popen(
-            caf_words(words),
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env=dict(os.environ),
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
 def interrupted(process, number=signal.SIGINT):
     """Interrupt a process; what it said last."""
     process.send_signal(number)

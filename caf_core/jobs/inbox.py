@@ -8,6 +8,10 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_LOOK = 1.0
+"""How long a reader waits at a time [s]: a signal that another thread received wakes nobody, and its handler
+is called only when the main thread goes on."""
+
 
 class Inbox(Generic[T]):
     """A queue with one reader, whose waiting always ends.
@@ -38,10 +42,10 @@ class Inbox(Generic[T]):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._items:
-            left = -1.0 if deadline is None else deadline - time.monotonic()
-            if deadline is not None and left <= 0:
+            left = _LOOK if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 return None
-            self._filled.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+            self._filled.acquire(timeout=min(left, _LOOK))
         return self._items.popleft()
 
     def empty(self) -> bool:

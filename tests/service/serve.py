@@ -1,10 +1,10 @@
 """A service in a process of its own, for tests that kill it: ``serve.py DATA PORT DATABASE``."""
 
 import sys
-import threading
 from pathlib import Path
 
 from caf_core.control.stopping import stop_signals
+from caf_core.jobs.inbox import Inbox
 from caf_service.config import ServiceConfig
 from caf_service.limits import Limits
 from caf_service.server import Server
@@ -22,6 +22,6 @@ if __name__ == "__main__":
         input_roots=(ROOT,),
         limits=Limits(local_workers=10_000),
     )
-    stopped = threading.Event()
-    with stop_signals(stopped.set), Server(config):
-        stopped.wait()
+    stopped = Inbox[bool]()
+    with stop_signals(lambda: stopped.put(True)), Server(config):
+        stopped.get()

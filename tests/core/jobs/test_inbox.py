@@ -1,8 +1,10 @@
 """The inbox that loops wait at: nothing is lost, and every wait ends."""
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -62,6 +64,26 @@ def test_it_is_filled_by_a_signal_handler_while_its_reader_waits_and_while_it_do
     with alarm(handle, 0.0005, 0.0005):
         found = [inbox.get(LIMIT) for _ in range(200)]
     assert found == list(range(1, 201))
+
+
+def test_a_signal_that_another_thread_received_ends_the_wait():
+    """The kernel may choose any thread; only the main one calls the handler, and it waits for the inbox."""
+    inbox = Inbox()
+    main = Path(f"/proc/self/task/{os.getpid()}/stat")
+
+    def receive():
+        calm = 0
+        while calm < 100:
+            calm = calm + 1 if main.read_text().rpartition(")")[2].split()[0] == "S" else 0
+            os.sched_yield()
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: inbox.put("signal"))
+    try:
+        threading.Thread(target=receive).start()
+        assert inbox.get() == "signal"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_what_many_threads_put_comes_out_once_and_in_the_order_of_each():

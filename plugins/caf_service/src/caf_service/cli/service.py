@@ -68,22 +68,21 @@ def start(data: Path, no_agent: bool, **options: Any) -> int:
 
     What is said here holds in place of what was said at the beginning.
     """
-    import threading
-
     from caf_core.control.stopping import stop_signals
+    from caf_core.jobs.inbox import Inbox
     from caf_service.server import Server
 
     setup = {**read_setup(data), **given(options)}
     config = make_config(data, setup)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    stopped = threading.Event()
-    with stop_signals(stopped.set), Server(config) as server:
+    stopped = Inbox[bool]()
+    with stop_signals(lambda: stopped.put(True)), Server(config) as server:
         url = address_for_workers(setup, config.host, server.url)
         click.echo(f"the service listens at {server.url}", err=True)
         for problem in broken_plans(server.service.catalogue):
             click.echo(f"caf: {shown(problem)}", err=True)
         if no_agent:
-            stopped.wait()
+            stopped.get()
             return Exit.OK
         from caf_service.agent import Agent, Place, Terms
 
@@ -93,7 +92,7 @@ def start(data: Path, no_agent: bool, **options: Any) -> int:
         place = Place(config.data / "agent", url, config.certificate)
         terms = Terms(places=config.limits.local_workers or None)
         with Agent(server.service.desk, place, backend=setup.get("backend"), terms=terms) as agent:
-            while not stopped.wait(1.0):
+            while not stopped.get(1.0):
                 if not agent.alive:
                     raise ConfigurationError("the agent has ended; what it wrote says why.")
     return Exit.OK

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import cloudpickle
 import pytest
@@ -184,7 +185,11 @@ def test_a_strategy_may_know_the_entries_before_anything_is_executed(tmp_path, c
 
     for _ in range(2):
         calibrate(tmp_path / "out", counts, strategies=ByEntries)
-    assert sorted(calls.read_text().split()) == ["1,1", "1,4", "2,1", "2,2", "2,2"]
+    # What was answered just before the kill may not have been written down.
+    assert Counter(calls.read_text().split()) - Counter(["2,1"]) in (
+        Counter({"1,1": 1, "1,4": 1, "2,2": 2}),
+        Counter({"1,1": 1, "1,4": 1, "2,1": 1, "2,2": 2}),
+    )
     database = LocalDatabase(tmp_path / "out/outputdb")
     reasons = {str(entry.iov): database.provenance(entry).notes["reason"] for entry in database.entries()}
     assert reasons == dict.fromkeys(("1,1,1,1", "1,4,1,4", "2,1,2,1", "2,2,2,2"), "9 entries")

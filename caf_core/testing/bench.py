@@ -1,6 +1,7 @@
 """What the suite for backends works with: real submissions, and a job service with its inbox."""
 
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,11 @@ def records(one: Submission) -> dict[int, dict[str, Any]]:
     """The exit records that are there."""
     found = (one.directory / "records").glob("[0-9]*.json")
     return {int(path.stem): json.loads(path.read_text()) for path in found}
+
+
+def names(folder: Path) -> set[str]:
+    """The names of all that lies in a folder, at any depth; a service may remove some meanwhile."""
+    return {name for _, folders, files in os.walk(folder) for name in (*folders, *files)}
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
